@@ -1,0 +1,1 @@
+"""CBERL: emotion recognition in conversations, causal and multimodal. Knows nothing of sockets or sessions."""

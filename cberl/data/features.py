@@ -1,0 +1,114 @@
+"""A corpus as the network reads it: one array a modality over all utterances, dialogues one after the other."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+
+from cberl.data.dialogue import Dialogue
+from cberl.encoders.audio import AudioEncoderConfig, AudioHistory
+from cberl.encoders.text import TextEncoder, TextHistory
+from cberl.model import Batch
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureSet:
+    """N utterances of B dialogues. x: float32[N, dim] a modality, rows of an absent one are 0; present: bool[N] a modality;
+    speaker: int[N], equal within a dialogue = same person; label: int[N], negative = none; lengths: int[B].
+    """
+
+    x: dict[str, Tensor]
+    present: dict[str, Tensor]
+    speaker: Tensor
+    label: Tensor
+    lengths: Tensor
+
+    def batch(self, dialogues: Tensor) -> tuple[Batch, Tensor]:
+        """The chosen dialogues, int[b], as one batch, and their labels."""
+        starts = self.lengths.cumsum(0) - self.lengths
+        lengths = self.lengths[dialogues]
+        first = torch.repeat_interleave(starts[dialogues] - (lengths.cumsum(0) - lengths), lengths)
+        rows = first + torch.arange(int(lengths.sum()))
+        x = {name: values[rows] for name, values in self.x.items()}
+        present = {name: has[rows] for name, has in self.present.items()}
+        return Batch(x, present, self.speaker[rows], lengths), self.label[rows]
+
+    def whole(self) -> tuple[Batch, Tensor]:
+        """All dialogues as one batch."""
+        return self.batch(torch.arange(len(self.lengths)))
+
+
+def extract(
+    dialogues: Sequence[Dialogue],
+    text_encoder: TextEncoder,
+    audio: AudioEncoderConfig,
+    advance: Callable[[], None] = lambda: None,
+) -> FeatureSet:
+    """Encodes dialogues exactly as the live pipeline does, turn after turn. `advance` is called once an utterance."""
+    texts: list[Float32] = []
+    sounds: list[Float32 | None] = []
+    for dialogue in dialogues:
+        said, heard = TextHistory(text_encoder.prompt), AudioHistory(audio)
+        for line in dialogue.lines:
+            texts.extend(text_encoder.encode([said.push(line.speaker, line.text)]))
+            sounds.append(None if line.prosody is None else heard.push(line.speaker, line.prosody))
+            advance()
+    silent = np.zeros(audio.dim, dtype=np.float32)
+    return FeatureSet(
+        x={
+            "text": torch.from_numpy(np.stack(texts)),
+            "audio": torch.from_numpy(np.stack([silent if sound is None else sound for sound in sounds])),
+        },
+        present={
+            "text": torch.ones(len(texts), dtype=torch.bool),
+            "audio": torch.tensor([sound is not None for sound in sounds]),
+        },
+        speaker=torch.tensor([i for dialogue in dialogues for i in _speaker_ids(dialogue)]),
+        label=torch.tensor([line.label for dialogue in dialogues for line in dialogue.lines]),
+        lengths=torch.tensor([len(dialogue.lines) for dialogue in dialogues]),
+    )
+
+
+def _speaker_ids(dialogue: Dialogue) -> list[int]:
+    ids: dict[str, int] = {}
+    return [ids.setdefault(line.speaker, len(ids)) for line in dialogue.lines]
+
+
+def save_features(features: FeatureSet, path: Path) -> None:
+    """One safetensors file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {f"x.{name}": values.numpy() for name, values in features.x.items()}
+    arrays |= {f"present.{name}": has.numpy() for name, has in features.present.items()}
+    rest = {"speaker": features.speaker, "label": features.label, "lengths": features.lengths}
+    unfinished = path.with_suffix(".part")
+    save_file(arrays | {name: values.numpy() for name, values in rest.items()}, unfinished)
+    unfinished.replace(path)
+
+
+def load_features(path: Path) -> FeatureSet:
+    """What `save_features` wrote."""
+    tensors = {name: torch.from_numpy(array) for name, array in load_file(path).items()}
+    return FeatureSet(
+        x={name[2:]: values for name, values in tensors.items() if name.startswith("x.")},
+        present={name[8:]: has for name, has in tensors.items() if name.startswith("present.")},
+        speaker=tensors["speaker"],
+        label=tensors["label"],
+        lengths=tensors["lengths"],
+    )
+
+
+def fingerprint(*files: Path) -> str:
+    """SHA-256 over the files' bytes, in order; files that are not there are left out."""
+    digest = hashlib.sha256()
+    for file in files:
+        if file.is_file():
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

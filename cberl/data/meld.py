@@ -1,0 +1,85 @@
+"""MELD (Poria et al. 2019): the official CSV files, joined with prosody numbers where those lie beside them.
+
+Layout: `{train,dev,test}_sent_emo.csv` as released, and optionally `text_prosody.jsonl.gz` with one JSON object a line
+(`utt` = "dia<D>_utt<U>", `split`, `audio` = eight numbers or null).
+"""
+
+import csv
+import gzip
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cberl.data.dialogue import DataError, Dialogue, Line
+from cberl.labels import MELD
+
+SPLITS = ("train", "dev", "test")
+_COLUMNS = {"Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID", "StartTime", "EndTime"}
+_PROSODY_FILE = "text_prosody.jsonl.gz"
+# The release mixes cp1252 bytes into UTF-8 text; these are the code points they became.
+_CP1252 = {0x91: "'", 0x92: "'", 0x93: '"', 0x94: '"', 0x96: "-", 0x97: "-", 0x85: "...", 0xA0: " "}
+_CURLY = {0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0x2013: "-", 0x2014: "-", 0x2026: "..."}
+
+Prosody = dict[tuple[str, str], NDArray[np.float32]]
+
+
+def clean_text(text: str) -> str:
+    """Plain quotes, dashes and blanks."""
+    return " ".join(text.translate(_CP1252 | _CURLY).split())
+
+
+def read_meld(folder: Path, split: str) -> list[Dialogue]:
+    """One split's dialogues, in the release's order. Raises `DataError` on a missing file or a bad row."""
+    path = folder / f"{split}_sent_emo.csv"
+    if not path.is_file():
+        raise DataError(f"{path} is missing: point --data at the folder with MELD's *_sent_emo.csv files")
+    prosody = _read_prosody(folder / _PROSODY_FILE)
+    lines: dict[str, list[tuple[int, Line]]] = defaultdict(list)
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = _COLUMNS - set(reader.fieldnames or ())
+        if missing:
+            raise DataError(f"{path} has no column {', '.join(sorted(missing))}: is it the official release?")
+        for row in reader:
+            dialogue, position = row["Dialogue_ID"], row["Utterance_ID"]
+            try:
+                line = _line(row, prosody.get((split, f"dia{dialogue}_utt{position}")))
+            except (KeyError, ValueError) as error:
+                raise DataError(f"{path}, line {reader.line_num}: cannot read {error}") from error
+            lines[dialogue].append((int(position), line))
+    return [
+        Dialogue(f"{split}/{name}", tuple(line for _, line in sorted(numbered, key=lambda pair: pair[0])))
+        for name, numbered in lines.items()
+    ]
+
+
+def _line(row: dict[str, str], prosody: NDArray[np.float32] | None) -> Line:
+    return Line(
+        speaker=row["Speaker"].strip(),
+        text=clean_text(row["Utterance"]),
+        label=MELD.index(row["Emotion"].strip().lower()),
+        start_s=_seconds(row["StartTime"]),
+        end_s=_seconds(row["EndTime"]),
+        prosody=prosody,
+    )
+
+
+def _seconds(timestamp: str) -> float:
+    """`00:16:16,059` -> 976.059"""
+    hours, minutes, seconds = timestamp.replace(",", ".").split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def _read_prosody(path: Path) -> Prosody:
+    if not path.is_file():
+        return {}
+    found: Prosody = {}
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        for row in map(json.loads, file):
+            if row["audio"] is not None:
+                numbers = [np.nan if number is None else number for number in row["audio"]]
+                found[row["split"], row["utt"]] = np.array(numbers, dtype=np.float32)
+    return found

@@ -1,0 +1,117 @@
+"""Text: MiniLM with the past turns in its input, run by onnxruntime and tokenizers. The same code offline and live.
+
+Input of one utterance: `[CLS] same : turn [SEP] other : turn [SEP] ... current [SEP]`, where `same`/`other` says
+whether a past turn was spoken by the current speaker. Only the past is seen. The vector is the mean over the current
+turn's tokens (token type 1); the ONNX graph does the pooling.
+"""
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class TextInput:
+    """Token ids of one utterance with its past; `type_ids` is 1 on the current turn."""
+
+    ids: list[int]
+    type_ids: list[int]
+
+
+class TextPrompt:
+    """Builds the encoder's input. Pure."""
+
+    def __init__(self, tokenizer: Tokenizer, *, max_tokens: int = 96, past_turns: int = 3) -> None:
+        tokenizer.no_truncation()  # the prompt does its own, keeping the current turn
+        tokenizer.no_padding()
+        self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+        self.past_turns = past_turns
+        self._cls = tokenizer.token_to_id("[CLS]")
+        self._sep = tokenizer.token_to_id("[SEP]")
+
+    def build(self, past: Sequence[tuple[str, str]], speaker: str, text: str) -> TextInput:
+        """`past` holds (speaker, text) pairs, oldest first. The current turn is kept whole before any of the past."""
+        current = [*self._words(text)[: self.max_tokens - 2], self._sep]
+        context: list[int] = []
+        room = self.max_tokens - 1 - len(current)
+        for who, said in reversed(past[-self.past_turns :] if self.past_turns else ()):
+            mark = "same : " if who == speaker else "other : "
+            turn = [*self._words(mark + said), self._sep]
+            if len(context) + len(turn) > room:
+                break
+            context = turn + context
+        ids = [self._cls, *context, *current]
+        return TextInput(ids, [0] * (len(ids) - len(current)) + [1] * len(current))
+
+    def _words(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+
+class TextHistory:
+    """The last turns of one conversation, as the prompt wants them."""
+
+    def __init__(self, prompt: TextPrompt) -> None:
+        self._prompt = prompt
+        self._past: deque[tuple[str, str]] = deque(maxlen=max(prompt.past_turns, 1))
+
+    def peek(self, speaker: str, text: str) -> TextInput:
+        """The input for what is being said now, without remembering it."""
+        return self._prompt.build(tuple(self._past), speaker, text)
+
+    def push(self, speaker: str, text: str) -> TextInput:
+        """The input for what has just been said; later turns will see it as past."""
+        prepared = self.peek(speaker, text)
+        self._past.append((speaker, text))
+        return prepared
+
+
+class TextEncoder:
+    """TextInput -> float32[dim]. Thread-safe and stateless.
+
+    Rows run one by one: the int8 graph scales activations over all that it is given, so a batch would let one row's
+    numbers depend on its neighbours.
+    """
+
+    def __init__(self, folder: Path, *, threads: int = 1) -> None:
+        """`folder` holds `text.onnx`, `tokenizer.json` and `text.json`. Raises `FileNotFoundError` naming what is missing."""
+        self.files = tuple(folder / name for name in ("text.onnx", "tokenizer.json", "text.json"))
+        for file in self.files:
+            if not file.is_file():
+                raise FileNotFoundError(f"{file} is missing: the text encoder is not complete")
+        config = json.loads((folder / "text.json").read_text())
+        self.dim = int(config["dim"])
+        self.prompt = TextPrompt(
+            Tokenizer.from_file(str(folder / "tokenizer.json")),
+            max_tokens=config["max_tokens"],
+            past_turns=config["past_turns"],
+        )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            str(folder / "text.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+
+    def encode(self, inputs: Sequence[TextInput]) -> list[Float32]:
+        """One float32[dim] an input, in order."""
+        return [self._encode_one(one) for one in inputs]
+
+    def _encode_one(self, one: TextInput) -> Float32:
+        feed = {
+            "input_ids": np.array([one.ids], dtype=np.int64),
+            "attention_mask": np.ones((1, len(one.ids)), dtype=np.int64),
+            "token_type_ids": np.array([one.type_ids], dtype=np.int64),
+        }
+        vectors: Float32 = self._session.run(["vector"], feed)[0]  # (1, dim)
+        return vectors[0]

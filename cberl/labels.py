@@ -1,0 +1,46 @@
+"""Label sets, and what each label is called elsewhere."""
+
+from dataclasses import dataclass
+
+BIG6_URI = "http://www.w3.org/TR/emotion-voc/xml#big6"
+
+
+@dataclass(frozen=True, slots=True)
+class Emotion:
+    """One label: its EmotionML big6 name, its hri_msgs/Expression name and where it lies on the circumplex.
+
+    `valence` and `arousal` are in -1..1: set by hand on the circumplex of Russell (1980), coarse on purpose.
+    """
+
+    name: str
+    big6: str | None
+    hri: str
+    valence: float
+    arousal: float
+
+
+_EMOTIONS = (
+    Emotion("neutral", None, "neutral", 0.0, 0.0),
+    Emotion("surprise", "surprise", "surprised", 0.2, 0.7),
+    Emotion("fear", "fear", "scared", -0.7, 0.7),
+    Emotion("sadness", "sadness", "sad", -0.7, -0.4),
+    Emotion("joy", "happiness", "happy", 0.8, 0.5),
+    Emotion("disgust", "disgust", "disgusted", -0.7, 0.3),
+    Emotion("anger", "anger", "angry", -0.6, 0.8),
+    Emotion("happiness", "happiness", "happy", 0.8, 0.5),
+    Emotion("excitement", "happiness", "excited", 0.7, 0.8),
+    Emotion("frustration", "anger", "annoyed", -0.6, 0.5),
+)
+EMOTIONS = {emotion.name: emotion for emotion in _EMOTIONS}
+
+# Index in the tuple = class index in a checkpoint.
+MELD = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
+IEMOCAP6 = ("happiness", "sadness", "neutral", "anger", "excitement", "frustration")
+IEMOCAP4 = ("happiness", "sadness", "neutral", "anger")
+
+
+def valence_arousal(probabilities: dict[str, float]) -> tuple[float, float]:
+    """The expected point on the circumplex under a distribution over labels."""
+    valence = sum(p * EMOTIONS[name].valence for name, p in probabilities.items())
+    arousal = sum(p * EMOTIONS[name].arousal for name, p in probabilities.items())
+    return valence, arousal

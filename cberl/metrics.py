@@ -1,0 +1,59 @@
+"""Scores of predictions against labels, in percent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int = NDArray[np.int64]
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """`f1` and `support` are by class; `confusion[i, j]` counts label i taken for label j."""
+
+    labels: tuple[str, ...]
+    f1: Float
+    support: Int
+    confusion: Int
+
+    @property
+    def weighted_f1(self) -> float:
+        return float((self.f1 * self.support).sum() / max(self.support.sum(), 1))
+
+    @property
+    def macro_f1(self) -> float:
+        """Over classes that occur."""
+        return float(self.f1[self.support > 0].mean()) if self.support.any() else 0.0
+
+    @property
+    def accuracy(self) -> float:
+        return float(100 * np.trace(self.confusion) / max(self.confusion.sum(), 1))
+
+    @property
+    def selection(self) -> float:
+        """What model selection maximises on dev: frequent and rare classes count alike."""
+        return (self.weighted_f1 + self.macro_f1) / 2
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "weighted_f1": round(self.weighted_f1, 2),
+            "macro_f1": round(self.macro_f1, 2),
+            "accuracy": round(self.accuracy, 2),
+            "f1": {label: round(float(f1), 2) for label, f1 in zip(self.labels, self.f1, strict=True)},
+            "support": {label: int(n) for label, n in zip(self.labels, self.support, strict=True)},
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def score(labels: Int, predictions: Int, names: Sequence[str]) -> Scores:
+    """Labels and predictions: int[n] of class indices."""
+    classes = len(names)
+    confusion = np.bincount(labels * classes + predictions, minlength=classes**2)
+    confusion = confusion.reshape(classes, classes)  # (n,) pairs -> (true, predicted)
+    hits = np.diag(confusion)
+    both = confusion.sum(0) + confusion.sum(1)
+    f1 = np.divide(200.0 * hits, both, out=np.zeros(classes), where=both > 0)
+    return Scores(tuple(names), f1, confusion.sum(1), confusion)

@@ -1,0 +1,109 @@
+"""CBERL one utterance at a time: the same weights as `CBERL.forward`, the same numbers.
+
+No edge runs from a later utterance to an earlier one, so nothing already computed ever changes. What a new utterance needs
+of the past is the GRU's hidden state and, for each graph layer, the layer's input at the last P utterances. Cost is O(P) an
+utterance, whatever the length of the conversation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cberl.graph import past_edges
+from cberl.model import CBERL
+from cberl.nn.fusion import Modalities, Present
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConversationState:
+    """Everything the network remembers of a conversation. Immutable: a step returns the next one."""
+
+    hidden: Tensor  # (hidden,)
+    layers: tuple[Tensor, ...]  # a graph layer each: its input at the last utterances, (K <= P, hidden)
+    speakers: tuple[str, ...]  # who spoke them, oldest first, length K
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepInput:
+    """One new utterance: (dim,) a modality, or no entry (or None) where the modality is absent."""
+
+    speaker: str
+    x: dict[str, Tensor | None]
+
+
+def initial_state(model: CBERL) -> ConversationState:
+    """Before anyone has spoken."""
+    weight = model.to_graph.weight
+    empty = weight.new_zeros(0, model.config.hidden_dim)
+    return ConversationState(
+        weight.new_zeros(model.config.hidden_dim), (empty,) * model.config.graph_layers, speakers=()
+    )
+
+
+@torch.inference_mode()
+def step(
+    model: CBERL, states: Sequence[ConversationState], inputs: Sequence[StepInput]
+) -> tuple[Tensor, list[ConversationState]]:
+    """The next utterance of B independent conversations -> logits (B, classes) and the states after them.
+
+    The given states stay as they are, so an interim result costs nothing but not keeping what is returned.
+    Raises `ValueError` when a modality has the wrong size.
+    """
+    x, present = _stack(model, inputs)
+    z, _ = model.fusion(x, present)
+    context = model.context.step(z, torch.stack([state.hidden for state in states]))
+    edges, last = _window_edges(model, states, inputs)
+    node = model.node(z, context)  # (B, hidden)
+    entered: list[Tensor] = []
+    for depth, layer in enumerate(model.graph):
+        entered.append(node)
+        rows = [part for b, state in enumerate(states) for part in (state.layers[depth], node[b : b + 1])]
+        node = layer(torch.cat(rows), *edges)[last]  # (B * (K + 1), hidden) -> (B, hidden)
+    logits: Tensor = model.head(context, node)
+    return logits, [_advance(model, states[b], inputs[b], context[b], entered, b) for b in range(len(states))]
+
+
+def _stack(model: CBERL, inputs: Sequence[StepInput]) -> tuple[Modalities, Present]:
+    """(B, dim) and bool (B,) a modality of the network."""
+    x: Modalities = {}
+    present: Present = {}
+    like = model.to_graph.weight
+    for name, dim in model.config.modality_dims.items():
+        given = [one.x.get(name) for one in inputs]
+        for value in given:
+            if value is not None and value.shape != (dim,):
+                raise ValueError(f"{name} has shape {tuple(value.shape)}, this network reads ({dim},)")
+        rows = [like.new_zeros(dim) if value is None else value.to(like) for value in given]
+        x[name] = torch.stack(rows)
+        present[name] = torch.tensor([value is not None for value in given], device=like.device)
+    return x, present
+
+
+def _window_edges(
+    model: CBERL, states: Sequence[ConversationState], inputs: Sequence[StepInput]
+) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+    """Edges into the newest row of each conversation's window, and where those rows are, int[B]."""
+    windows = [(*state.speakers, one.speaker) for state, one in zip(states, inputs, strict=True)]
+    device = model.to_graph.weight.device
+    lengths = torch.tensor([len(window) for window in windows], device=device)
+    names = [{name: i for i, name in enumerate(window)} for window in windows]
+    speaker = torch.tensor(
+        [names[b][name] for b, window in enumerate(windows) for name in window], device=device
+    )
+    dialogue = torch.repeat_interleave(torch.arange(len(windows), device=device), lengths)
+    edge_index, relation, distance = past_edges(dialogue, speaker, model.config.past)
+    last = lengths.cumsum(0) - 1
+    newest = torch.isin(edge_index[1], last)
+    return (edge_index[:, newest], relation[newest], distance[newest]), last
+
+
+def _advance(
+    model: CBERL, state: ConversationState, one: StepInput, hidden: Tensor, entered: Sequence[Tensor], row: int
+) -> ConversationState:
+    past = model.config.past
+    layers = tuple(
+        torch.cat([old, new[row : row + 1]])[-past:] for old, new in zip(state.layers, entered, strict=True)
+    )
+    return ConversationState(hidden.clone(), layers, (*state.speakers, one.speaker)[-past:])

@@ -1,0 +1,77 @@
+"""What verbs share: settings as flags, errors as one line."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import click
+
+from engine.config import Settings, SettingsError, load_settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+LISTENING = ("host", "port", "insecure", "allow_origin")
+
+
+def settings_options(*, without: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+    """Every setting as a flag, and `--config` and `--print-config`. The verb gets them all in `**flags`."""
+
+    def add(command: Command) -> Command:
+        for name, field in reversed(Settings.model_fields.items()):
+            if name not in without:
+                command = _flag(name, field.annotation, field.description or "", field.default)(command)
+        command = click.option("--print-config", is_flag=True, help="Print the settings as TOML and stop.")(command)
+        file = click.Path(exists=True, dir_okay=False, path_type=Path)
+        return click.option("--config", type=file, help="TOML file of settings (default: cberl.toml if there).")(command)
+
+    return add
+
+
+def _flag(name: str, kind: Any, description: str, default: Any) -> Callable[[Command], Command]:
+    option = "--" + name.replace("_", "-")
+    shown = f"{description}  [default: {default}]" if default != "" else description
+    if kind is bool:
+        return click.option(option, is_flag=True, default=None, help=description)
+    choices = click.Choice(get_args(kind)) if get_origin(kind) is Literal else None
+    return click.option(option, type=choices or kind, default=None, help=shown)
+
+
+def settings_from(flags: dict[str, Any]) -> Settings:
+    """Takes the settings out of a verb's flags; answers `--print-config`."""
+    config, show = flags.pop("config"), flags.pop("print_config")
+    given = {name: flags.pop(name) for name in list(flags) if name in Settings.model_fields}
+    try:
+        settings = load_settings(given, config)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    if show:
+        click.echo(settings.to_toml(), nl=False)
+        raise click.exceptions.Exit(0)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    return settings
+
+
+@contextmanager
+def sentences(*kinds: type[Exception]) -> Iterator[None]:
+    """These errors carry a sentence for the user: show it, not the traceback. Looks inside task groups."""
+    try:
+        yield
+    except* kinds as group:
+        messages = dict.fromkeys(str(error) for error in _leaves(group))
+        raise click.ClickException("\n".join(messages)) from group
+
+
+def run_async(main: Coroutine[Any, Any, None], *kinds: type[Exception]) -> None:
+    """Runs a verb's coroutine; Ctrl-C cancels it, so that everything is closed on the way out."""
+    with sentences(*kinds):
+        asyncio.run(main)
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

@@ -1,0 +1,84 @@
+"""`cberl run`"""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from cberl.checkpoint import CheckpointError
+from engine.cli.common import LISTENING, run_async, settings_from, settings_options
+from engine.cli.table import TurnTable
+from engine.config import Settings
+from engine.ingest.media import MediaError, read_media
+from engine.messages import EmotionEvent
+from engine.publish.subscription import Subscription
+from engine.publish.wire import decode
+from engine.supervisor import SessionFailedError, open_supervisor
+from engine.transcribe import TranscriberError
+from engine.turns.vad import VadError
+
+Show = Callable[[str, EmotionEvent], None]
+
+
+@click.command(
+    "run",
+    epilog="""\b
+Examples:
+  cberl run interview.wav
+  cberl run call.flac --speakers alice,bob     two channels, two people
+  cberl run talk.mp4 --json | jq .emotion      one JSON event a line
+  cberl run talk.wav --realtime                at the speed of life""",
+)
+@click.argument("file")
+@click.option("--json", "as_json", is_flag=True, help="JSON Lines, also on a terminal (the default in a pipe).")
+@click.option("--realtime", is_flag=True, help="Play at the speed of life instead of as fast as it goes.")
+@click.option("--speakers", metavar="A,B", help="Names of the channels' speakers.")
+@settings_options(without=LISTENING)
+def command(file: str, as_json: bool, realtime: bool, speakers: str | None, **flags: Any) -> None:
+    """Emotions of a recording, turn by turn. FILE is anything FFmpeg reads; two channels are two speakers."""
+    settings = settings_from(flags)
+    names = [name.strip() for name in speakers.split(",")] if speakers else None
+    show = _show_json if as_json or not sys.stdout.isatty() else _show_table()
+    run_async(
+        _run(file, realtime, names, settings, show),
+        MediaError,
+        CheckpointError,
+        TranscriberError,
+        VadError,
+        SessionFailedError,
+    )
+
+
+async def _run(file: str, realtime: bool, speakers: list[str] | None, settings: Settings, show: Show) -> None:
+    conversation = Path(file).stem or "run"
+    async with open_supervisor(settings) as supervisor:
+        if supervisor.models.asr_note:
+            click.echo(supervisor.models.asr_note, err=True)
+        subscription = supervisor.hub.subscribe(conversation)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_show_events(subscription, show))
+            source = read_media(file, realtime=realtime, speakers=speakers)
+            try:
+                await supervisor.join(conversation, source, speakers=speakers or (), live=False)
+            finally:
+                subscription.end("done")
+
+
+async def _show_events(subscription: Subscription, show: Show) -> None:
+    async for _, text in subscription:
+        _, message = decode(text)
+        if isinstance(message, EmotionEvent):
+            show(text, message)
+
+
+def _show_json(text: str, event: EmotionEvent) -> None:
+    click.echo(text)
+
+
+def _show_table() -> Show:
+    table = TurnTable(Console())
+    return lambda text, event: table.add(event)

@@ -1,0 +1,44 @@
+"""`cberl serve`"""
+
+from typing import Any
+
+import click
+
+from cberl.checkpoint import CheckpointError
+from engine.cli.common import run_async, settings_from, settings_options
+from engine.config import Settings
+from engine.server import ServerError, create_app, serve
+from engine.supervisor import open_supervisor
+from engine.transcribe import TranscriberError
+from engine.turns.vad import VadError
+
+
+@click.command(
+    "serve",
+    epilog="""\b
+Examples:
+  cberl serve                                  then open the page it names
+  cberl serve --port 9000 --asr sphinx
+  CBERL_WHISPER_MODEL=/models/large-v3 cberl serve
+  cberl serve --print-config > cberl.toml      a file to start from""",
+)
+@settings_options()
+def command(**flags: Any) -> None:
+    """Run the engine: pages, /ingest and /events on one port.
+
+    A setting comes from its flag, else from the environment (CBERL_PORT=9000), else from cberl.toml.
+    """
+    settings = settings_from(flags)
+    run_async(_serve(settings), ServerError, CheckpointError, TranscriberError, VadError)
+
+
+async def _serve(settings: Settings) -> None:
+    click.echo("loading models ...", err=True)
+    async with open_supervisor(settings) as supervisor:
+        if supervisor.models.asr_note:
+            click.echo(supervisor.models.asr_note, err=True)
+        await serve(create_app(supervisor, settings), settings, _greet)
+
+
+def _greet(url: str) -> None:
+    click.echo(f"CBERL Engine is at {url}  (Ctrl-C stops it)", err=True)

@@ -1,0 +1,151 @@
+"""Settings of the engine: flags over environment (`CBERL_…`) over a TOML file over these defaults."""
+
+import ipaddress
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "CBERL_"
+DEFAULT_FILE = "cberl.toml"
+NOT_OURS = {"CBERL_SHARED"}  # where the tests find their data
+
+
+class SettingsError(Exception):
+    """What is wrong with the settings: one sentence a problem, one problem a line."""
+
+
+class Settings(BaseSettings):
+    """Build with `load_settings`: its errors are sentences."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(8765, ge=0, le=65_535, description="Port for pages and sockets; 0 takes a free one.")
+    insecure: bool = Field(False, description="Allow a host that other machines can reach.")
+    allow_origin: str = Field("", description="One other web origin whose pages may connect; * for all.")
+
+    asr: Literal["auto", "whisper", "sphinx"] = Field("auto", description="Speech recogniser.")
+    whisper_model: str = Field("small", min_length=1, description="Whisper size, hub name or folder.")
+    hub_timeout_s: float = Field(3.0, ge=0, le=600, description="Longest wait for the model hub to answer.")
+    checkpoint: str = Field("", description="CBERL checkpoint to run; empty: the starter that comes along.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run.")
+
+    end_silence_ms: int = Field(500, ge=100, le=10_000, description="Silence that ends a turn.")
+    min_speech_ms: int = Field(250, ge=0, le=5_000, description="Speech shorter than this is no turn.")
+    max_turn_s: float = Field(15.0, ge=1, le=300, description="A longer turn is cut and goes on in the next.")
+    pre_roll_ms: int = Field(200, ge=0, le=2_000, description="Audio kept from before speech was noticed.")
+
+    max_sessions: int = Field(16, ge=1, le=10_000, description="Most publishers at a time.")
+    max_message_bytes: int = Field(1 << 20, ge=1024, le=1 << 26, description="Largest message taken.")
+    max_tracks: int = Field(8, ge=1, le=255, description="Most tracks a publisher may have.")
+    replay_events: int = Field(1000, ge=0, le=1_000_000, description="Events a conversation keeps for replay.")
+    subscriber_queue: int = Field(256, ge=4, le=100_000, description="Events that may wait for one subscriber.")
+    rejoin_grace_s: float = Field(30.0, ge=0, le=86_400, description="Wait for a lost publisher.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe shown.")
+
+    _file: ClassVar[Mapping[str, Any]] = {}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=dict(cls._file))
+
+    @model_validator(mode="after")
+    def _loopback_or_said_so(self) -> Self:
+        if not (self.insecure or _is_loopback(self.host)):
+            raise ValueError(
+                f"host {self.host} can be reached from other machines and this version has no tokens, so anybody "
+                "there could listen in; put it behind a reverse proxy that asks who they are, or say --insecure"
+            )
+        return self
+
+    def to_toml(self) -> str:
+        """A file that `load_settings` reads back to these settings."""
+        return "".join(
+            f"# {field.description}\n{name} = {_toml_value(getattr(self, name))}\n"
+            for name, field in type(self).model_fields.items()
+        )
+
+
+def load_settings(flags: Mapping[str, Any] | None = None, config_file: Path | None = None) -> Settings:
+    """Settings from all sources. A flag that is None was not given.
+
+    `config_file` must exist; without it `cberl.toml` in the working directory is read where there is one.
+    Raises SettingsError.
+    """
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    path = config_file or Path(DEFAULT_FILE)
+    in_file = _read(path) if config_file or path.exists() else {}
+    ours = [name for name in os.environ if name.upper().startswith(PREFIX)]
+    in_environment = {name: name[len(PREFIX) :].lower() for name in ours}
+    problems = [_unknown(f"{path}: key", name, name) for name in in_file if name not in Settings.model_fields]
+    problems += [
+        _unknown("environment variable", name, key, PREFIX)
+        for name, key in in_environment.items()
+        if key not in Settings.model_fields and name not in NOT_OURS
+    ]
+    if problems:
+        raise SettingsError("\n".join(problems))
+    with_file = type(Settings.__name__, (Settings,), {"_file": in_file, "__module__": __name__})
+    try:
+        settings: Settings = with_file(**given)
+    except ValidationError as error:
+        sources = (
+            {name: f"{path}: {name}" for name in in_file}
+            | {key: name for name, key in in_environment.items()}
+            | {name: "--" + name.replace("_", "-") for name in given}
+        )
+        raise SettingsError("\n".join(_sentence(problem, sources) for problem in error.errors())) from error
+    return settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # bad TOML, or not UTF-8
+        raise SettingsError(f"{path}: is not valid TOML: {error}.") from error
+
+
+def _unknown(source: str, name: str, key: str, prefix: str = "") -> str:
+    near = get_close_matches(key, Settings.model_fields, n=1)
+    if not near:
+        return f"{source} {name!r} is unknown; --print-config shows them all."
+    return f"{source} {name!r} is unknown; did you mean {prefix + near[0].upper() if prefix else near[0]!r}?"
+
+
+def _sentence(problem: Any, sources: Mapping[str, str]) -> str:
+    """One of pydantic's errors as a sentence that begins with where the value came from."""
+    if problem["type"] == "value_error":  # our own, across keys
+        return f"{problem['ctx']['error']}."
+    key = str(problem["loc"][0])
+    if problem["type"] == "extra_forbidden":
+        return _unknown("setting", key, key)
+    reason = problem["msg"].removeprefix("Input ")
+    return f"{sources.get(key, key)} {reason}, not {problem['input']!r}."
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _toml_value(value: bool | float | str) -> str:
+    # JSON's scalars are TOML's, but for DEL, which TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,120 @@
+"""The values that flow through the pipeline.
+
+One clock inside a conversation: seconds of its media time (`_s`). Wall clock lives only in `timing.py`.
+Classes that carry arrays compare by identity (`eq=False`).
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 16_000
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One microphone or one channel: whoever speaks on it is `speaker`."""
+
+    id: str
+    speaker: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AudioChunk:
+    """Mono audio at 16 kHz, float32[n] in -1..1, starting at `start_s`."""
+
+    track: Track
+    start_s: float
+    pcm: Float32
+
+    @property
+    def end_s(self) -> float:
+        return self.start_s + len(self.pcm) / SAMPLE_RATE
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoFrame:
+    """One sampled frame, uint8[h, w, 3] in RGB order."""
+
+    track: Track
+    at_s: float
+    rgb: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Turn:
+    """One stretch of speech by one speaker. `end_s` is where speech ended, not where silence was believed.
+
+    `pcm` may carry a little audio before `start_s` and after `end_s` (pre-roll and tail), so that no phoneme is cut.
+    `truncated` says that the turn reached the longest length and goes on in the next one.
+    """
+
+    turn_id: int
+    speaker: str
+    start_s: float
+    end_s: float
+    pcm: Float32
+    decided_s: float  # media time at which the end was decided
+    frames: tuple[VideoFrame, ...] = ()
+    final: bool = True
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was said. `confidence` in 0..1, or None where the recogniser gives none."""
+
+    text: str
+    language: str
+    confidence: float | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Utterance:
+    """A turn, understood: float32[d] a modality, or None where the modality is absent."""
+
+    turn: Turn
+    transcript: Transcript | None
+    text: Float32 | None
+    audio: Float32 | None
+    visual: Float32 | None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """The speaker's emotion was `from_` so many of their turns ago, and is another now."""
+
+    from_: str = field(metadata={"alias": "from"})  # its name on the wire
+    turns_ago: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmotionEvent:
+    """What goes out for one utterance. Field by field as on the wire; `seq` is given by the hub."""
+
+    conversation: str
+    utterance: str
+    speaker: str
+    start_s: float
+    end_s: float
+    text: str | None
+    emotion: str
+    confidence: float
+    probabilities: dict[str, float]
+    valence: float
+    arousal: float
+    shift: Shift | None
+    modalities: dict[str, float | None]
+    vocabulary: str
+    model: str
+    timings_ms: dict[str, float]
+    lag_s: float
+    uncertain: bool = False
+    revision: int = 0
+    status: Literal["interim", "final", "corrected"] = "final"

@@ -1,0 +1,113 @@
+"""What goes over the wire beside the emotion events. `publish/wire.py` writes and reads them all."""
+
+from dataclasses import dataclass
+
+from engine.messages import EmotionEvent
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationStarted:
+    conversation: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationEnded:
+    conversation: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerJoined:
+    conversation: str
+    speaker: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerLeft:
+    conversation: str
+    speaker: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStats:
+    """How a conversation is doing: how far behind live, and all that was dropped since it started."""
+
+    conversation: str
+    lag_s: float
+    dropped_chunks: int = 0
+    dropped_events: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """Recognition is running: to be shown to the people in the conversation (EU AI Act, Art. 50(3))."""
+
+    conversation: str
+    text: str = "Emotion recognition is running in this conversation."
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerState:
+    """`current` is the speaker's latest final or corrected event, or None before the first."""
+
+    speaker: str
+    present: bool
+    current: EmotionEvent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The first message of every subscription. What follows has `seq` > `last_seq`, or is a replay."""
+
+    conversation: str
+    active: bool
+    last_seq: int
+    speakers: tuple[SpeakerState, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """Events after `requested_seq` are no longer here: forget what you had, and go on from the snapshot."""
+
+    conversation: str
+    requested_seq: int
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted:
+    """To one publisher: these tracks were accepted."""
+
+    conversation: str
+    tracks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """To one publisher, as its last message: every event of its media has been sent."""
+
+    conversation: str
+    received_s: float
+    dropped_chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """`code` is for programs, `message` for people. After a fatal one the socket closes."""
+
+    code: str
+    message: str
+    fatal: bool = False
+
+
+# Given a `seq`, kept for replay, and sent to everybody in the conversation.
+Event = (
+    EmotionEvent
+    | ConversationStarted
+    | ConversationEnded
+    | SpeakerJoined
+    | SpeakerLeft
+    | SessionStats
+    | Disclosure
+)
+# Sent on one socket alone.
+Notice = Snapshot | Resync | SessionStarted | SessionEnded | Error

@@ -1,0 +1,156 @@
+"""All conversations of this process: opens, shares, keeps and ends them. One's failure never reaches another."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from engine.config import Settings
+from engine.messages import AudioChunk
+from engine.models import Models, open_models
+from engine.notices import Disclosure, SpeakerJoined, SpeakerLeft
+from engine.publish.hub import Hub
+from engine.session import Session, SessionFailedError
+
+log = logging.getLogger(__name__)
+
+
+class SessionRefused(RuntimeError):  # noqa: N818 - a decision, not an error
+    """No more conversations can be taken now. `retry_after_s` says when to ask again."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class SpeakerTaken(ValueError):  # noqa: N818
+    """Somebody publishes under this name in this conversation already."""
+
+
+@dataclass(slots=True, eq=False)
+class _Conversation:
+    session: Session
+    speakers: list[str] = field(default_factory=list)  # who publishes now
+    publishers: int = 0
+    expiry: asyncio.TimerHandle | None = None
+
+
+class Supervisor:
+    """Use inside `open_supervisor`."""
+
+    def __init__(self, models: Models, settings: Settings, tasks: asyncio.TaskGroup) -> None:
+        self.hub = Hub(settings.replay_events, settings.subscriber_queue)
+        self.models = models
+        self._settings = settings
+        self._tasks = tasks
+        self._conversations: dict[str, _Conversation] = {}
+        self._ending = False
+
+    @property
+    def ready(self) -> bool:
+        """Models are loaded and warm before there is a supervisor; so only an ending one is not ready."""
+        return not self._ending
+
+    @property
+    def status(self) -> dict[str, object]:
+        """For `/readyz`."""
+        return {
+            "model": self.models.checkpoint.name,
+            "asr": self.models.asr,
+            "conversations": len(self._conversations),
+            "max_sessions": self._settings.max_sessions,
+        }
+
+    async def join(
+        self, conversation: str, source: AsyncIterable[AudioChunk], *, speakers: Sequence[str], live: bool
+    ) -> None:
+        """Runs one publisher's media through the conversation until it ends and its last event is in the hub.
+
+        After the last publisher of a live conversation left, its graph is kept for `rejoin_grace_s`: who comes back goes on
+        where they were. Raises `SessionRefused` when full, `SpeakerTaken`, and `SessionFailedError` when it broke.
+        """
+        joined = self._enter(conversation, speakers)
+        try:
+            await joined.session.join(source)
+        finally:
+            self._leave(conversation, joined, speakers, self._settings.rejoin_grace_s if live else 0.0)
+
+    def end(self, conversation: str) -> None:
+        """Ends a conversation now: turns under way still come out."""
+        found = self._conversations.pop(conversation, None)
+        if found is not None:
+            if found.expiry:
+                found.expiry.cancel()
+            found.session.close()
+
+    def end_all(self) -> None:
+        """For shutdown: nobody may join from now on."""
+        self._ending = True
+        for conversation in list(self._conversations):
+            self.end(conversation)
+
+    def _enter(self, conversation: str, speakers: Sequence[str]) -> _Conversation:
+        found = self._conversations.get(conversation)
+        if found is None:
+            found = self._open(conversation)
+        taken = sorted(set(found.speakers) & set(speakers))
+        if taken:
+            raise SpeakerTaken(f"{taken[0]} is publishing in {conversation} already: leave there first, or use another name")
+        if found.expiry:
+            found.expiry.cancel()
+            found.expiry = None
+        found.publishers += 1
+        found.speakers.extend(speakers)
+        for speaker in speakers:
+            self.hub.publish(SpeakerJoined(conversation, speaker))
+        return found
+
+    def _open(self, conversation: str) -> _Conversation:
+        if self._ending:
+            raise SessionRefused("the engine is shutting down: try again in a moment", retry_after_s=5.0)
+        if len(self._conversations) >= self._settings.max_sessions:
+            raise SessionRefused(
+                f"all {self._settings.max_sessions} conversations are taken: try again later, or raise max_sessions",
+                retry_after_s=5.0,
+            )
+        session = Session(conversation, self.models, self.hub, self._settings)
+        opened = self._conversations[conversation] = _Conversation(session)
+        self.hub.publish(Disclosure(conversation))
+        self._tasks.create_task(self._run(conversation, opened), name=f"conversation {conversation}")
+        return opened
+
+    def _leave(self, conversation: str, left: _Conversation, speakers: Sequence[str], grace_s: float) -> None:
+        if self._conversations.get(conversation) is not left:
+            return  # ended meanwhile, and nothing may follow its end
+        left.publishers -= 1
+        for speaker in speakers:
+            left.speakers.remove(speaker)
+            self.hub.publish(SpeakerLeft(conversation, speaker))
+        if left.publishers == 0:
+            loop = asyncio.get_running_loop()
+            left.expiry = loop.call_later(grace_s, self.end, conversation)
+
+    async def _run(self, conversation: str, opened: _Conversation) -> None:
+        try:
+            await opened.session.run()
+        except Exception:  # noqa: BLE001 - the one place that keeps a session's failure from all others
+            log.exception("conversation %s failed and was ended; others go on", conversation)
+        finally:
+            if self._conversations.get(conversation) is opened:
+                del self._conversations[conversation]
+            self.hub.close(conversation)
+
+
+@asynccontextmanager
+async def open_supervisor(settings: Settings) -> AsyncIterator[Supervisor]:
+    """Models loaded and warm on entry; every conversation ended and every worker stopped on exit."""
+    async with open_models(settings) as models, asyncio.TaskGroup() as tasks:
+        supervisor = Supervisor(models, settings, tasks)
+        try:
+            yield supervisor
+        finally:
+            supervisor.end_all()
+
+
+__all__ = ["SessionFailedError", "SessionRefused", "SpeakerTaken", "Supervisor", "open_supervisor"]

@@ -1,0 +1,90 @@
+"""The only place that reads a clock: when media arrived, how long stages took, how fast a file may play."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+Clock = Callable[[], float]
+
+
+class MediaClock:
+    """Remembers when each moment of a conversation's media arrived, for the last `keep_s` seconds of media.
+
+    `now` is any clock in seconds that never goes back. Of several tracks, the one furthest ahead counts.
+    """
+
+    RESOLUTION_S = 0.02
+
+    def __init__(self, now: Clock = time.monotonic, keep_s: float = 60.0) -> None:
+        self._now = now
+        self._keep_s = keep_s
+        self._arrivals: deque[tuple[float, float]] = deque()  # (media s, clock s), both rising
+
+    @property
+    def delivered_s(self) -> float:
+        """Media time up to which anything has arrived; 0 before the first."""
+        return self._arrivals[-1][0] if self._arrivals else 0.0
+
+    def arrived(self, end_s: float) -> None:
+        """Media up to `end_s` is here now. Media that is not new is ignored."""
+        arrivals = self._arrivals
+        if arrivals and end_s <= arrivals[-1][0]:
+            return
+        # However small the pieces, at most keep_s / RESOLUTION_S points stay.
+        if len(arrivals) > 1 and end_s - arrivals[-2][0] < self.RESOLUTION_S:
+            arrivals.pop()
+        arrivals.append((end_s, self._now()))
+        while arrivals[0][0] < end_s - self._keep_s:
+            arrivals.popleft()
+
+    def wall_of(self, media_s: float) -> float:
+        """Clock time at which `media_s` arrived: interpolated, and held at the ends of what is kept.
+
+        Raises LookupError before anything has arrived.
+        """
+        if not self._arrivals:
+            raise LookupError("no media has arrived yet")
+        media, wall = zip(*self._arrivals, strict=True)
+        return float(np.interp(media_s, media, wall))
+
+    def after_speech_ms(self, end_s: float, now: float | None = None) -> float:
+        """Milliseconds between the arrival of the end of speech and `now` (default: this moment)."""
+        return max(0.0, ((self._now() if now is None else now) - self.wall_of(end_s)) * 1e3)
+
+    def lag_s(self, processed_s: float) -> float:
+        """Seconds of media that have been delivered but not yet processed. A silent source adds none."""
+        return max(0.0, self.delivered_s - processed_s)
+
+
+class Stopwatch:
+    """Stage timings: `with watch("encode"): ...` adds to `watch.timings_ms["encode"]`."""
+
+    def __init__(self, now: Clock = time.perf_counter) -> None:
+        self._now = now
+        self.timings_ms: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = self._now()
+        try:
+            yield
+        finally:
+            self.timings_ms[stage] = self.timings_ms.get(stage, 0.0) + (self._now() - started) * 1e3
+
+
+class Pacer:
+    """Lets media out no faster than it would play: by deadline, so that lateness never adds up."""
+
+    def __init__(self, now: Clock = time.monotonic) -> None:
+        self._now = now
+        self._origin: float | None = None  # clock time of media time zero
+
+    async def until(self, media_s: float) -> None:
+        """Return when `media_s` is due. The first call is due at once."""
+        if self._origin is None:
+            self._origin = self._now() - media_s
+        await asyncio.sleep(max(0.0, self._origin + media_s - self._now()))

@@ -1,0 +1,192 @@
+"""The only way off the event loop: one bounded queue a model, shared by all sessions, answered in batches."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Self, TypeVar
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+Kind = Literal["thread", "process"]
+
+
+class WorkerClosedError(Exception):
+    """The worker is not running: requests are taken inside `async with worker` only."""
+
+
+@dataclass(slots=True, eq=False)
+class _Job(Generic[Req, Res]):
+    request: Req
+    answer: asyncio.Future[Res]
+
+
+class Worker(Generic[Req, Res]):
+    """Answers `await worker(request)` by `run(requests)`, with whatever else was waiting in the same batch.
+
+    `run` gets at most `max_batch` requests and returns as many results, in order; no result may depend on the
+    rest of its batch. It runs in one thread, or, for code that holds the GIL for long, in one spawned process
+    (`kind="process"`: `run`, requests and results are pickled; `run` once, so it may keep a model it loads).
+    `max_wait_ms` is how long a first request may wait for company. Callers beyond `capacity` wait their turn.
+
+    Errors: what `run` raises reaches only the request that caused it; WorkerClosedError outside `async with`;
+    BrokenExecutor when the process died (a new one is started).
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[Req]], list[Res]],
+        *,
+        name: str,
+        max_batch: int = 8,
+        max_wait_ms: float = 0.0,
+        capacity: int = 256,
+        kind: Kind = "thread",
+    ) -> None:
+        self.name = name
+        self.pending = 0  # asked and not yet answered, waiting callers included
+        self._run = run
+        self._max_batch = max_batch
+        self._max_wait_s = max_wait_ms / 1e3
+        self._kind = kind
+        self._open = False
+        self._slots = asyncio.Semaphore(capacity)
+        self._waiting: deque[_Job[Req, Res]] = deque()
+        self._asked = asyncio.Event()
+
+    async def __call__(self, request: Req) -> Res:
+        self.pending += 1
+        try:
+            async with self._slots:
+                if not self._open:
+                    raise WorkerClosedError(f"the {self.name} worker is not running")
+                return await self._ask(request)
+        finally:
+            self.pending -= 1
+
+    async def _ask(self, request: Req) -> Res:
+        job: _Job[Req, Res] = _Job(request, asyncio.get_running_loop().create_future())
+        self._waiting.append(job)
+        self._asked.set()
+        try:
+            return await job.answer
+        finally:
+            if job in self._waiting:  # the caller was cancelled before its turn came
+                self._waiting.remove(job)
+
+    async def __aenter__(self) -> Self:
+        self._executor = self._new_executor()
+        self._tasks = await asyncio.TaskGroup().__aenter__()
+        self._task = self._tasks.create_task(self._serve(), name=f"worker {self.name}")
+        self._open = True
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._open = False
+        self._task.cancel()
+        try:
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            for job in self._waiting:
+                if not job.answer.done():
+                    job.answer.set_exception(WorkerClosedError(f"the {self.name} worker has ended"))
+            await asyncio.to_thread(_stop, self._executor)
+
+    async def _serve(self) -> None:
+        while True:
+            batch = await self._next_batch()
+            try:
+                if batch:
+                    await self._answer(batch)
+            finally:  # cancelled half-way: nobody is left waiting for ever
+                for job in batch:
+                    if not job.answer.done():
+                        job.answer.set_exception(WorkerClosedError(f"the {self.name} worker has ended"))
+
+    async def _next_batch(self) -> list[_Job[Req, Res]]:
+        while not self._waiting:
+            self._asked.clear()
+            await self._asked.wait()
+        await self._company()
+        return [self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))]
+
+    async def _company(self) -> None:
+        """Wait until the batch is full or the first request has waited long enough."""
+        try:
+            async with asyncio.timeout(self._max_wait_s):
+                while len(self._waiting) < self._max_batch:
+                    self._asked.clear()
+                    await self._asked.wait()
+        except TimeoutError:
+            return
+
+    async def _answer(self, batch: list[_Job[Req, Res]]) -> None:
+        results = await self._execute([job.request for job in batch])
+        if isinstance(results, list):
+            for job, result in zip(batch, results, strict=True):
+                if not job.answer.done():
+                    job.answer.set_result(result)
+        elif len(batch) > 1:  # find out whose fault it was
+            for job in batch:
+                if not job.answer.done():
+                    await self._answer([job])
+        elif not batch[0].answer.done():
+            batch[0].answer.set_exception(results)
+
+    async def _execute(self, requests: list[Req]) -> list[Res] | BaseException:
+        """Results, or what went wrong; awaiting the error itself would need an `except` for everything."""
+        entry: Callable[..., Any] = self._run if self._kind == "thread" else _run_in_child
+        future = asyncio.get_running_loop().run_in_executor(self._executor, entry, requests)
+        await asyncio.wait([future])
+        error = future.exception()
+        if isinstance(error, BrokenExecutor):
+            self._executor.shutdown(wait=False)
+            self._executor = self._new_executor()
+        if error is None and len(future.result()) != len(requests):
+            return RuntimeError(f"{self.name}: {len(future.result())} results for {len(requests)} requests")
+        return error or future.result()
+
+    def _new_executor(self) -> Executor:
+        if self._kind == "thread":
+            return ThreadPoolExecutor(1, thread_name_prefix=self.name)
+        return _OneProcess(self._run)
+
+
+class _OneProcess(ProcessPoolExecutor):
+    """One spawned process, started at once. (A fork would copy locks that other threads hold.)"""
+
+    def __init__(self, run: Callable[[list[Any]], list[Any]]) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        super().__init__(1, spawn, initializer=_start_child, initargs=(run,))
+        self._pid = self.submit(os.getpid)
+
+    def terminate(self) -> None:
+        """End the process without waiting for its batch."""
+        if self._pid.done() and not self._pid.cancelled() and not self._pid.exception():
+            for process in multiprocessing.active_children():
+                if process.pid == self._pid.result():
+                    process.terminate()
+
+
+_child_run: Callable[[list[Any]], list[Any]]  # in the child process only: what it was started for
+
+
+def _start_child(run: Callable[[list[Any]], list[Any]]) -> None:
+    global _child_run
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    _child_run = run
+
+
+def _run_in_child(requests: list[Any]) -> list[Any]:
+    return _child_run(requests)
+
+
+def _stop(executor: Executor) -> None:
+    """Wait for a thread, which cannot be stopped; end a process at once: nobody waits for its answer."""
+    if isinstance(executor, _OneProcess):
+        executor.terminate()
+    executor.shutdown(cancel_futures=True)
