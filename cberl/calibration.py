@@ -1,4 +1,4 @@
-"""From logits to probabilities one can act on: post-hoc logit adjustment, then a temperature. Both are chosen on dev."""
+"""From logits to probabilities one can act on: logit adjustment, then a temperature, both chosen on dev."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ def log_prior(labels: Tensor, classes: int) -> tuple[float, ...]:
 
 def fit_temperature(logits: Tensor, labels: Tensor, calibration: Calibration) -> float:
     """The temperature with the least cross-entropy on labelled rows, from a fine grid."""
-    grid = torch.logspace(-0.7, 0.7, 141).tolist()  # 0.2 .. 5
+    grid: list[float] = torch.logspace(-0.7, 0.7, 141).tolist()  # 0.2 .. 5
     labelled = labels >= 0
 
     def nll(temperature: float) -> float:

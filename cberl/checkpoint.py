@@ -1,7 +1,7 @@
 """A trained network on disk: `model.safetensors` beside `config.json`. Weights are never unpickled.
 
-config.json says which layout this is (`format`), the network (`model`), how its inputs were made (`encoders`), how its logits
-become probabilities (`calibration`) and where it comes from (`provenance`).
+config.json says which layout this is (`format`), the network (`model`), how its inputs were made (`encoders`), how its
+logits become probabilities (`calibration`) and where it comes from (`provenance`).
 """
 
 import json
@@ -55,7 +55,7 @@ def load_checkpoint(folder: Path, device: str = "cpu") -> Checkpoint:
     """The checkpoint in `folder`, in evaluation mode on `device`. Raises `CheckpointError`."""
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
-            raise CheckpointError(f"{folder} is no checkpoint: {name} is missing; give a folder that `cberl train` wrote")
+            raise CheckpointError(f"{folder} is no checkpoint: {name} is missing; give a folder of `cberl train`")
     try:
         config = json.loads((folder / "config.json").read_text())
         version = config["format"]

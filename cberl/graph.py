@@ -17,7 +17,8 @@ class Relation(IntEnum):
 def past_edges(dialogue: Tensor, speaker: Tensor, past: int) -> tuple[Tensor, Tensor, Tensor]:
     """Edges from each of the `past` previous utterances of the same dialogue, and from itself, to every utterance.
 
-    dialogue: int[N], rows of one dialogue lie together and in order. speaker: int[N], equal within a dialogue = same person.
+    dialogue: int[N], rows of one dialogue lie together and in order. speaker: int[N], equal within a dialogue = same
+    person.
     Returns edge_index int[2, E] (source, target), relation int[E] and distance int[E] in utterances (0..past).
     """
     target = torch.arange(len(dialogue), device=dialogue.device).unsqueeze(1)  # (N, 1)

@@ -10,8 +10,8 @@ def focal_loss(
 ) -> Tensor:
     """Mean of -w_y (1 - p_y)^gamma log p_y over labelled rows (Lin et al. 2017, arXiv 1708.02002).
 
-    logits (N, C); labels int[N], negative = unlabelled, ignored; weight (C,). gamma 0 is cross-entropy. The mean is over
-    the weights, as in `torch.nn.functional.cross_entropy`.
+    logits (N, C); labels int[N], negative = unlabelled, ignored; weight (C,). gamma 0 is cross-entropy. The mean is
+    over the weights, as in `torch.nn.functional.cross_entropy`.
     """
     labelled = labels >= 0
     logits, labels = logits[labelled], labels[labelled]

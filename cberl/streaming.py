@@ -1,8 +1,8 @@
 """CBERL one utterance at a time: the same weights as `CBERL.forward`, the same numbers.
 
-No edge runs from a later utterance to an earlier one, so nothing already computed ever changes. What a new utterance needs
-of the past is the GRU's hidden state and, for each graph layer, the layer's input at the last P utterances. Cost is O(P) an
-utterance, whatever the length of the conversation.
+No edge runs from a later utterance to an earlier one, so nothing already computed ever changes. What a new utterance
+needs of the past is the GRU's hidden state and, for each graph layer, the layer's input at the last P utterances. Cost
+is O(P) an utterance, whatever the length of the conversation.
 """
 
 from collections.abc import Sequence
@@ -89,9 +89,7 @@ def _window_edges(
     device = model.to_graph.weight.device
     lengths = torch.tensor([len(window) for window in windows], device=device)
     names = [{name: i for i, name in enumerate(window)} for window in windows]
-    speaker = torch.tensor(
-        [names[b][name] for b, window in enumerate(windows) for name in window], device=device
-    )
+    speaker = torch.tensor([names[b][name] for b, window in enumerate(windows) for name in window], device=device)
     dialogue = torch.repeat_interleave(torch.arange(len(windows), device=device), lengths)
     edge_index, relation, distance = past_edges(dialogue, speaker, model.config.past)
     last = lengths.cumsum(0) - 1
@@ -103,7 +101,5 @@ def _advance(
     model: CBERL, state: ConversationState, one: StepInput, hidden: Tensor, entered: Sequence[Tensor], row: int
 ) -> ConversationState:
     past = model.config.past
-    layers = tuple(
-        torch.cat([old, new[row : row + 1]])[-past:] for old, new in zip(state.layers, entered, strict=True)
-    )
+    layers = tuple(torch.cat([old, new[row : row + 1]])[-past:] for old, new in zip(state.layers, entered, strict=True))
     return ConversationState(hidden.clone(), layers, (*state.speakers, one.speaker)[-past:])

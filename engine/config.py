@@ -42,13 +42,13 @@ class Settings(BaseSettings):
     max_turn_s: float = Field(15.0, ge=1, le=300, description="A longer turn is cut and goes on in the next.")
     pre_roll_ms: int = Field(200, ge=0, le=2_000, description="Audio kept from before speech was noticed.")
 
-    max_sessions: int = Field(16, ge=1, le=10_000, description="Most publishers at a time.")
+    max_sessions: int = Field(16, ge=1, le=10_000, description="Most conversations at a time.")
     max_message_bytes: int = Field(1 << 20, ge=1024, le=1 << 26, description="Largest message taken.")
     max_tracks: int = Field(8, ge=1, le=255, description="Most tracks a publisher may have.")
     replay_events: int = Field(1000, ge=0, le=1_000_000, description="Events a conversation keeps for replay.")
-    subscriber_queue: int = Field(256, ge=4, le=100_000, description="Events that may wait for one subscriber.")
-    rejoin_grace_s: float = Field(30.0, ge=0, le=86_400, description="Wait for a lost publisher.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe shown.")
+    subscriber_queue: int = Field(256, ge=4, le=100_000, description="Events that wait for a subscriber.")
+    rejoin_grace_s: float = Field(30.0, ge=0, le=86_400, description="How long a conversation waits for publishers.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line shown.")
 
     _file: ClassVar[Mapping[str, Any]] = {}
 
@@ -67,8 +67,8 @@ class Settings(BaseSettings):
     def _loopback_or_said_so(self) -> Self:
         if not (self.insecure or _is_loopback(self.host)):
             raise ValueError(
-                f"host {self.host} can be reached from other machines and this version has no tokens, so anybody "
-                "there could listen in; put it behind a reverse proxy that asks who they are, or say --insecure"
+                f"host {self.host} can be reached from other machines and this version has no tokens: "
+                "anybody there could listen in; put it behind a proxy that asks who they are, or say --insecure"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""From a turn to an utterance: transcript and feature vectors. Heavy work goes to workers, memory stays with the conversation."""
+"""From a turn to an utterance: transcript and feature vectors. Heavy work goes to workers, memory stays here."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ from engine.timing import Stopwatch
 
 Transcribe = Callable[[Float32], Awaitable[Transcript]]
 EncodeText = Callable[[TextInput], Awaitable[Float32]]
-DescribeAudio = Callable[[Float32], Awaitable[Float32 | None]]
+DescribeAudio = Callable[[Float32], Awaitable[Float32]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,7 +20,7 @@ class HeardTurn:
 
     turn: Turn
     transcript: Transcript
-    audio: Float32 | None
+    audio: Float32  # raw; NaN is what does not exist
     timings_ms: dict[str, float]
 
 
@@ -32,7 +32,7 @@ async def hear(turn: Turn, transcribe: Transcribe, describe_audio: DescribeAudio
         with watch("transcribe"):
             return await transcribe(turn.pcm)
 
-    async def described() -> Float32 | None:
+    async def described() -> Float32:
         with watch("describe_audio"):
             return await describe_audio(turn.pcm)
 
@@ -43,7 +43,7 @@ async def hear(turn: Turn, transcribe: Transcribe, describe_audio: DescribeAudio
 
 
 class Describer:
-    """One conversation's encoders: each utterance is seen against the turns before it. Call in the order of the turns."""
+    """One conversation's encoders: each utterance is seen against those before it. Call in the order of the turns."""
 
     def __init__(self, encode_text: EncodeText, text_history: TextHistory, audio_history: AudioHistory) -> None:
         self._encode_text = encode_text
@@ -58,6 +58,6 @@ class Describer:
         with watch("encode"):
             if transcript.text:
                 text = await self._encode_text(self._text_history.push(turn.speaker, transcript.text))
-            audio = None if heard.audio is None else self._audio_history.push(turn.speaker, heard.audio)
+            audio = self._audio_history.push(turn.speaker, heard.audio)
         timings = heard.timings_ms | watch.timings_ms
         return Utterance(turn, transcript, text, audio, visual=None, timings_ms=timings)

@@ -33,9 +33,7 @@ GraphStep = Callable[[GraphRequest], Awaitable[GraphResult]]
 
 def run_graph(checkpoint: Checkpoint, requests: Sequence[GraphRequest]) -> list[GraphResult]:
     """Utterances of several conversations in one pass. Blocking: belongs in a worker."""
-    logits, states = step(
-        checkpoint.model, [one.state for one in requests], [one.utterance for one in requests]
-    )
+    logits, states = step(checkpoint.model, [one.state for one in requests], [one.utterance for one in requests])
     rows = checkpoint.calibration.probabilities(logits.double()).tolist()
     return [GraphResult(row, state) for row, state in zip(rows, states, strict=True)]
 

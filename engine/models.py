@@ -18,7 +18,8 @@ from cberl.streaming import StepInput, initial_state
 from engine.config import Settings
 from engine.infer import GraphRequest, GraphResult, run_graph
 from engine.messages import SAMPLE_RATE, Float32, Transcript
-from engine.transcribe import Transcriber, choose_transcriber
+from engine.transcribe import Transcriber
+from engine.transcribe.choose import choose_transcriber
 from engine.turns.vad import SileroVad, VadRequest, VadResult, VadState
 from engine.worker import Worker
 
@@ -35,7 +36,7 @@ class Models:
     vad: Worker[VadRequest, VadResult]
     transcribe: Worker[Float32, Transcript]
     encode_text: Worker[TextInput, Float32]
-    describe_audio: Worker[Float32, Float32 | None]
+    describe_audio: Worker[Float32, Float32]
     graph: Worker[GraphRequest, GraphResult]
 
 
@@ -95,10 +96,10 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
 
 
 def _transcribe_worker(transcriber: Transcriber) -> Worker[Float32, Transcript]:
-    return Worker(transcriber.transcribe, name="transcribe", max_batch=1)
+    return Worker(transcriber.transcribe, name="transcribe", max_batch=1, kind=transcriber.kind)
 
 
-def _describe_all(encoder: AudioEncoder, turns: list[Float32]) -> list[Float32 | None]:
+def _describe_all(encoder: AudioEncoder, turns: list[Float32]) -> list[Float32]:
     return [encoder.describe(pcm) for pcm in turns]
 
 

@@ -66,7 +66,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Resync:
-    """Events after `requested_seq` are no longer here: forget what you had, and go on from the snapshot."""
+    """Not all events after `requested_seq` are here: forget what you had, and count on from `last_seq`.
+
+    All that are still here follow.
+    """
 
     conversation: str
     requested_seq: int
@@ -100,14 +103,6 @@ class Error:
 
 
 # Given a `seq`, kept for replay, and sent to everybody in the conversation.
-Event = (
-    EmotionEvent
-    | ConversationStarted
-    | ConversationEnded
-    | SpeakerJoined
-    | SpeakerLeft
-    | SessionStats
-    | Disclosure
-)
+Event = EmotionEvent | ConversationStarted | ConversationEnded | SpeakerJoined | SpeakerLeft | SessionStats | Disclosure
 # Sent on one socket alone.
 Notice = Snapshot | Resync | SessionStarted | SessionEnded | Error

@@ -3,8 +3,8 @@
     publisher ─ chunks ─► detect_turns ─┐
     publisher ─ chunks ─► detect_turns ─┴─► turns (bounded) ─► hear ∥ ─► describe ─► infer ─► hub
 
-Turns are heard side by side, but described and inferred in the order in which they were decided: the conversation's past is
-what the network is about. This module alone makes channels and tasks.
+Turns are heard side by side, but described and inferred in the order in which they were decided: the conversation's
+past is what the network is about. This module alone makes channels and tasks.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass, replace
 
 from cberl.encoders.audio import AudioHistory
+
 from cberl.encoders.text import TextHistory
 from engine.channel import Channel, ChannelClosedError
 from engine.config import Settings
@@ -97,7 +98,7 @@ class Session:
         offset_s: float | None = None
         async for chunk in source:
             if offset_s is None:
-                offset_s = self._timeline.elapsed_s(chunk.start_s)
+                offset_s = self._timeline.now_s() - chunk.start_s if self._timeline.delivered_s else 0.0
             moved = replace(chunk, start_s=chunk.start_s + offset_s) if offset_s else chunk
             clock.arrived(moved.end_s)
             self._timeline.arrived(moved.end_s)

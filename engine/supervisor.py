@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from engine.config import Settings
+from engine.ingest.protocol import RefusedError
 from engine.messages import AudioChunk
 from engine.models import Models, open_models
 from engine.notices import Disclosure, SpeakerJoined, SpeakerLeft
@@ -14,18 +15,6 @@ from engine.publish.hub import Hub
 from engine.session import Session, SessionFailedError
 
 log = logging.getLogger(__name__)
-
-
-class SessionRefused(RuntimeError):  # noqa: N818 - a decision, not an error
-    """No more conversations can be taken now. `retry_after_s` says when to ask again."""
-
-    def __init__(self, message: str, retry_after_s: float) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
-
-
-class SpeakerTaken(ValueError):  # noqa: N818
-    """Somebody publishes under this name in this conversation already."""
 
 
 @dataclass(slots=True, eq=False)
@@ -62,17 +51,18 @@ class Supervisor:
             "max_sessions": self._settings.max_sessions,
         }
 
-    async def join(
-        self, conversation: str, source: AsyncIterable[AudioChunk], *, speakers: Sequence[str], live: bool
-    ) -> None:
+    async def join(self, conversation: str, source: AsyncIterable[AudioChunk], *, live: bool) -> None:
         """Runs one publisher's media through the conversation until it ends and its last event is in the hub.
 
-        After the last publisher of a live conversation left, its graph is kept for `rejoin_grace_s`: who comes back goes on
-        where they were. Raises `SessionRefused` when full, `SpeakerTaken`, and `SessionFailedError` when it broke.
+        After the last publisher of a live conversation left, its graph is kept for `rejoin_grace_s`: who comes back
+        goes on where they were. Raises `RefusedError`: full, speaker_taken, or failed when the conversation broke.
         """
-        joined = self._enter(conversation, speakers)
+        joined = self._enter(conversation)
+        speakers: list[str] = []
         try:
-            await joined.session.join(source)
+            await joined.session.join(self._announced(conversation, joined, source, speakers))
+        except SessionFailedError as error:
+            raise RefusedError("failed", f"{error}; start it again") from error
         finally:
             self._leave(conversation, joined, speakers, self._settings.rejoin_grace_s if live else 0.0)
 
@@ -90,27 +80,36 @@ class Supervisor:
         for conversation in list(self._conversations):
             self.end(conversation)
 
-    def _enter(self, conversation: str, speakers: Sequence[str]) -> _Conversation:
-        found = self._conversations.get(conversation)
-        if found is None:
-            found = self._open(conversation)
-        taken = sorted(set(found.speakers) & set(speakers))
-        if taken:
-            raise SpeakerTaken(f"{taken[0]} is publishing in {conversation} already: leave there first, or use another name")
+    def _enter(self, conversation: str) -> _Conversation:
+        found = self._conversations.get(conversation) or self._open(conversation)
         if found.expiry:
             found.expiry.cancel()
             found.expiry = None
         found.publishers += 1
-        found.speakers.extend(speakers)
-        for speaker in speakers:
-            self.hub.publish(SpeakerJoined(conversation, speaker))
         return found
+
+    async def _announced(
+        self, conversation: str, joined: _Conversation, source: AsyncIterable[AudioChunk], mine: list[str]
+    ) -> AsyncIterator[AudioChunk]:
+        """The source as it is; each speaker is announced with their first sound."""
+        async for chunk in source:
+            speaker = chunk.track.speaker
+            if speaker not in mine:
+                if speaker in joined.speakers:
+                    raise RefusedError(
+                        "speaker_taken", f"{speaker} is publishing in {conversation} already: use another name"
+                    )
+                mine.append(speaker)
+                joined.speakers.append(speaker)
+                self.hub.publish(SpeakerJoined(conversation, speaker))
+            yield chunk
 
     def _open(self, conversation: str) -> _Conversation:
         if self._ending:
-            raise SessionRefused("the engine is shutting down: try again in a moment", retry_after_s=5.0)
+            raise RefusedError("full", "the engine is shutting down: try again in a moment", retry_after_s=5.0)
         if len(self._conversations) >= self._settings.max_sessions:
-            raise SessionRefused(
+            raise RefusedError(
+                "full",
                 f"all {self._settings.max_sessions} conversations are taken: try again later, or raise max_sessions",
                 retry_after_s=5.0,
             )
@@ -137,9 +136,9 @@ class Supervisor:
         except Exception:  # noqa: BLE001 - the one place that keeps a session's failure from all others
             log.exception("conversation %s failed and was ended; others go on", conversation)
         finally:
-            if self._conversations.get(conversation) is opened:
-                del self._conversations[conversation]
-            self.hub.close(conversation)
+            if self._conversations.get(conversation, opened) is opened:  # nobody has opened it anew meanwhile
+                self._conversations.pop(conversation, None)
+                self.hub.close(conversation)
 
 
 @asynccontextmanager
@@ -151,6 +150,3 @@ async def open_supervisor(settings: Settings) -> AsyncIterator[Supervisor]:
             yield supervisor
         finally:
             supervisor.end_all()
-
-
-__all__ = ["SessionFailedError", "SessionRefused", "SpeakerTaken", "Supervisor", "open_supervisor"]

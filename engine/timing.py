@@ -29,12 +29,19 @@ class MediaClock:
         """Media time up to which anything has arrived; 0 before the first."""
         return self._arrivals[-1][0] if self._arrivals else 0.0
 
+    def now_s(self) -> float:
+        """Media time that a live source has reached by now, delivered or not; 0 before anything has arrived."""
+        if not self._arrivals:
+            return 0.0
+        media_s, wall_s = self._arrivals[-1]
+        return media_s + self._now() - wall_s
+
     def arrived(self, end_s: float) -> None:
         """Media up to `end_s` is here now. Media that is not new is ignored."""
         arrivals = self._arrivals
         if arrivals and end_s <= arrivals[-1][0]:
             return
-        # However small the pieces, at most keep_s / RESOLUTION_S points stay.
+        # However small the pieces, at most 2 points a RESOLUTION_S stay.
         if len(arrivals) > 1 and end_s - arrivals[-2][0] < self.RESOLUTION_S:
             arrivals.pop()
         arrivals.append((end_s, self._now()))

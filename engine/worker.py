@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -141,7 +142,10 @@ class Worker(Generic[Req, Res]):
         """Results, or what went wrong; awaiting the error itself would need an `except` for everything."""
         entry: Callable[..., Any] = self._run if self._kind == "thread" else _run_in_child
         future = asyncio.get_running_loop().run_in_executor(self._executor, entry, requests)
-        await asyncio.wait([future])
+        try:
+            await asyncio.wait([future])
+        finally:
+            future.cancel()  # where this is cancelled, nobody is left to hear of a failure
         error = future.exception()
         if isinstance(error, BrokenExecutor):
             self._executor.shutdown(wait=False)
@@ -166,7 +170,7 @@ class _OneProcess(ProcessPoolExecutor):
 
     def terminate(self) -> None:
         """End the process without waiting for its batch."""
-        if self._pid.done() and not self._pid.cancelled() and not self._pid.exception():
+        if not self._pid.exception():  # known as soon as the process is up
             for process in multiprocessing.active_children():
                 if process.pid == self._pid.result():
                     process.terminate()
@@ -179,6 +183,15 @@ def _start_child(run: Callable[[list[Any]], list[Any]]) -> None:
     global _child_run
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     _child_run = run
+    # A parent that was killed ends nothing: then the child must see to it itself.
+    threading.Thread(target=_follow_parent, name="follow parent", daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run_in_child(requests: list[Any]) -> list[Any]:

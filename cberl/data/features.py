@@ -21,8 +21,10 @@ Float32 = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureSet:
-    """N utterances of B dialogues. x: float32[N, dim] a modality, rows of an absent one are 0; present: bool[N] a modality;
-    speaker: int[N], equal within a dialogue = same person; label: int[N], negative = none; lengths: int[B].
+    """N utterances of B dialogues.
+
+    x: float32[N, dim] a modality, rows of an absent one are 0; present: bool[N] a modality; speaker: int[N], equal
+    within a dialogue = same person; label: int[N], negative = none; lengths: int[B].
     """
 
     x: dict[str, Tensor]

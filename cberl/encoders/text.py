@@ -36,8 +36,8 @@ class TextPrompt:
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
         self.past_turns = past_turns
-        self._cls = tokenizer.token_to_id("[CLS]")
-        self._sep = tokenizer.token_to_id("[SEP]")
+        self._cls = _special(tokenizer, "[CLS]")
+        self._sep = _special(tokenizer, "[SEP]")
 
     def build(self, past: Sequence[tuple[str, str]], speaker: str, text: str) -> TextInput:
         """`past` holds (speaker, text) pairs, oldest first. The current turn is kept whole before any of the past."""
@@ -54,8 +54,14 @@ class TextPrompt:
         return TextInput(ids, [0] * (len(ids) - len(current)) + [1] * len(current))
 
     def _words(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def _special(tokenizer: Tokenizer, token: str) -> int:
+    found = tokenizer.token_to_id(token)
+    if found is None:
+        raise ValueError(f"the tokenizer has no {token}: a BERT-like one is needed")
+    return found
 
 
 class TextHistory:
@@ -79,12 +85,11 @@ class TextHistory:
 class TextEncoder:
     """TextInput -> float32[dim]. Thread-safe and stateless.
 
-    Rows run one by one: the int8 graph scales activations over all that it is given, so a batch would let one row's
-    numbers depend on its neighbours.
+    Rows run one by one: on a CPU padding costs more than a batch saves, and no row's numbers depend on its neighbours.
     """
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
-        """`folder` holds `text.onnx`, `tokenizer.json` and `text.json`. Raises `FileNotFoundError` naming what is missing."""
+        """`folder` holds `text.onnx`, `tokenizer.json` and `text.json`. Raises `FileNotFoundError`."""
         self.files = tuple(folder / name for name in ("text.onnx", "tokenizer.json", "text.json"))
         for file in self.files:
             if not file.is_file():
@@ -99,6 +104,8 @@ class TextEncoder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        # Weights are stored as int8: unpack them once, at loading, instead of at every call.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
         self._session = onnxruntime.InferenceSession(
             str(folder / "text.onnx"), options, providers=["CPUExecutionProvider"]
         )
@@ -113,5 +120,6 @@ class TextEncoder:
             "attention_mask": np.ones((1, len(one.ids)), dtype=np.int64),
             "token_type_ids": np.array([one.type_ids], dtype=np.int64),
         }
-        vectors: Float32 = self._session.run(["vector"], feed)[0]  # (1, dim)
-        return vectors[0]
+        (vectors,) = self._session.run(["vector"], feed)  # (1, dim)
+        vector: Float32 = vectors[0]
+        return vector

@@ -25,4 +25,5 @@ class CausalContext(nn.Module):
     def step(self, x: Tensor, hidden: Tensor) -> Tensor:
         """x (B, input), hidden (B, hidden) -> the next hidden, which is also the output, (B, hidden)."""
         _, after = self.gru(x.unsqueeze(1), hidden.unsqueeze(0).contiguous())
-        return after[0]
+        following: Tensor = after[0]
+        return following

@@ -2,7 +2,7 @@
 
 For target i and its in-edges j -> i with relation r and distance d:
     e_ij = (q_i . k^r_j) / sqrt(dim) + b^r_d,   a_ij = softmax_j(e_ij),   out_i = W_o [sum_j a_ij v^r_j]
-per head (after Busbridge et al. 2019, "Relational Graph Attention Networks", arXiv 1904.05811, with dot-product logits).
+per head (after Busbridge et al. 2019, "Relational Graph Attention Networks", arXiv 1904.05811, with dot products).
 """
 
 import math
@@ -50,4 +50,5 @@ class RelationalAttention(MessagePassing):  # type: ignore[misc]
         edge = torch.arange(len(relation), device=relation.device)
         logits = (query_i * key_j[edge, relation]).sum(-1) / math.sqrt(self.head_dim) + bias  # (E, H)
         weights = softmax(logits, index)
-        return value_j[edge, relation] * weights.unsqueeze(-1)
+        weighted: Tensor = value_j[edge, relation] * weights.unsqueeze(-1)
+        return weighted

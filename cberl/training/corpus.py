@@ -14,8 +14,8 @@ from cberl.data.dialogue import Dialogue
 from cberl.data.features import FeatureSet, extract, fingerprint, load_features, save_features
 from cberl.data.meld import read_meld
 from cberl.encoders.audio import AudioEncoderConfig
-from cberl.encoders.prosody import compress
 from cberl.encoders.normalize import fit_prior
+from cberl.encoders.prosody import compress
 from cberl.encoders.text import TextEncoder
 
 TEXT_ENCODER = WEIGHTS / "text"
@@ -25,9 +25,9 @@ def fit_audio(dialogues: list[Dialogue]) -> AudioEncoderConfig:
     """The audio encoder's corpus prior, from training dialogues only."""
     raw = [line.prosody for dialogue in dialogues for line in dialogue.lines if line.prosody is not None]
     if not raw:
-        return AudioEncoderConfig()
+        return AudioEncoderConfig((0.0,) * 8, (1.0,) * 8)
     mean, sd = fit_prior(np.stack([compress(numbers) for numbers in raw]))
-    return AudioEncoderConfig(prior_mean=tuple(mean.tolist()), prior_sd=tuple(sd.tolist()))
+    return AudioEncoderConfig(prior_mean=mean, prior_sd=sd)
 
 
 def data_fingerprint(data: Path) -> str:

@@ -75,5 +75,3 @@ def plot_confusion(scores: Scores, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
-
-

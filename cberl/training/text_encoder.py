@@ -1,4 +1,4 @@
-"""Fine-tunes MiniLM for emotion recognition with past turns in its input (EmoBERTa's idea, Kim & Vossen 2021, past-only).
+"""Fine-tunes MiniLM for emotion recognition with past turns in its input (after EmoBERTa, Kim & Vossen 2021).
 
     cberl finetune-text --data MELD --out runs/text
 
@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from rich.progress import Progress
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ from cberl.data.dialogue import Dialogue
 from cberl.data.meld import read_meld
 from cberl.encoders.text import TextInput, TextPrompt
 from cberl.labels import MELD
+from cberl.losses import class_weights, focal_loss
 from cberl.metrics import Scores, score
 
 log = logging.getLogger(__name__)
@@ -32,13 +32,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TextTraining:
-    epochs: int = 4
+    epochs: int = 5
     batch_size: int = 32
     learning_rate: float = 5e-5
     weight_decay: float = 0.01
     warmup: float = 0.1  # share of all steps
     head_dropout: float = 0.2
     label_smoothing: float = 0.05
+    class_weight_power: float = 0.4  # class weights are frequency^-power, so that rare emotions leave a trace
     strip_punctuation: float = 0.25  # share of training inputs that look like a plain ASR transcript
     max_tokens: int = 96
     past_turns: int = 3
@@ -51,6 +52,7 @@ class TextClassifier(nn.Module):
     def __init__(self, encoder: nn.Module, dim: int, classes: int, dropout: float) -> None:
         super().__init__()
         self.encoder = encoder
+        self.classes = classes
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, classes))
 
     def vector(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
@@ -59,7 +61,8 @@ class TextClassifier(nn.Module):
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         ).last_hidden_state  # (B, T, dim)
         mask = (token_type_ids * attention_mask).unsqueeze(-1).to(hidden.dtype)  # (B, T, 1)
-        return (hidden * mask).sum(1) / mask.sum(1)
+        pooled: Tensor = (hidden * mask).sum(1) / mask.sum(1)
+        return pooled
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         logits: Tensor = self.head(self.vector(input_ids, attention_mask, token_type_ids))
@@ -127,7 +130,7 @@ def predict(model: TextClassifier, inputs: Sequence[TextInput], batch_size: int 
     """Logits, (N, classes)."""
     model.eval()
     order = sorted(range(len(inputs)), key=lambda i: len(inputs[i].ids))
-    logits = torch.empty(len(inputs), model.head[1].out_features)
+    logits = torch.empty(len(inputs), model.classes)
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         with torch.autocast("cpu", torch.bfloat16):
@@ -150,6 +153,8 @@ def finetune(data: Path, out: Path, config: TextTraining) -> Scores:
     dev = examples(read_meld(data, "dev"), config.past_turns)
     dev_inputs = [prompt.build(one.past, one.speaker, one.text) for one in dev]
     dev_labels = np.array([one.label for one in dev])
+    counts = torch.bincount(torch.tensor([one.label for one in train]), minlength=len(MELD))
+    weight = class_weights(counts, config.class_weight_power)
     steps = config.epochs * math.ceil(len(train) / config.batch_size)
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_linear(step, steps, config.warmup))
@@ -164,7 +169,7 @@ def finetune(data: Path, out: Path, config: TextTraining) -> Scores:
                 labels = torch.tensor([train[i].label for i in rows])
                 with torch.autocast("cpu", torch.bfloat16):
                     logits = model(*collate([inputs[i] for i in rows]))
-                loss = F.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
+                loss = focal_loss(logits.float(), labels, weight=weight, smoothing=config.label_smoothing)
                 optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(model.parameters(), 1.0)

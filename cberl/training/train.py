@@ -1,6 +1,7 @@
 """Trains CBERL on cached features: dev selection, early stop, resumable.
 
-A run's folder holds `last.pt` (everything needed to go on), `log.jsonl` (one line an epoch) and, at the end, the checkpoint.
+A run's folder holds `last.pt` (everything needed to go on), `log.jsonl` (one line an epoch) and, at the end, the
+checkpoint.
 """
 
 import json
@@ -77,7 +78,7 @@ class Trainer:
             loss.backward()
             nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
-            losses.append(float(loss))
+            losses.append(loss.item())
         self.epoch += 1
         scores = self.dev_scores()
         improved = scores.selection > self.best_selection
@@ -175,8 +176,9 @@ def calibrate(logits: Tensor, label: Tensor, train_label: Tensor, names: tuple[s
 
 
 def _feature_sd(features: FeatureSet, name: str) -> Tensor:
-    """(dim,) over the rows that have the modality."""
-    return features.x[name][features.present[name]].std(0)
+    """(dim,) over the rows that have the modality; 0 where hardly any has."""
+    rows = features.x[name][features.present[name]]
+    return rows.std(0) if len(rows) > 1 else torch.zeros(features.x[name].shape[1])
 
 
 def _to(batch: Batch, device: str) -> Batch:

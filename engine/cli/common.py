@@ -24,7 +24,7 @@ def settings_options(*, without: tuple[str, ...] = ()) -> Callable[[Command], Co
                 command = _flag(name, field.annotation, field.description or "", field.default)(command)
         command = click.option("--print-config", is_flag=True, help="Print the settings as TOML and stop.")(command)
         file = click.Path(exists=True, dir_okay=False, path_type=Path)
-        return click.option("--config", type=file, help="TOML file of settings (default: cberl.toml if there).")(command)
+        return click.option("--config", type=file, help="TOML file of settings  [default: cberl.toml]")(command)
 
     return add
 
@@ -41,15 +41,17 @@ def _flag(name: str, kind: Any, description: str, default: Any) -> Callable[[Com
 def settings_from(flags: dict[str, Any]) -> Settings:
     """Takes the settings out of a verb's flags; answers `--print-config`."""
     config, show = flags.pop("config"), flags.pop("print_config")
-    given = {name: flags.pop(name) for name in list(flags) if name in Settings.model_fields}
+    flagged = {name: flags.pop(name) for name in list(flags) if name in Settings.model_fields}
     try:
-        settings = load_settings(given, config)
+        settings = load_settings(flagged, config)
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
     if show:
         click.echo(settings.to_toml(), nl=False)
         raise click.exceptions.Exit(0)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    if settings.log_level == "info":
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its info is a line a connection
     return settings
 
 

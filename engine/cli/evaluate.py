@@ -28,7 +28,7 @@ Examples:
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), default="test", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write the confusion matrix as PNG.")
-@click.option("--cache", type=click.Path(path_type=Path), default=Path("cache"), show_default=True, help="Encoded features.")
+@click.option("--cache", type=click.Path(path_type=Path), default="cache", show_default=True, help="Encoded features.")
 def command(
     checkpoints: tuple[Path, ...], data: Path, split: str, as_json: bool, plot: Path | None, cache: Path
 ) -> None:
@@ -41,8 +41,9 @@ def command(
     if plot:
         plot_confusion(runs[0][0], plot)
     if as_json:
-        body = {"split": split, **(runs[0][0].as_dict() | {"ece": round(100 * runs[0][1], 2)} if len(runs) == 1 else summary(runs))}
-        click.echo(json.dumps(body))
+        scores, ece = runs[0]
+        body = scores.as_dict() | {"ece": round(100 * ece, 2)} if len(runs) == 1 else summary(runs)
+        click.echo(json.dumps({"split": split, **body}))
     else:
         _show(runs, split)
 

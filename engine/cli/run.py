@@ -14,10 +14,11 @@ from engine.cli.common import LISTENING, run_async, settings_from, settings_opti
 from engine.cli.table import TurnTable
 from engine.config import Settings
 from engine.ingest.media import MediaError, read_media
+from engine.ingest.protocol import RefusedError
 from engine.messages import EmotionEvent
 from engine.publish.subscription import Subscription
 from engine.publish.wire import decode
-from engine.supervisor import SessionFailedError, open_supervisor
+from engine.supervisor import open_supervisor
 from engine.transcribe import TranscriberError
 from engine.turns.vad import VadError
 
@@ -49,7 +50,7 @@ def command(file: str, as_json: bool, realtime: bool, speakers: str | None, **fl
         CheckpointError,
         TranscriberError,
         VadError,
-        SessionFailedError,
+        RefusedError,
     )
 
 
@@ -63,7 +64,7 @@ async def _run(file: str, realtime: bool, speakers: list[str] | None, settings: 
             tasks.create_task(_show_events(subscription, show))
             source = read_media(file, realtime=realtime, speakers=speakers)
             try:
-                await supervisor.join(conversation, source, speakers=speakers or (), live=False)
+                await supervisor.join(conversation, source, live=False)
             finally:
                 subscription.end("done")
 

@@ -35,7 +35,11 @@ def _hyperparameters(command: Any) -> Any:
     defaults = asdict(TrainConfig()) | asdict(ModelConfig())
     for name in reversed(_HELP):
         command = click.option(
-            "--" + name.replace("_", "-"), type=type(defaults[name]), default=defaults[name], show_default=True, help=_HELP[name]
+            "--" + name.replace("_", "-"),
+            type=type(defaults[name]),
+            default=defaults[name],
+            show_default=True,
+            help=_HELP[name],
         )(command)
     return command
 
@@ -50,11 +54,13 @@ Examples:
 DATA holds MELD's train/dev/test_sent_emo.csv and, for the audio modality, text_prosody.jsonl.gz.""",
 )
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder with MELD's CSV files.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/cberl"), show_default=True, help="Folder for runs.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="runs/cberl", show_default=True, help="Folder for runs."
+)
 @click.option("--name", default="cberl", show_default=True, help="Name that events carry as `model`.")
 @click.option("--seed", default=0, show_default=True, help="First seed.")
 @click.option("--seeds", default=1, show_default=True, help="How many seeds, one run each.")
-@click.option("--cache", type=click.Path(path_type=Path), default=Path("cache"), show_default=True, help="Encoded features.")
+@click.option("--cache", type=click.Path(path_type=Path), default="cache", show_default=True, help="Encoded features.")
 @click.option("--resume", is_flag=True, help="Go on where runs in --out were stopped.")
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
@@ -77,17 +83,15 @@ def command(
     with sentences(DataError, CheckpointError, FileNotFoundError, ValueError):
         audio = fit_audio(read_meld(data, "train"))
         train, dev = (meld_features(data, split, audio, cache) for split in ("train", "dev"))
-        made = {
-            "encoders": {"text": {"sha256": text_fingerprint()}, "audio": asdict(audio), "visual": None},
-            "provenance": {"corpus": "MELD", "data_sha256": data_fingerprint(data)},
-        }
+        encoders = {"text": {"sha256": text_fingerprint()}, "audio": asdict(audio), "visual": None}
+        provenance = {"corpus": "MELD", "data_sha256": data_fingerprint(data)}
         selections: dict[Path, float] = {}
         for one in range(seed, seed + seeds):
             config = _config(values, one, train.x["text"].shape[1], train.x["audio"].shape[1])
             trainer = Trainer(config, train, dev, device)
             folder = out / f"seed-{one}"
             _fit(trainer, folder, one, resume=resume, console=console)
-            checkpoint = trainer.finish(name, made["encoders"], made["provenance"])
+            checkpoint = trainer.finish(name, encoders, provenance)
             checkpoint.save(folder)
             selections[folder] = _report(checkpoint, trainer, folder)
     best = max(selections, key=selections.__getitem__)

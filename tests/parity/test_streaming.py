@@ -1,4 +1,4 @@
-"""The network run utterance by utterance gives what it gives on the whole dialogue, and the future never changes the past."""
+"""Utterance by utterance the network gives what it gives on the whole dialogue; the future never changes the past."""
 
 import pytest
 import torch
@@ -72,14 +72,13 @@ def test_step_by_step_equals_forward(model: CBERL, drawn: tuple[Batch, list[int]
 
 @settings(max_examples=40, deadline=None)
 @given(dialogues(max_count=1), st.data())
-def test_the_future_never_changes_the_past(
-    model: CBERL, drawn: tuple[Batch, list[int]], data: st.DataObject
-) -> None:
+def test_the_future_never_changes_the_past(model: CBERL, drawn: tuple[Batch, list[int]], data: st.DataObject) -> None:
     batch, (length,) = drawn
     cut = data.draw(st.integers(1, length))
-    other_x = {name: torch.where(torch.arange(length).unsqueeze(1) < cut, values, 9.0) for name, values in batch.x.items()}
-    everything = {name: has | (torch.arange(length) >= cut) for name, has in batch.present.items()}
-    other_speaker = torch.where(torch.arange(length) < cut, batch.speaker, 3 - batch.speaker)
+    kept = torch.arange(length) < cut
+    other_x = {name: torch.where(kept.unsqueeze(1), values, 9.0) for name, values in batch.x.items()}
+    everything = {name: has | ~kept for name, has in batch.present.items()}
+    other_speaker = torch.where(kept, batch.speaker, 3 - batch.speaker)
     with torch.inference_mode():
         before = model(batch).logits[:cut]
         after = model(Batch(other_x, everything, other_speaker, batch.lengths)).logits[:cut]

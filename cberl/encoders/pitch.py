@@ -1,0 +1,161 @@
+"""Pitch and harmonics-to-noise ratio, by autocorrelation.
+
+Source: P. Boersma (1993), "Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise
+ratio of a sampled sound", Proceedings of the Institute of Phonetic Sciences 17, 97-110. Each frame proposes a few
+periods; the cheapest path through all frames picks one of them, or none, for each.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cberl.encoders.frames import Float32, Float64, Int64, blocks, fast_length, find_peaks, frame_centres
+
+# Peak amplitude below which there is no sound at all: a third of the smallest 16-bit step.
+SILENT_PEAK = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class PitchSettings:
+    """What the tracker expects of a voice. The defaults are the customary ones for speech."""
+
+    floor_hz: float = 75.0
+    ceiling_hz: float = 600.0
+    time_step_s: float = 0.01
+    silence_threshold: float = 0.03  # of the loudest peak: frames below it lean towards unvoiced
+    voicing_threshold: float = 0.45  # autocorrelation that a voiced frame must exceed
+    octave_cost: float = 0.01  # a octave: of two equally periodic candidates, the higher wins
+    octave_jump_cost: float = 0.35  # a octave between neighbouring frames
+    voicing_change_cost: float = 0.14  # between neighbouring frames
+    candidates: int = 15  # a frame, "unvoiced" included
+    oversampling: int = 2  # of the autocorrelation, before a parabola sharpens its peaks
+
+
+SPEECH = PitchSettings()
+
+
+def pitch_track(pcm: Float32, sample_rate: int, settings: PitchSettings = SPEECH) -> tuple[Float64, Float64]:
+    """(centres in s, pitch in Hz), each float64[frames]; NaN where unvoiced, empty below three longest periods."""
+    centres = frame_centres(len(pcm), sample_rate, 3 / settings.floor_hz, settings.time_step_s)
+    loudest = _peak_amplitude(pcm)
+    if len(centres) == 0 or loudest < SILENT_PEAK:
+        return centres / sample_rate, np.full(len(centres), np.nan)
+    length = int(3 / settings.floor_hz * sample_rate)
+    found = [_candidates(f, loudest, sample_rate, settings) for f in blocks(pcm, centres, length)]
+    hz = np.concatenate([hz for hz, _ in found])
+    strength = np.concatenate([strength for _, strength in found])
+    choice = _best_path(hz, strength, settings)
+    return centres / sample_rate, hz[np.arange(len(hz)), choice]
+
+
+def _peak_amplitude(pcm: Float32) -> float:
+    return float(np.abs(pcm - pcm.mean(dtype=np.float64)).max()) if len(pcm) else 0.0
+
+
+def _candidates(frames: Float32, loudest: float, sample_rate: int, s: PitchSettings) -> tuple[Float64, Float64]:
+    """(pitch in Hz, strength) of each frame's candidates, [frames, candidates]; column 0 is "unvoiced" (NaN Hz)."""
+    length = frames.shape[1]
+    period = int(sample_rate / s.floor_hz)
+    middle = frames[:, length // 2 - period : length // 2 + period]
+    window = np.hanning(length + 2)[1:-1].astype(np.float32)
+    frames = (frames - middle.mean(axis=1, keepdims=True)) * window
+    half = round(sample_rate / s.floor_hz / 2)
+    loudness = np.abs(frames[:, length // 2 - half : length // 2 + half]).max(axis=1) / loudest
+
+    # The window's own autocorrelation divided out leaves that of the sound (Boersma's equation 9).
+    n_lags = (period + 1) * s.oversampling
+    with np.errstate(invalid="ignore"):  # 0 / 0 in a frame of digital silence
+        periodicity = _autocorrelation(frames, n_lags, period, s) / _autocorrelation(window[None], n_lags, period, s)
+    shortest = int(sample_rate / s.ceiling_hz * s.oversampling) - 1
+    row, position, height = find_peaks(np.nan_to_num(periodicity[:, shortest:]))
+    lag_s = (position + shortest) / s.oversampling / sample_rate
+    height = np.where(height > 1, 1 / height, height)
+    usable = (lag_s * s.ceiling_hz > 1) & (height > s.voicing_threshold / 2)
+    row, lag_s, height = row[usable], lag_s[usable], height[usable]
+    score = height - s.octave_cost * np.log2(s.ceiling_hz * lag_s)
+
+    hz = np.full((len(frames), s.candidates), np.nan)
+    strength = np.full((len(frames), s.candidates), -np.inf)
+    quietness = 2 - loudness * (1 + s.voicing_threshold) / s.silence_threshold
+    strength[:, 0] = s.voicing_threshold + np.maximum(0, quietness)
+    kept, rank = _best_of_each_row(row, score, s.candidates - 1)
+    hz[row[kept], rank + 1] = 1 / lag_s[kept]
+    strength[row[kept], rank + 1] = score[kept]
+    return hz, strength
+
+
+def _autocorrelation(frames: Float32, n_lags: int, longest_lag: int, s: PitchSettings) -> Float32:
+    """Normalised autocorrelation [frames, n_lags], lags a 1/oversampling sample apart.
+
+    Zeros added to the power spectrum interpolate exactly, because the autocorrelation is band-limited.
+    """
+    n_fft = fast_length(frames.shape[1] + longest_lag + 1)
+    spectrum = np.fft.rfft(frames, n_fft)
+    r = np.fft.irfft(spectrum.real**2 + spectrum.imag**2, n_fft * s.oversampling)[:, :n_lags]
+    return (r / r[:, :1]).astype(np.float32)
+
+
+def _best_of_each_row(row: Int64, score: Float64, most: int) -> tuple[Int64, Int64]:
+    """(indices, rank within the row) of the `most` best scores of each row; `row` is sorted."""
+    order = np.lexsort((-score, row))
+    rank = np.arange(len(row)) - np.searchsorted(row, row)  # order keeps rows where they were
+    kept = rank < most
+    return order[kept], rank[kept]
+
+
+def _best_path(hz: Float64, strength: Float64, s: PitchSettings) -> Int64:
+    """Viterbi: the candidate of each frame that maximises total strength less the cost of changes, int64[frames]."""
+    n, k = hz.shape
+    octave = np.log2(hz)
+    unvoiced = np.isnan(hz)
+    scale = 0.01 / s.time_step_s  # the costs are stated for steps of 10 ms
+    total = strength[0]
+    came_from = np.zeros((n, k), np.int64)
+    column = np.arange(k)
+    for i in range(1, n):
+        jump = s.octave_jump_cost * np.abs(octave[i - 1, :, None] - octave[i])
+        change = s.voicing_change_cost * (unvoiced[i - 1, :, None] ^ unvoiced[i])
+        reached = total[:, None] - scale * np.where(np.isnan(jump), change, jump)
+        came_from[i] = reached.argmax(axis=0)
+        total = reached[came_from[i], column] + strength[i]
+    path = np.empty(n, np.int64)
+    path[-1] = total.argmax()
+    for i in range(n - 1, 0, -1):
+        path[i - 1] = came_from[i, path[i]]
+    return path
+
+
+def harmonicity(
+    pcm: Float32, sample_rate: int, floor_hz: float = 75.0, step_s: float = 0.01, silence_threshold: float = 0.1
+) -> Float64:
+    """Harmonics-to-noise ratio in dB of each frame, float64[frames]; NaN where the frame is silent.
+
+    Cross-correlation of one longest period with what follows it: r = harmonic share of the energy, HNR = 10 lg r/(1-r).
+    """
+    centres = frame_centres(len(pcm), sample_rate, 2 / floor_hz, step_s)
+    loudest = _peak_amplitude(pcm)
+    if len(centres) == 0 or loudest < SILENT_PEAK:
+        return np.full(len(centres), np.nan)
+    period = int(sample_rate / floor_hz)
+    found = [_frame_harmonicity(f, period, loudest, silence_threshold) for f in blocks(pcm, centres, 2 * period)]
+    return np.concatenate(found)
+
+
+def _frame_harmonicity(frames: Float32, period: int, loudest: float, silence_threshold: float) -> Float64:
+    """HNR in dB, float64[frames], of windows [frames, 2 * period]."""
+    frames = frames - frames.mean(axis=1, keepdims=True)
+    loudness = np.abs(frames[:, period - period // 2 : period + period // 2]).max(axis=1) / loudest
+    n_fft = fast_length(3 * period)
+    cross = np.fft.rfft(frames[:, :period], n_fft).conj() * np.fft.rfft(frames, n_fft)
+    shared = 2 * np.fft.irfft(cross, 2 * n_fft)[:, : 2 * period]  # at every half sample of lag
+    energy = np.cumsum(np.pad(np.square(frames, dtype=np.float64), ((0, 0), (1, 0))), axis=1)
+    energy = energy[:, period:] - energy[:, :-period]  # of the period that starts at each lag: [frames, period + 1]
+    halfway = (energy[:, :-1] + energy[:, 1:]) / 2
+    later = np.stack([energy[:, :-1], halfway], axis=2).reshape(len(frames), -1)  # (f, period, 2) -> (f, 2 * period)
+    r = shared / np.sqrt(np.maximum(later * energy[:, :1], 1e-30))
+    row, _, height = find_peaks(r[:, 2:])
+    best = np.full(len(frames), -np.inf)
+    np.maximum.at(best, row, np.where(height > 1, 1 / height, height))
+    silence = np.maximum(0, 2 - loudness / silence_threshold)
+    share = np.clip(best, 1e-9, 1 - 1e-9)
+    return np.where(best > silence, 10 * np.log10(share / (1 - share)), np.nan)

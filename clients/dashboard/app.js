@@ -1,0 +1,115 @@
+// Which conversation to follow, and the wiring: messages -> state -> page.
+
+import { Feed, eventsUrl } from "./connection.js";
+import { apply, emptyState, newestActive } from "./state.js";
+import { render, renderChooser, renderStatus, watchTranscript } from "./view.js";
+
+const IDLE_POLL_MS = 4_000;
+const BUSY_POLL_MS = 15_000; // only the chooser's list can change then
+const INTERIM_MS = 3_000; // without news for so long, nobody is speaking any more
+
+let chosen = new URLSearchParams(location.search).get("conversation"); // null: the newest that runs
+let state = null;
+let feed = null;
+let connection = { kind: "idle" };
+let list = []; // of conversations, the oldest first
+let reachable = true;
+let interimTimer = null;
+let frame = null;
+
+function follow(conversation) {
+  feed?.close();
+  state = emptyState(conversation);
+  feed = new Feed({
+    url: () => eventsUrl(location.href, conversation, state.lastSeq),
+    onMessage: take,
+    onStatus: (kind, delayMs) => {
+      connection = { kind, retryAt: delayMs ? Date.now() + delayMs : null };
+      draw();
+    },
+  });
+  feed.open();
+}
+
+function take(message) {
+  const changed = apply(state, message);
+  if (changed === "restart") {
+    state = emptyState(state.conversation);
+    feed.open();
+  }
+  if (message.type === "snapshot") feed.settle();
+  if (message.type === "emotion") watchInterim();
+  if (changed) draw();
+}
+
+/** An interim event whose turn came to nothing must not leave somebody speaking for ever. */
+function watchInterim() {
+  clearTimeout(interimTimer);
+  interimTimer = setTimeout(() => {
+    for (const speaker of state.speakers.values()) speaker.interim = null;
+    draw();
+  }, INTERIM_MS);
+}
+
+/** At most once a frame, however much arrives. */
+function draw() {
+  frame ??= requestAnimationFrame(() => {
+    frame = null;
+    render(state);
+    renderStatus(...status());
+    renderChooser(list, chosen, state?.conversation);
+  });
+}
+
+function status() {
+  const { kind, retryAt } = connection;
+  if (kind === "waiting") {
+    return ["waiting", `Disconnected, trying again in ${Math.max(1, Math.ceil((retryAt - Date.now()) / 1000))} s`];
+  }
+  if (!feed) return reachable ? ["idle", "Waiting for a conversation"] : ["waiting", "Server not reachable, trying again"];
+  if (kind === "connecting" || !state.heard) return ["connecting", "Connecting"];
+  return state.active ? ["live", "Live"] : ["idle", state.utterances.size ? "Ended" : "Waiting for it to start"];
+}
+
+async function poll() {
+  await refresh();
+  setTimeout(poll, state?.active ? BUSY_POLL_MS : IDLE_POLL_MS);
+}
+
+async function refresh() {
+  try {
+    const answer = await fetch("/conversations", { headers: { accept: "application/json" } });
+    if (!answer.ok) throw new Error(`/conversations answered ${answer.status}`);
+    const { conversations } = await answer.json();
+    reachable = true;
+    list = conversations;
+    const newest = newestActive(conversations);
+    if (chosen === null && newest && !state?.active && newest.id !== state?.conversation) follow(newest.id);
+  } catch (error) {
+    reachable = false;
+    console.warn("no list of conversations:", error.message);
+  }
+  draw();
+}
+
+function choose(conversation) {
+  chosen = conversation;
+  const url = new URL(location.href);
+  if (conversation === null) url.searchParams.delete("conversation");
+  else url.searchParams.set("conversation", conversation);
+  history.replaceState(null, "", url);
+  if (conversation !== null && conversation !== state?.conversation) follow(conversation);
+  refresh();
+}
+
+const chooser = document.getElementById("chooser");
+chooser.addEventListener("change", () => choose(chooser.value ? chooser.value.slice(3) : null));
+chooser.addEventListener("blur", draw);
+window.addEventListener("online", () => feed?.hurry());
+window.addEventListener("offline", () => feed?.lose());
+setInterval(() => connection.kind === "waiting" && draw(), 1_000);
+
+watchTranscript();
+if (chosen !== null) follow(chosen);
+poll();
+draw();

@@ -1,0 +1,80 @@
+"""`cberl demo`"""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+import engine.demo
+from cberl.checkpoint import CheckpointError
+from engine.cli.common import LISTENING, run_async, settings_from, settings_options
+from engine.cli.table import TurnTable
+from engine.config import Settings
+from engine.demo.play import DemoError, play
+from engine.demo.score import Summary, read_script, summarize
+from engine.ingest.media import MediaError, read_media
+from engine.server import ServerError, create_app, serve
+from engine.supervisor import Supervisor, open_supervisor
+from engine.transcribe import TranscriberError
+from engine.turns.vad import VadError
+
+FOLDER = Path(engine.demo.__file__).parent
+
+
+@click.command(
+    "demo",
+    epilog="""\b
+Examples:
+  cberl demo
+  cberl demo --asr sphinx --port 8765          then watch the page while it plays""",
+)
+@settings_options(without=tuple(name for name in LISTENING if name != "port"))
+def command(**flags: Any) -> None:
+    """Play a spoken conversation of two people into a running engine at the speed of life, and watch.
+
+    Ends with a summary; the last line on stdout is the same as one JSON object.
+    """
+    flags["port"] = 0 if flags["port"] is None else flags["port"]
+    settings = settings_from(flags)
+    run_async(_demo(settings), ServerError, DemoError, MediaError, CheckpointError, TranscriberError, VadError, OSError)
+
+
+async def _demo(settings: Settings) -> None:
+    console = Console()
+    console.print("loading models ...")
+    async with open_supervisor(settings) as supervisor:
+        if supervisor.models.asr_note:
+            console.print(supervisor.models.asr_note)
+        url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        app = create_app(supervisor, settings)
+        async with asyncio.TaskGroup() as tasks:
+            server = tasks.create_task(serve(app, settings, url.set_result))
+            summary = await _play(await url, supervisor, settings, console)
+            server.cancel()
+    _report(summary, console)
+
+
+async def _play(url: str, supervisor: Supervisor, settings: Settings, console: Console) -> Summary:
+    script = read_script(FOLDER / "conversation.json")
+    console.print(f"Emotion recognition is running. Watch it at {url}/?conversation=demo\n")
+    table = TurnTable(console)
+    speakers = list(script.speakers)
+    source = read_media(str(FOLDER / "conversation.flac"), realtime=True, speakers=speakers)
+    ingest = url.replace("http", "ws", 1) + "/ingest?conversation=demo"
+    finals = await play(ingest, source, speakers, table.add)
+    return summarize(script, finals, settings.end_silence_ms, supervisor.models.asr)
+
+
+def _report(summary: Summary, console: Console) -> None:
+    latency = summary.after_speech_ms
+    work_ms = latency["p50"] - summary.end_silence_ms
+    console.print(f"\n{summary.turns} turns, heard by {summary.asr}")
+    console.print(f"words wrong against the script:        {100 * summary.wer:.1f} %")
+    console.print(f"emotions as the script meant them:     {100 * summary.agreement:.0f} %")
+    console.print(f"end of speech to event:                p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms")
+    console.print(
+        f"  silence that ends a turn:            {summary.end_silence_ms} ms, so all work took {work_ms:.0f} ms\n"
+    )
+    click.echo(summary.as_json())

@@ -1,0 +1,52 @@
+"""Publishes a recording through /ingest and listens on the same socket, as any client would: over the wire alone."""
+
+import asyncio
+import json
+import struct
+from collections.abc import AsyncIterable, Callable
+
+import numpy as np
+import websockets
+
+from engine.messages import SAMPLE_RATE, AudioChunk, EmotionEvent
+from engine.notices import Error
+from engine.publish.wire import decode
+
+
+class DemoError(RuntimeError):
+    """The engine turned the demo away."""
+
+
+async def play(
+    url: str, source: AsyncIterable[AudioChunk], speakers: list[str], show: Callable[[EmotionEvent], None]
+) -> list[EmotionEvent]:
+    """Sends all of `source` to `url`; `show` gets every final as it comes. Returns the finals. Raises `DemoError`."""
+    finals: list[EmotionEvent] = []
+    async with websockets.connect(url, max_size=None) as socket, asyncio.TaskGroup() as tasks:
+        tasks.create_task(_send(socket, source, speakers))
+        async for text in socket:
+            _, message = decode(text)
+            if isinstance(message, Error):
+                raise DemoError(f"the engine says {message.code}: {message.message}")
+            if isinstance(message, EmotionEvent) and message.status == "final":
+                finals.append(message)
+                show(message)
+    return finals
+
+
+async def _send(socket: websockets.ClientConnection, source: AsyncIterable[AudioChunk], speakers: list[str]) -> None:
+    tracks = [
+        {"id": f"audio-{n + 1}", "speaker": speaker, "kind": "audio", "codec": "pcm_s16le", "sample_rate": SAMPLE_RATE}
+        for n, speaker in enumerate(speakers)
+    ]
+    await socket.send(json.dumps({"type": "session.start", "tracks": [track | {"channels": 1} for track in tracks]}))
+    async for chunk in source:
+        await socket.send(frame(chunk))
+    await socket.send(json.dumps({"type": "session.end"}))
+
+
+def frame(chunk: AudioChunk) -> bytes:
+    """A binary message of /ingest: header (version, track id, media time), then pcm_s16le."""
+    track = chunk.track.id.encode()
+    pcm = (np.clip(chunk.pcm, -1, 1) * 32767).astype("<i2")
+    return struct.pack(f"<BB{len(track)}sd", 1, len(track), track, chunk.start_s) + pcm.tobytes()

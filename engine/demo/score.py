@@ -1,0 +1,98 @@
+"""How well events match a scripted conversation: words, emotions, latency. Pure."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from torchaudio.functional import edit_distance
+
+from engine.messages import EmotionEvent
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedTurn:
+    """One turn as it was written: who says what when, and the emotion that was meant."""
+
+    speaker: str
+    text: str
+    emotion: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The sidecar of a recording: its channels' speakers and its turns."""
+
+    speakers: tuple[str, ...]
+    turns: tuple[ScriptedTurn, ...]
+
+
+def read_script(path: Path) -> Script:
+    """The JSON that `make_conversation.py` writes."""
+    sidecar = json.loads(path.read_text())
+    return Script(tuple(sidecar["channels"]), tuple(ScriptedTurn(**turn) for turn in sidecar["turns"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """`after_speech_ms` includes the silence that the turn detector waits for, `end_silence_ms`."""
+
+    turns: int
+    wer: float
+    agreement: float
+    after_speech_ms: dict[str, float]
+    end_silence_ms: int
+    asr: str
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def summarize(script: Script, events: Sequence[EmotionEvent], end_silence_ms: int, asr: str) -> Summary:
+    """Raises ValueError where there are no events to score."""
+    if not events:
+        raise ValueError("no turn came out: nothing can be scored")
+    after_speech = np.array([event.timings_ms["after_speech"] for event in events])
+    p50, p95 = np.percentile(after_speech, [50, 95])
+    return Summary(
+        turns=len(events),
+        wer=round(word_error_rate(script, events), 4),
+        agreement=round(agreement(script, events), 4),
+        after_speech_ms={"p50": round(float(p50), 1), "p95": round(float(p95), 1)},
+        end_silence_ms=end_silence_ms,
+        asr=asr,
+    )
+
+
+def word_error_rate(script: Script, events: Sequence[EmotionEvent]) -> float:
+    """Over all that each speaker said, so that it does not matter where turns were cut."""
+    wrong = spoken = 0
+    for speaker in script.speakers:
+        written = [word for turn in script.turns if turn.speaker == speaker for word in _words(turn.text)]
+        said = sorted((event for event in events if event.speaker == speaker), key=lambda event: event.start_s)
+        wrong += edit_distance(written, [word for event in said for word in _words(event.text or "")])
+        spoken += len(written)
+    return wrong / spoken
+
+
+def agreement(script: Script, events: Sequence[EmotionEvent]) -> float:
+    """Share of scripted turns whose event (this speaker's that overlaps most) has the emotion that was meant."""
+    hits = 0
+    for turn in script.turns:
+        event = max(events, key=lambda event, turn=turn: _overlap_s(turn, event))  # type: ignore[misc]
+        hits += _overlap_s(turn, event) > 0 and event.emotion == turn.emotion
+    return hits / len(script.turns)
+
+
+def _overlap_s(turn: ScriptedTurn, event: EmotionEvent) -> float:
+    if turn.speaker != event.speaker:
+        return 0.0
+    return max(0.0, min(turn.end_s, event.end_s) - max(turn.start_s, event.start_s))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9']+", text.lower())

@@ -1,0 +1,135 @@
+"""Audio from files and stream addresses (anything FFmpeg reads), through PyAV."""
+
+import asyncio
+from collections.abc import AsyncIterator, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import Any
+
+import av
+import numpy as np
+
+from engine.messages import SAMPLE_RATE, AudioChunk, Float32, Track
+from engine.timing import Pacer
+
+CHUNK = SAMPLE_RATE // 10  # samples a chunk: 100 ms
+NETWORK_TIMEOUT_S = 10.0
+COMPARE_CHUNKS = 10  # chunks with sound in them, by which two channels are compared
+SAME_SOUND = 0.1  # channels that differ by less of their energy carry the same sound
+AUDIBLE_RMS = 1e-3  # -60 dB of full scale
+
+
+class MediaError(Exception):
+    """The file or address cannot be used; the message says why, in one sentence."""
+
+
+async def read_media(
+    path_or_url: str, *, realtime: bool = False, speakers: list[str] | None = None
+) -> AsyncIterator[AudioChunk]:
+    """Decode to chunks of 100 ms, mono float32 at 16 kHz, until the end of the file.
+
+    One channel is one speaker; two channels are two speakers, their chunks alternating in time, unless both
+    carry the same sound: then they are one. More channels are mixed down to one. Speakers are "speaker-1",
+    "speaker-2", or the names given, one a channel. With `realtime`, a chunk comes out when it would have been
+    spoken. Decoding runs in a thread of its own, a chunk at a time. Raises MediaError.
+    """
+    loop = asyncio.get_running_loop()
+    pacer = Pacer()
+    blocks = _decode(path_or_url, separate=speakers is not None and len(speakers) == 2)
+    tracks: list[Track] = []
+    start_s = 0.0
+    thread = ThreadPoolExecutor(1, thread_name_prefix="media")
+    try:
+        while (block := await loop.run_in_executor(thread, next, blocks, None)) is not None:
+            tracks = tracks or _name_tracks(path_or_url, len(block), speakers)
+            end_s = start_s + block.shape[1] / SAMPLE_RATE
+            if realtime:
+                await pacer.until(end_s)
+            for track, pcm in zip(tracks, block, strict=True):
+                yield AudioChunk(track, start_s, pcm)
+            start_s = end_s
+    finally:
+        thread.submit(blocks.close)  # after the step under way, if any
+        thread.shutdown(wait=False)
+    if not tracks:
+        raise MediaError(f"{path_or_url} has an audio stream, but no sound in it.")
+
+
+def _name_tracks(source: str, channels: int, speakers: list[str] | None) -> list[Track]:
+    names = speakers or [f"speaker-{n + 1}" for n in range(channels)]
+    if len(names) != channels:
+        raise MediaError(
+            f"{source} has {channels} channel{'s' * (channels > 1)} of speech, but {len(names)} "
+            f"speaker{'s were' if len(names) > 1 else ' was'} named: name one a channel, or none."
+        )
+    if len(set(names)) != len(names):
+        raise MediaError("Each channel needs a speaker name of its own: two are the same.")
+    return [Track(f"audio-{n + 1}", name) for n, name in enumerate(names)]
+
+
+def _decode(source: str, separate: bool) -> Generator[Float32]:
+    """Blocks of float32[channels, 1600], the last shorter. `separate` keeps two alike channels apart."""
+    try:
+        with av.open(source, timeout=NETWORK_TIMEOUT_S) as container:
+            if not container.streams.audio:
+                raise MediaError(f"{source} has no audio stream: there is nothing to listen to.")
+            blocks = _blocks(_resample(container))
+            yield from blocks if separate else _one_if_same(blocks)
+    except FileNotFoundError as error:
+        raise MediaError(f"There is no file {source}: check the path.") from error
+    except (av.FFmpegError, OSError) as error:
+        raise MediaError(f"{source} cannot be read as media: {error.strerror or error}.") from error
+
+
+def _resample(container: Any) -> Iterator[Float32]:
+    """float32[channels, n] at 16 kHz, one or two channels."""
+    stream = container.streams.audio[0]
+    layout = "stereo" if stream.codec_context.channels == 2 else "mono"
+    resampler = av.AudioResampler(format="fltp", layout=layout, rate=SAMPLE_RATE)
+    first_s = heard_s = None
+    for frame in _frames(container, stream):
+        if frame.time is not None:
+            first_s = frame.time if first_s is None else first_s
+            gap_s = frame.time - first_s - heard_s if heard_s is not None else 0.0
+            if LEAST_GAP_S < gap_s < MOST_GAP_S:  # lost on the way: silence keeps the rest in its place
+                yield np.zeros((1 + (layout == "stereo"), round(gap_s * SAMPLE_RATE)), np.float32)
+                heard_s = (heard_s or 0.0) + gap_s
+        heard_s = (heard_s or 0.0) + frame.samples / frame.sample_rate
+        frame.pts = None
+        for resampled in resampler.resample(frame):
+            yield resampled.to_ndarray()
+    for resampled in resampler.resample(None):
+        yield resampled.to_ndarray()
+
+
+def _blocks(pieces: Iterator[Float32]) -> Iterator[Float32]:
+    waiting: Float32 | None = None
+    for piece in pieces:
+        waiting = piece if waiting is None else np.concatenate([waiting, piece], axis=1)  # (channels, n)
+        while waiting.shape[1] >= CHUNK:
+            yield waiting[:, :CHUNK]
+            waiting = waiting[:, CHUNK:]
+    if waiting is not None and waiting.shape[1]:
+        yield waiting
+
+
+def _one_if_same(blocks: Iterator[Float32]) -> Iterator[Float32]:
+    """Make one channel of two that carry the same sound: many a stereo file was recorded by one microphone.
+
+    Judged by the first second of sound; holds back no more than ten seconds until then.
+    """
+    held: list[Float32] = []
+    audible = 0
+    for block in blocks:
+        held.append(block)
+        audible += bool(np.sqrt(np.mean(np.square(block))) > AUDIBLE_RMS)
+        if len(block) == 1 or audible == COMPARE_CHUNKS or len(held) == 10 * COMPARE_CHUNKS:
+            break
+    same = bool(held) and len(held[0]) == 2 and _same_sound(np.concatenate(held, axis=1))
+    for block in chain(held, blocks):
+        yield block.mean(axis=0, keepdims=True) if same else block  # (2, n) -> (1, n)
+
+
+def _same_sound(pair: Float32) -> bool:
+    energy = float(np.square(pair).sum())
+    return float(np.square(pair[0] - pair[1]).sum()) < SAME_SOUND * energy

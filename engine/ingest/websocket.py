@@ -1,0 +1,104 @@
+"""`/ingest`: one publisher on a WebSocket. Its media goes into the conversation, the events come back."""
+
+import asyncio
+from collections.abc import AsyncIterable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Protocol
+
+from starlette.websockets import WebSocket
+
+from engine.channel import Channel, ChannelClosedError
+from engine.ingest.pace import Pace
+from engine.ingest.protocol import Ended, IngestProtocol, RefusedError, Result, Started
+from engine.messages import SAMPLE_RATE, AudioChunk
+from engine.notices import Error, Notice, SessionEnded, SessionStarted
+
+CHANNEL_CHUNKS = 256  # of 0.1 s at most, so 1.6 MB a publisher
+
+
+class Outbox(Protocol):
+    """What the publisher is sent: its subscription to the conversation's events."""
+
+    def tell(self, notice: Notice) -> None: ...
+
+    def end(self, reason: Any) -> None: ...
+
+
+Join = Callable[[AsyncIterable[AudioChunk]], Coroutine[Any, Any, None]]
+
+
+class IngestSocket:
+    """Reads an accepted socket until its publisher has gone, while `join` consumes what was read.
+
+    Where the pipeline is behind, the channel between them fills up. Then a sender ahead of real time (a file)
+    waits: its socket is not read, and nothing is lost. A live sender cannot wait: its oldest chunk is dropped,
+    counted and reported.
+    """
+
+    def __init__(
+        self, websocket: WebSocket, conversation: str, protocol: IngestProtocol, join: Join, outbox: Outbox
+    ) -> None:
+        self.chunks: Channel[AudioChunk] = Channel(CHANNEL_CHUNKS)
+        self._websocket = websocket
+        self._conversation = conversation
+        self._protocol = protocol
+        self._join = join
+        self._outbox = outbox
+        self._pace = Pace()
+        self._received_s = 0.0
+        self._report_drops_at = 1
+
+    async def run(self) -> None:
+        """Returns when the publisher has gone and the last turn of its media is in the hub."""
+        async with asyncio.TaskGroup() as group:
+            while (message := await self._websocket.receive())["type"] != "websocket.disconnect":
+                text = message.get("text")
+                for result in self._protocol.receive(message["bytes"] if text is None else text):
+                    await self._take(result, group)
+            # A hang-up is a normal end: what was said until then still counts.
+            self._outbox.end("closed")
+            for chunk in self._protocol.close():
+                await self._admit(chunk)
+            self.chunks.close()
+
+    async def _take(self, result: Result, group: asyncio.TaskGroup) -> None:
+        match result:
+            case AudioChunk():
+                await self._admit(result)
+            case Started(tracks=tracks):
+                self._outbox.tell(SessionStarted(self._conversation, tuple(track.id for track in tracks)))
+                group.create_task(self._session(), name=f"publisher of {self._conversation}")
+            case Ended():
+                self.chunks.close()
+            case Error():
+                self._outbox.tell(result)
+
+    async def _session(self) -> None:
+        try:
+            await self._join(self.chunks)
+        except RefusedError as refused:
+            self._outbox.tell(Error(refused.code, str(refused), fatal=True))
+            self._outbox.end(refused.code if refused.code in ("full", "failed") else "refused")
+        else:
+            self._outbox.tell(SessionEnded(self._conversation, self._received_s, self.chunks.dropped))
+            self._outbox.end("done")
+        finally:
+            self.chunks.close()  # nobody takes from it any more: the reader must not wait for room
+
+    async def _admit(self, chunk: AudioChunk) -> None:
+        duration_s = len(chunk.pcm) / SAMPLE_RATE
+        self._received_s += duration_s
+        if self._pace.ahead(chunk.track.id, duration_s):
+            with suppress(ChannelClosedError):
+                await self.chunks.send(chunk)
+            self._pace.made_to_wait()
+        elif not self.chunks.closed and not self.chunks.offer(chunk):
+            self._report_drops()
+
+    def _report_drops(self) -> None:
+        """At 1, 2, 4, 8, … chunks: soon, and never a flood."""
+        dropped = self.chunks.dropped
+        if dropped >= self._report_drops_at:
+            self._report_drops_at = 2 * dropped
+            text = f"The engine is behind: {dropped} of the oldest chunks that waited were dropped so far."
+            self._outbox.tell(Error("audio_dropped", text))

@@ -1,0 +1,28 @@
+"""Speech to text. A transcriber is blocking code, run off the event loop by a `Worker`."""
+
+from typing import Literal, Protocol
+
+from engine.messages import Float32, Transcript
+
+
+class TranscriberError(Exception):
+    """The recogniser asked for cannot be loaded; the message says why and what to do."""
+
+
+class Transcriber(Protocol):
+    """What a recogniser is to the pipeline: `Worker(t.transcribe, name=t.name, kind=t.kind)`."""
+
+    @property
+    def name(self) -> str:
+        """What stands as `source` in its transcripts."""
+
+    @property
+    def kind(self) -> Literal["thread", "process"]:
+        """Where it must run: a process, if it would hold the GIL while it decodes."""
+
+    def transcribe(self, clips: list[Float32]) -> list[Transcript]:
+        """One transcript a clip, float32[n] mono 16 kHz in -1..1; "" where nothing was said.
+
+        A result depends on its clip alone. The first call may load the model, so a second of silence sent at
+        start makes a recogniser ready.
+        """

@@ -1,0 +1,56 @@
+"""The official CSV layout: a tiny release of our own, and the real one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cberl.data.dialogue import DataError
+from cberl.data.meld import clean_text, read_meld
+from cberl.labels import MELD
+
+HEADER = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\n"
+
+
+def write(folder: Path, *rows: str) -> Path:
+    (folder / "dev_sent_emo.csv").write_text(HEADER + "".join(row + "\n" for row in rows), encoding="utf-8")
+    return folder
+
+
+def test_a_tiny_release(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        '1,"Oh my God, he\u2019s lost it\x85",Ross,surprise,negative,0,1,1,1,"00:00:05,500","00:00:07,250"',
+        '2,Hi.,Rachel,neutral,neutral,0,0,1,1,"00:00:01,000","00:00:02,000"',
+        '3,Hey!,Joey,joy,positive,7,0,1,1,"01:02:03,004","01:02:04,000"',
+    )
+    first, second = read_meld(tmp_path, "dev")
+    assert (first.id, second.id) == ("dev/0", "dev/7")
+    assert [line.text for line in first.lines] == ["Hi.", "Oh my God, he's lost it..."]
+    assert MELD[first.lines[1].label] == "surprise"
+    assert second.lines[0].start_s == pytest.approx(3723.004)
+    assert second.lines[0].prosody is None
+
+
+def test_problems_are_named_by_file_and_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"dev_sent_emo.csv is missing"):
+        read_meld(tmp_path, "dev")
+    write(tmp_path, '1,Hi,Ross,bored,neutral,0,0,1,1,"00:00:05,500","00:00:07,250"')
+    with pytest.raises(DataError, match="line 2"):
+        read_meld(tmp_path, "dev")
+    (tmp_path / "dev_sent_emo.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="has no column Dialogue_ID"):
+        read_meld(tmp_path, "dev")
+
+
+def test_the_real_corpus(meld: Path) -> None:
+    counts = {split: [len(one.lines) for one in read_meld(meld, split)] for split in ("train", "dev", "test")}
+    assert {split: sum(lengths) for split, lengths in counts.items()} == {"train": 9989, "dev": 1109, "test": 2610}
+    lines = [line for one in read_meld(meld, "test") for line in one.lines]
+    assert sum(line.prosody is not None for line in lines) > 2600
+    assert all(line.prosody is None or np.isfinite(line.prosody[0]) for line in lines)
+    assert not any(ord(character) in (0x92, 0x2019) for line in lines for character in line.text)
+
+
+def test_clean_text() -> None:
+    assert clean_text("Joey\x92s  \u201cplan\u201d \u2014 no\xa0way") == 'Joey\'s "plan" - no way'

@@ -1,0 +1,160 @@
+"""The first page without a server: its files, its colours, and what it makes of messages."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cberl.labels import EMOTIONS
+
+DASHBOARD = Path(__file__).parents[2] / "clients" / "dashboard"
+SCRIPTS = sorted(DASHBOARD.glob("*.js"))
+NODE = shutil.which("node")
+
+
+def test_all_it_loads_is_there_and_its_own() -> None:
+    page = (DASHBOARD / "index.html").read_text(encoding="utf-8")
+    loaded = re.findall(r'(?:src|href)="(?!data:)([^"]+)"', page)
+    assert {"/static/app.js", "/static/style.css"} <= set(loaded)
+    files = {DASHBOARD / path.removeprefix("/static/") for path in loaded if path.startswith("/static/")}
+    for script in SCRIPTS:
+        imported = re.findall(r'from "\./([^"]+)"', script.read_text(encoding="utf-8"))
+        files |= {DASHBOARD / path for path in imported}
+    assert set(SCRIPTS) <= files  # none is left lying about
+    assert all(path.is_file() for path in files)
+    assert all(path.startswith("/") for path in loaded)  # nothing from elsewhere
+
+
+def test_it_looks_up_only_elements_that_exist() -> None:
+    page = (DASHBOARD / "index.html").read_text(encoding="utf-8")
+    asked = {
+        name
+        for script in SCRIPTS
+        for name in re.findall(r'(?:\$|getElementById)\("([^"]+)"\)', script.read_text(encoding="utf-8"))
+    }
+    assert len(asked) > 8
+    assert asked <= set(re.findall(r'\bid="([^"]+)"', page))
+
+
+def test_words_from_the_wire_never_become_markup() -> None:
+    sinks = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\(")
+    for script in SCRIPTS:
+        assert not sinks.search(script.read_text(encoding="utf-8")), script
+
+
+def test_every_emotion_has_a_readable_colour_in_light_and_dark() -> None:
+    """WCAG 2.2, 1.4.3: 4.5 or more, as words in the colour on a card and as words on the colour."""
+    css = (DASHBOARD / "style.css").read_text(encoding="utf-8")
+    cards, inks = _pair(css, "--card"), _pair(css, "--on-feeling")
+    for emotion in EMOTIONS:
+        rule = re.search(rf'\[data-emotion="{emotion}"\][^{{]*{{([^}}]*)}}', css)
+        assert rule, f"{emotion} has no colour"
+        for colour, card, ink in zip(_pair(rule[1], "--feeling"), cards, inks, strict=True):
+            assert _contrast(colour, card) >= 4.5, (emotion, colour, card)
+            assert _contrast(colour, ink) >= 4.5, (emotion, colour, ink)
+
+
+def _pair(css: str, name: str) -> tuple[str, str]:
+    found = re.search(rf"{name}: light-dark\((#\w{{6}}), (#\w{{6}})\)", css)
+    assert found, name
+    return found[1], found[2]
+
+
+def _contrast(one: str, other: str) -> float:
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+needs_node = pytest.mark.skipif(NODE is None, reason="needs node to run the page's own modules")
+
+EVENT = {"type": "emotion", "status": "final", "revision": 0, "speaker": "maya", "emotion": "joy", "text": ""}
+
+
+def event(seq: int, utterance: str, start_s: float, **other: Any) -> dict[str, Any]:
+    return EVENT | {"seq": seq, "utterance": utterance, "start_s": start_s, "end_s": start_s + 1} | other
+
+
+def replay(messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """What state.js knows after these messages, and what each call of `apply` returned."""
+    program = f"""
+        import {{ apply, emptyState }} from {json.dumps((DASHBOARD / "state.js").as_uri())};
+        const state = emptyState("demo");
+        const returned = {json.dumps(messages)}.map((message) => apply(state, message));
+        const texts = [...state.utterances.values()].map(({{ text }}) => text);
+        const speakers = Object.fromEntries([...state.speakers].map(([name, it]) =>
+          [name, [it.current?.emotion ?? null, it.interim?.emotion ?? null, it.present]]));
+        console.log(JSON.stringify({{ ...state, texts, speakers, returned }}));
+    """
+    assert NODE is not None
+    command = [NODE, "--no-warnings", "--input-type=module", "-e", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    known: dict[str, Any] = json.loads(done.stdout)
+    return known
+
+
+@needs_node
+def test_a_replay_after_the_snapshot_is_taken_and_a_duplicate_is_not() -> None:
+    snapshot = {"type": "snapshot", "conversation": "demo", "last_seq": 3, "active": True, "speakers": []}
+    first, second, third = (event(seq, f"demo/maya/{seq}", seq, text=str(seq)) for seq in (1, 2, 3))
+    known = replay([snapshot, first, second, second, first, third, {"type": "of the future", "seq": 4}])
+    assert known["texts"] == ["1", "2", "3"]
+    assert known["returned"] == [True, True, True, False, False, True, False]
+    assert known["lastSeq"] == 4  # resuming asks for nothing twice, understood or not
+
+
+@needs_node
+def test_corrections_replace_and_interims_give_way() -> None:
+    known = replay([
+        event(1, "demo/maya/1", 0, text="old"),
+        event(2, "demo/maya/2", 5, status="interim", emotion="fear", text=None),
+        event(3, "demo/maya/1", 0, text="new", status="corrected", revision=1, emotion="sadness"),
+        event(4, "demo/maya/2", 5, text="end", emotion="anger"),
+        event(5, "demo/maya/1", 0, text="newer", status="corrected", revision=2, emotion="disgust"),
+        event(6, "demo/tom/1", 8, speaker="tom", status="interim"),
+        {"type": "speaker.left", "seq": 7, "speaker": "tom"},
+    ])  # fmt: skip
+    assert known["texts"] == ["newer", "end"]
+    # How maya feels is her latest utterance, whatever was put right before it.
+    assert known["speakers"] == {"maya": ["anger", None, True], "tom": [None, None, False]}
+
+
+@needs_node
+def test_a_server_that_lost_its_count_is_asked_from_the_start() -> None:
+    snapshot = {"type": "snapshot", "conversation": "demo", "last_seq": 2, "active": True, "speakers": []}
+    assert replay([event(7, "demo/maya/1", 0), snapshot])["returned"] == [True, "restart"]
+
+
+@needs_node
+def test_a_resync_forgets_and_goes_on_from_the_snapshot() -> None:
+    speakers = [
+        {"speaker": "maya", "present": True, "current": {"emotion": "joy", "confidence": 0.7}},
+        {"speaker": "tom", "present": True, "current": None},
+    ]
+    snapshot = {"type": "snapshot", "conversation": "demo", "last_seq": 90, "speakers": speakers}
+    resync = {"type": "resync", "conversation": "demo", "requested_seq": 7, "last_seq": 90}
+    before = event(7, "demo/maya/1", 0, emotion="fear")
+    after = event(91, "demo/tom/1", 50, speaker="tom", text="b")
+    known = replay([before, snapshot, resync, after])
+    assert known["texts"] == ["b"]
+    assert known["missed"] is True
+    assert known["speakers"] == {"maya": ["joy", None, True], "tom": ["joy", None, True]}
+
+
+@needs_node
+def test_a_conversation_that_starts_again_starts_empty() -> None:
+    ended, started = {"type": "conversation.ended", "seq": 2}, {"type": "conversation.started", "seq": 3}
+    known = replay([event(1, "demo/maya/1", 0), ended])
+    assert (known["active"], known["speakers"]) == (False, {"maya": ["joy", None, False]})
+    known = replay([event(1, "demo/maya/1", 0), ended, started])
+    assert (known["active"], known["texts"], known["speakers"]) == (True, [], {})

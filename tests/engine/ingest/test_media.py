@@ -1,0 +1,122 @@
+import asyncio
+import threading
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from engine.ingest.media import MediaError, read_media
+from engine.messages import AudioChunk
+
+RATE = 44_100
+
+
+def tone(hertz: float, seconds: float = 1.05) -> NDArray[np.float64]:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * RATE)) / RATE)
+
+
+def write(path: Path, *channels: NDArray[np.float64]) -> str:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(len(channels))
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes((np.stack(channels, axis=1) * 32767).astype("<i2").tobytes())  # (n, channels)
+    return str(path)
+
+
+def read(path: str, speakers: list[str] | None = None, realtime: bool = False) -> list[AudioChunk]:
+    async def main() -> list[AudioChunk]:
+        return [chunk async for chunk in read_media(path, realtime=realtime, speakers=speakers)]
+
+    return asyncio.run(main())
+
+
+def loudest_hertz(chunks: list[AudioChunk]) -> float:
+    pcm = np.concatenate([chunk.pcm for chunk in chunks])
+    return float(np.abs(np.fft.rfft(pcm)).argmax() * 16_000 / len(pcm))
+
+
+def test_one_channel_is_one_speaker_resampled_and_complete(tmp_path: Path) -> None:
+    chunks = read(write(tmp_path / "a.wav", tone(440)))
+    assert {chunk.track.speaker for chunk in chunks} == {"speaker-1"}
+    assert [len(chunk.pcm) for chunk in chunks[:-1]] == [1600] * (len(chunks) - 1)
+    assert [chunk.start_s for chunk in chunks] == pytest.approx([n / 10 for n in range(len(chunks))])
+    assert chunks[-1].end_s == pytest.approx(1.05, abs=0.01)
+    assert loudest_hertz(chunks) == pytest.approx(440, abs=2)
+    assert all(chunk.pcm.dtype == np.float32 for chunk in chunks)
+
+
+def test_two_channels_are_two_speakers_alternating_in_time(tmp_path: Path) -> None:
+    path = write(tmp_path / "call.wav", tone(440), tone(880))
+    chunks = read(path, speakers=["ann", "bob"])
+    assert [chunk.track.speaker for chunk in chunks[:4]] == ["ann", "bob", "ann", "bob"]
+    assert loudest_hertz(chunks[::2]) == pytest.approx(440, abs=2)
+    assert loudest_hertz(chunks[1::2]) == pytest.approx(880, abs=2)
+    assert [c.start_s for c in chunks[::2]] == [c.start_s for c in chunks[1::2]]
+    assert {chunk.track.speaker for chunk in read(path)} == {"speaker-1", "speaker-2"}
+
+
+def test_two_channels_with_the_same_sound_are_one_speaker_unless_two_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "one-microphone.wav", tone(440), tone(440) * 0.9)
+    assert {chunk.track.speaker for chunk in read(path)} == {"speaker-1"}
+    assert {chunk.track.speaker for chunk in read(path, ["ann"])} == {"ann"}
+    assert {chunk.track.speaker for chunk in read(path, ["ann", "bob"])} == {"ann", "bob"}
+
+
+def test_more_channels_are_mixed_down(tmp_path: Path) -> None:
+    chunks = read(write(tmp_path / "room.wav", tone(440), tone(440), tone(440), tone(440)))
+    assert {chunk.track.speaker for chunk in chunks} == {"speaker-1"}
+    assert loudest_hertz(chunks) == pytest.approx(440, abs=2)
+
+
+def test_realtime_changes_when_and_not_what(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", tone(440, seconds=0.25))
+    for paced, plain in zip(read(path, realtime=True), read(path), strict=True):
+        np.testing.assert_array_equal(paced.pcm, plain.pcm)
+
+
+def test_bad_input_is_one_clear_sentence(tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.flac"
+    damaged.write_bytes(b"fLaC" + bytes(range(256)) * 40)
+    text = tmp_path / "notes.txt"
+    text.write_text("This is not a recording. " * 100)
+    stereo = write(tmp_path / "call.wav", tone(440), tone(880))
+    for path, speakers, message in (
+        (str(tmp_path / "nowhere.wav"), None, "There is no file"),
+        (str(text), None, "no audio stream|cannot be read as media"),
+        (str(damaged), None, "cannot be read as media"),
+        (str(tmp_path), None, "cannot be read as media"),
+        (write(tmp_path / "empty.wav", tone(440, seconds=0)), None, "no sound in it|cannot be read"),
+        (stereo, ["ann"], "2 channels of speech, but 1 speaker was named"),
+        (stereo, ["ann", "ann"], "a speaker name of its own"),
+        (write(tmp_path / "mono.wav", tone(440)), ["ann", "bob"], "1 channel of speech, but 2 speakers were"),
+    ):
+        with pytest.raises(MediaError, match=message):
+            read(path, speakers)
+
+
+def test_a_film_without_sound_says_so(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    path = tmp_path / "silent.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    with pytest.raises(MediaError, match="no audio stream"):
+        read(str(path))
+
+
+def test_leaving_early_ends_the_thread(tmp_path: Path) -> None:
+    async def main() -> None:
+        source = read_media(write(tmp_path / "long.wav", tone(440, seconds=30)))
+        await anext(source)
+        decoding = [thread for thread in threading.enumerate() if thread.name.startswith("media")]
+        assert len(decoding) == 1
+        await source.aclose()  # type: ignore[attr-defined]
+        await asyncio.to_thread(decoding[0].join)
+
+    asyncio.run(main())

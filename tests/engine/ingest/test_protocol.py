@@ -1,0 +1,189 @@
+import json
+import math
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.ingest.protocol import Ended, IngestProtocol, Started, name_problem
+from engine.messages import AudioChunk, Track
+from engine.notices import Error
+
+MIC = {"id": "mic", "speaker": "alice", "kind": "audio", "codec": "pcm_s16le", "sample_rate": 16_000, "channels": 1}
+
+
+def start(*tracks):
+    return json.dumps({"type": "session.start", "tracks": list(tracks)})
+
+
+def frame(samples=(0,) * 320, at_s=0.0, track="mic", version=1):
+    name = track.encode()
+    header = struct.pack("<BB", version, len(name)) + name + struct.pack("<d", at_s)
+    return header + np.asarray(samples, "<i2").tobytes()
+
+
+def started(**kwargs):
+    protocol = IngestProtocol(**kwargs)
+    (answer,) = protocol.receive(start(MIC))
+    assert answer == Started((Track("mic", "alice"),))
+    return protocol
+
+
+def joined(chunks):
+    return np.concatenate([chunk.pcm for chunk in chunks])
+
+
+def test_samples_arrive_in_place_and_to_scale():
+    protocol = started()
+    (chunk,) = protocol.receive(frame([0, 16_384, -32_768, 32_767], at_s=1.5))
+    assert (chunk.track, chunk.start_s, chunk.pcm.dtype) == (Track("mic", "alice"), 1.5, np.float32)
+    assert chunk.pcm.tolist() == [0.0, 0.5, -1.0, 32_767 / 32_768]
+    assert list(protocol.receive('{"type": "session.end"}')) == [Ended()]
+
+
+def test_a_large_frame_comes_out_in_small_chunks_without_a_seam():
+    samples = np.arange(16_000, dtype=np.int16)
+    chunks = list(started().receive(frame(samples, at_s=2.0)))
+    assert max(len(chunk.pcm) for chunk in chunks) == 1_600
+    assert [chunk.start_s for chunk in chunks] == pytest.approx([2.0 + i / 10 for i in range(10)])
+    assert np.array_equal(joined(chunks) * 32_768, samples)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000])
+def test_other_rates_are_resampled_as_one_stream(rate):
+    protocol = IngestProtocol()
+    list(protocol.receive(start(MIC | {"sample_rate": rate})))
+
+    def tone(rate):
+        return 0.5 * np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate)
+
+    samples = (tone(rate) * 32_767).astype(np.int16)
+    chunks, at = [], 0
+    for size in np.resize([rate // 50, 37, 1, rate // 3], 40):
+        chunks += protocol.receive(frame(samples[at : at + size], at_s=3.0 + at / rate))
+        at += size
+    chunks += protocol.receive(frame(samples[at:], at_s=3.0 + at / rate))
+    *chunks, ended = [*chunks, *protocol.receive('{"type": "session.end"}')]
+    assert ended == Ended()
+    starts = np.array([chunk.start_s for chunk in chunks])
+    assert np.allclose(starts, 3.0 + np.cumsum([0, *(len(chunk.pcm) for chunk in chunks[:-1])]) / 16_000)
+    assert len(joined(chunks)) == 32_000
+    assert np.abs(joined(chunks) - tone(16_000))[200:-200].max() < 2e-4
+
+
+def test_a_jittery_clock_moves_no_sample():
+    protocol = started()
+    chunks = []
+    for at_s in (5.0, 5.02 + 0.09, 5.04 - 0.09, 5.06 + 0.05):
+        chunks += protocol.receive(frame(at_s=at_s))
+    assert [chunk.start_s for chunk in chunks] == pytest.approx([5.0, 5.02, 5.04, 5.06])
+
+
+def test_a_gap_is_a_gap_and_a_repetition_is_cut_off():
+    protocol = started()
+    first = list(protocol.receive(frame(np.arange(8_000), at_s=0.0)))
+    repeated = list(protocol.receive(frame(np.arange(4_000, 12_000), at_s=0.25)))
+    later = list(protocol.receive(frame([7], at_s=5.0)))
+    assert np.array_equal(joined(first + repeated) * 32_768, np.arange(12_000))
+    assert (later[0].start_s, repeated[0].start_s) == (5.0, 0.5)
+
+
+def test_what_the_resampler_still_holds_comes_out_before_a_gap_and_at_a_hang_up():
+    protocol = IngestProtocol()
+    list(protocol.receive(start(MIC | {"sample_rate": 48_000})))
+    before = list(protocol.receive(frame([1] * 4_800, at_s=0.0)))
+    after = list(protocol.receive(frame([1] * 4_800, at_s=9.0)))
+    tail = list(protocol.close())
+    assert len(joined(before)) < 1_600
+    assert len(joined([c for c in before + after if c.start_s < 1])) == 1_600
+    assert len(joined([c for c in after + tail if c.start_s >= 9])) == 1_600
+
+
+BAD = [
+    ("{", "bad_json"),
+    ("[" * 50_000, "bad_json"),
+    ('"session.end"', "bad_json"),
+    ('{"type": "caption"}', "unknown_message"),
+    ("{}", "unknown_message"),
+    (start(MIC), "already_started"),
+    (b"", "truncated_frame"),
+    (b"\x01\x03mic" + bytes(7), "truncated_frame"),
+    (frame()[:-1], "truncated_frame"),
+    (frame(version=2), "bad_version"),
+    (frame(track="mike"), "unknown_track"),
+    (b"\x01\x01\xff" + bytes(8), "unknown_track"),
+    (frame(at_s=math.nan), "bad_media_time"),
+    (frame(at_s=math.inf), "bad_media_time"),
+    (frame(at_s=-0.5), "bad_media_time"),
+    (frame(at_s=1.7e9), "bad_media_time"),
+    (frame(at_s=5.0), "bad_media_time"),  # after 10 s were heard
+    (frame([0] * 2_000), "too_large"),
+    ("ä" * 2_000, "too_large"),
+]
+
+
+@pytest.mark.parametrize(("message", "code"), BAD)
+def test_a_bad_message_is_answered_and_changes_nothing(message, code):
+    protocol = started(max_message_bytes=3_000 if code == "too_large" else 100_000)
+    list(protocol.receive(frame(at_s=10.0)))
+    (answer,) = protocol.receive(message)
+    assert (answer.code, answer.fatal) == (code, False)
+    assert answer.message.endswith(".")
+    (chunk,) = protocol.receive(frame([1] * 320, at_s=10.02))
+    assert chunk.start_s == pytest.approx(10.02)
+
+
+BAD_STARTS = [
+    ([MIC | {"sample_rate": 7_999}], "bad_sample_rate"),
+    ([MIC | {"sample_rate": 96_000}], "bad_sample_rate"),
+    ([MIC | {"codec": "opus"}], "unsupported_codec"),
+    ([MIC | {"kind": "video"}], "unsupported_kind"),
+    ([MIC | {"channels": 2}], "unsupported_channels"),
+    ([MIC | {"speaker": "a/b"}], "bad_name"),
+    ([MIC | {"id": ""}], "bad_name"),
+    ([MIC, MIC | {"speaker": "bob"}], "duplicate_track"),
+    ([MIC, MIC | {"id": "mic2"}], "duplicate_speaker"),
+    ([MIC | {"id": str(i), "speaker": str(i)} for i in range(9)], "too_many_tracks"),
+    ([], "bad_session_start"),
+    ([{"id": "mic"}], "bad_session_start"),
+    ("mic", "bad_session_start"),
+    (None, "bad_session_start"),
+]
+
+
+@pytest.mark.parametrize(("tracks", "code"), BAD_STARTS)
+def test_a_bad_start_can_be_mended_on_the_same_socket(tracks, code):
+    protocol = IngestProtocol()
+    (answer,) = protocol.receive(json.dumps({"type": "session.start", "tracks": tracks}))
+    assert (answer.code, answer.fatal) == (code, False)
+    (not_yet,) = protocol.receive(frame())
+    assert not_yet.code == "not_started"
+    assert isinstance(next(protocol.receive(start(MIC))), Started)
+
+
+def test_after_its_end_a_session_takes_nothing():
+    protocol = started()
+    list(protocol.receive('{"type": "session.end"}'))
+    answers = [answer for message in (frame(), '{"type": "session.end"}') for answer in protocol.receive(message)]
+    assert [answer.code for answer in answers] == ["already_ended", "already_ended"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(st.text(), st.binary(), st.builds(frame, at_s=st.floats())), max_size=5))
+def test_no_message_whatsoever_raises(messages):
+    protocol = started()
+    for message in messages:
+        for answer in protocol.receive(message):
+            assert isinstance(answer, AudioChunk | Error)
+
+
+@pytest.mark.parametrize("name", ["alice", "Zoë 2", "x" * 64, "日本語", "$a"])
+def test_good_names(name):
+    assert name_problem("A name", name) is None
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "a/b", "a+", "#", "a\nb", "a\x00", "\ud800", " a", "a\u2028b"])
+def test_bad_names(name):
+    assert name_problem("A name", name).startswith("A name ")
