@@ -35,7 +35,7 @@ class Worker(Generic[Req, Res]):
     `max_wait_ms` is how long a first request may wait for company. Callers beyond `capacity` wait their turn.
 
     Errors: what `run` raises reaches only the request that caused it; WorkerClosedError outside `async with`;
-    BrokenExecutor when the process died (a new one is started).
+    BrokenExecutor when the process dies of a request (a new one is started).
     """
 
     def __init__(
@@ -125,34 +125,43 @@ class Worker(Generic[Req, Res]):
         except TimeoutError:
             return
 
-    async def _answer(self, batch: list[_Job[Req, Res]]) -> None:
+    async def _answer(self, batch: list[_Job[Req, Res]], again: bool = True) -> None:
         results = await self._execute([job.request for job in batch])
         if isinstance(results, list):
             for job, result in zip(batch, results, strict=True):
                 if not job.answer.done():
                     job.answer.set_result(result)
-        elif len(batch) > 1:  # find out whose fault it was
-            for job in batch:
+        elif len(batch) > 1 or (again and isinstance(results, BrokenExecutor)):
+            for job in batch:  # find out whose fault it was, if anybody's: a process may die while idle
                 if not job.answer.done():
-                    await self._answer([job])
+                    await self._answer([job], again=False)
         elif not batch[0].answer.done():
             batch[0].answer.set_exception(results)
 
     async def _execute(self, requests: list[Req]) -> list[Res] | BaseException:
-        """Results, or what went wrong; awaiting the error itself would need an `except` for everything."""
-        entry: Callable[..., Any] = self._run if self._kind == "thread" else _run_in_child
-        future = asyncio.get_running_loop().run_in_executor(self._executor, entry, requests)
+        """Results, or what went wrong: looked at, not raised, since it may be anything."""
+        entry: Callable[..., list[Res]] = self._run if self._kind == "thread" else _run_in_child
+        try:
+            future = asyncio.get_running_loop().run_in_executor(self._executor, entry, requests)
+        except BrokenExecutor as gone:
+            self._renew()
+            return gone
         try:
             await asyncio.wait([future])
         finally:
             future.cancel()  # where this is cancelled, nobody is left to hear of a failure
         error = future.exception()
         if isinstance(error, BrokenExecutor):
-            self._executor.shutdown(wait=False)
-            self._executor = self._new_executor()
-        if error is None and len(future.result()) != len(requests):
+            self._renew()
+        if error is not None:
+            return error
+        if len(future.result()) != len(requests):
             return RuntimeError(f"{self.name}: {len(future.result())} results for {len(requests)} requests")
-        return error or future.result()
+        return future.result()
+
+    def _renew(self) -> None:
+        self._executor.shutdown(wait=False)
+        self._executor = self._new_executor()
 
     def _new_executor(self) -> Executor:
         if self._kind == "thread":

@@ -1,7 +1,8 @@
 """Audio from files and stream addresses (anything FFmpeg reads), through PyAV."""
 
 import asyncio
-from collections.abc import AsyncIterator, Generator, Iterator
+import logging
+from collections.abc import AsyncGenerator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any
@@ -17,6 +18,9 @@ NETWORK_TIMEOUT_S = 10.0
 COMPARE_CHUNKS = 10  # chunks with sound in them, by which two channels are compared
 SAME_SOUND = 0.1  # channels that differ by less of their energy carry the same sound
 AUDIBLE_RMS = 1e-3  # -60 dB of full scale
+LEAST_GAP_S, MOST_GAP_S = 0.05, 10.0  # a gap that is filled; less is jitter, more is another clock
+
+log = logging.getLogger(__name__)
 
 
 class MediaError(Exception):
@@ -25,7 +29,7 @@ class MediaError(Exception):
 
 async def read_media(
     path_or_url: str, *, realtime: bool = False, speakers: list[str] | None = None
-) -> AsyncIterator[AudioChunk]:
+) -> AsyncGenerator[AudioChunk, None]:
     """Decode to chunks of 100 ms, mono float32 at 16 kHz, until the end of the file.
 
     One channel is one speaker; two channels are two speakers, their chunks alternating in time, unless both
@@ -37,17 +41,17 @@ async def read_media(
     pacer = Pacer()
     blocks = _decode(path_or_url, separate=speakers is not None and len(speakers) == 2)
     tracks: list[Track] = []
-    start_s = 0.0
+    start = 0  # samples
     thread = ThreadPoolExecutor(1, thread_name_prefix="media")
     try:
         while (block := await loop.run_in_executor(thread, next, blocks, None)) is not None:
             tracks = tracks or _name_tracks(path_or_url, len(block), speakers)
-            end_s = start_s + block.shape[1] / SAMPLE_RATE
+            end = start + block.shape[1]
             if realtime:
-                await pacer.until(end_s)
+                await pacer.until(end / SAMPLE_RATE)
             for track, pcm in zip(tracks, block, strict=True):
-                yield AudioChunk(track, start_s, pcm)
-            start_s = end_s
+                yield AudioChunk(track, start / SAMPLE_RATE, pcm)
+            start = end
     finally:
         thread.submit(blocks.close)  # after the step under way, if any
         thread.shutdown(wait=False)
@@ -82,24 +86,37 @@ def _decode(source: str, separate: bool) -> Generator[Float32]:
 
 
 def _resample(container: Any) -> Iterator[Float32]:
-    """float32[channels, n] at 16 kHz, one or two channels."""
+    """float32[channels, n] at 16 kHz, one or two channels; what was lost on the way is silence."""
     stream = container.streams.audio[0]
-    layout = "stereo" if stream.codec_context.channels == 2 else "mono"
-    resampler = av.AudioResampler(format="fltp", layout=layout, rate=SAMPLE_RATE)
-    first_s = heard_s = None
+    channels = 2 if stream.codec_context.channels == 2 else 1
+    resampler = av.AudioResampler(format="fltp", layout=("mono", "stereo")[channels - 1], rate=SAMPLE_RATE)
+    first_s: float | None = None
+    heard_s = 0.0
     for frame in _frames(container, stream):
-        if frame.time is not None:
-            first_s = frame.time if first_s is None else first_s
-            gap_s = frame.time - first_s - heard_s if heard_s is not None else 0.0
-            if LEAST_GAP_S < gap_s < MOST_GAP_S:  # lost on the way: silence keeps the rest in its place
-                yield np.zeros((1 + (layout == "stereo"), round(gap_s * SAMPLE_RATE)), np.float32)
-                heard_s = (heard_s or 0.0) + gap_s
-        heard_s = (heard_s or 0.0) + frame.samples / frame.sample_rate
-        frame.pts = None
+        at_s = frame.time or 0.0
+        first_s = at_s if first_s is None else first_s
+        gap_s = at_s - first_s - heard_s
+        if LEAST_GAP_S < gap_s < MOST_GAP_S:
+            yield np.zeros((channels, round(gap_s * SAMPLE_RATE)), np.float32)
+            heard_s += gap_s
+        heard_s += frame.samples / frame.sample_rate
+        frame.pts = None  # the resampler shall not judge times too
         for resampled in resampler.resample(frame):
             yield resampled.to_ndarray()
-    for resampled in resampler.resample(None):
+    for resampled in resampler.resample(None):  # what it still holds
         yield resampled.to_ndarray()
+
+
+def _frames(container: Any, stream: Any) -> Iterator[Any]:
+    """Decoded frames; damaged packets are left out, as every player does."""
+    damaged = 0
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except av.FFmpegError:
+            damaged += 1
+    if damaged:
+        log.warning("%s: damaged packets left out: %d", container.name, damaged)
 
 
 def _blocks(pieces: Iterator[Float32]) -> Iterator[Float32]:

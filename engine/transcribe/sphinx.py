@@ -43,7 +43,7 @@ class SphinxTranscriber:
         return SphinxTranscriber, ()  # a decoder cannot travel: each process loads its own
 
     def transcribe(self, clips: list[Float32]) -> list[Transcript]:
-        """See Transcriber. `confidence` is None: the decoder's own does not tell right from wrong."""
+        """See Transcriber. `confidence` is None: the decoder's posterior falls with every word."""
         return [Transcript(self._decode(clip), "en", None, self.name) for clip in clips]
 
     def _decode(self, pcm: Float32) -> str:

@@ -1,6 +1,6 @@
 """The stage from audio chunks to turns: one VAD worker for all tracks, one segmenter a track."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 
 import numpy as np
 
@@ -16,7 +16,7 @@ JITTER_S = 0.02  # a chunk this close to where it was expected follows on
 
 async def detect_turns(
     chunks: AsyncIterable[AudioChunk], vad: VadWorker, config: SegmenterConfig, turn_ids: Iterator[int]
-) -> AsyncIterator[Turn]:
+) -> AsyncGenerator[Turn, None]:
     """Turns of all tracks in the order in which they were decided, numbered by `turn_ids`.
 
     When the source ends, what is being said becomes a last turn; when it fails, nothing does.

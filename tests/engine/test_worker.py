@@ -1,6 +1,7 @@
 import asyncio
 import gc
 import os
+import signal
 import threading
 from concurrent.futures import BrokenExecutor
 from multiprocessing import active_children
@@ -88,6 +89,10 @@ def test_a_process_is_another_and_stays() -> None:
 
 def test_a_process_that_dies_is_replaced() -> None:
     async def main() -> None:
+        async with Worker(process_ids, name="pid", kind="process") as worker:
+            first = await worker(0)
+            os.kill(first, signal.SIGKILL)
+            assert await worker(0) != first
         async with Worker(die_on_zero, name="mortal", kind="process") as worker:
             with pytest.raises(BrokenExecutor):
                 await worker(0)

@@ -3,6 +3,7 @@ import threading
 import wave
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -98,7 +99,6 @@ def test_bad_input_is_one_clear_sentence(tmp_path: Path) -> None:
 
 
 def test_a_film_without_sound_says_so(tmp_path: Path) -> None:
-    av = pytest.importorskip("av")
     path = tmp_path / "silent.avi"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
@@ -110,13 +110,33 @@ def test_a_film_without_sound_says_so(tmp_path: Path) -> None:
         read(str(path))
 
 
+def test_damage_in_the_middle_costs_its_place_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "damaged.mka"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=RATE, layout="mono")
+        sound = tone(440, seconds=4.0)[: 170 * 1024].astype(np.float32).reshape(170, 1, 1024)
+        for number, pcm in enumerate(sound):
+            frame = av.AudioFrame.from_ndarray(pcm, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = RATE, number * 1024
+            for packet in stream.encode(frame):
+                if 60 <= number < 80:  # 20 of 170 packets
+                    packet.update(b"\xff" * packet.size)
+                container.mux(packet)
+        container.mux(stream.encode(None))
+    chunks = read(str(path))
+    assert chunks[-1].end_s == pytest.approx(170 * 1024 / RATE, abs=0.1)
+    assert "damaged" in caplog.text
+
+
 def test_leaving_early_ends_the_thread(tmp_path: Path) -> None:
     async def main() -> None:
         source = read_media(write(tmp_path / "long.wav", tone(440, seconds=30)))
         await anext(source)
         decoding = [thread for thread in threading.enumerate() if thread.name.startswith("media")]
         assert len(decoding) == 1
-        await source.aclose()  # type: ignore[attr-defined]
+        await source.aclose()
         await asyncio.to_thread(decoding[0].join)
 
     asyncio.run(main())

@@ -1,0 +1,34 @@
+# Every target makes .venv first when it is missing. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+DATA ?= $(or $(CBERL_SHARED),../shared)/data/meld
+
+.PHONY: help demo test lint bench train clean
+.DEFAULT_GOAL := help
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/installed ## play a spoken conversation into the running engine, at the speed of life
+	$(BIN)/cberl demo
+
+test: lint ## lint, then every test
+	$(BIN)/python -m pytest
+
+lint: .venv/installed ## style, types and the direction of imports
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+bench: .venv/installed ## every measurement in bench/, each as a table
+	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+train: .venv/installed ## train five seeds on MELD in DATA, then score them on test
+	$(BIN)/cberl train --data $(DATA) --out runs/meld --seeds 5 --resume
+	$(BIN)/cberl evaluate runs/meld/seed-* --data $(DATA)
+
+clean: ## remove .venv, caches and runs
+	rm -rf .venv cache runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,129 @@
+"""`cberl doctor`"""
+
+import importlib.metadata
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import click
+import numpy as np
+import torch
+from rich.console import Console
+
+from cberl.checkpoint import CheckpointError
+from engine.cli.common import settings_from, settings_options
+from engine.config import Settings
+from engine.messages import SAMPLE_RATE
+from engine.models import load_starter, resolve_device
+from engine.transcribe import TranscriberError
+from engine.transcribe.choose import choose_transcriber
+from engine.turns.vad import SileroVad, VadError, VadRequest, VadState
+
+PACKAGES = ("torch", "torchaudio", "torch-geometric", "onnxruntime", "faster-whisper", "pocketsphinx", "av", "uvicorn")
+State = Literal["ok", "note", "missing"]
+_MARKS = {"ok": "[green]ok     [/]", "note": "[yellow]note   [/]", "missing": "[red]missing[/]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`note`: works, but there is something to know. `missing`: the engine cannot run like this."""
+
+    what: str
+    state: State
+    detail: str
+
+
+@click.command(
+    "doctor",
+    epilog="""\b
+Examples:
+  cberl doctor
+  cberl doctor --asr whisper --whisper-model large-v3-turbo
+  cberl doctor --json""",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a list.")
+@settings_options()
+def command(as_json: bool, **flags: Any) -> None:
+    """What works on this machine with these settings, what is missing, how to get it. Exits 1 if it cannot run."""
+    settings = settings_from(flags)
+    findings = []
+    for check in (_python, _packages, _device, _checkpoint, _vad, _asr):
+        finding = check(settings)
+        findings.append(finding)
+        if not as_json:
+            Console(highlight=False).print(f"{_MARKS[finding.state]} {finding.what:<14} {finding.detail}")
+    if as_json:
+        click.echo(json.dumps({"findings": [asdict(finding) for finding in findings]}))
+    if any(finding.state == "missing" for finding in findings):
+        sys.exit(1)
+
+
+def _python(_: Settings) -> Finding:
+    return Finding("Python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+
+
+def _packages(_: Settings) -> Finding:
+    versions, absent = [], []
+    for package in PACKAGES:
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            absent.append(package)
+    if absent:
+        return Finding("packages", "missing", f"{', '.join(absent)}: pip install {' '.join(absent)}")
+    return Finding("packages", "ok", ", ".join(versions))
+
+
+def _device(settings: Settings) -> Finding:
+    try:
+        device = resolve_device(settings.device)
+    except CheckpointError as error:
+        return Finding("device", "missing", str(error))
+    if device == "cuda":
+        return Finding("device", "ok", f"GPU {torch.cuda.get_device_name()}")
+    return Finding("device", "ok", f"CPU, {torch.get_num_threads()} threads; no GPU is seen")
+
+
+def _checkpoint(settings: Settings) -> Finding:
+    try:
+        checkpoint, text_encoder, _ = load_starter(settings)
+    except CheckpointError as error:
+        return Finding("checkpoint", "missing", str(error))
+    reads = ", ".join(checkpoint.model.config.modality_dims)
+    ms = _median_ms(lambda: text_encoder.encode([text_encoder.prompt.build((), "a", "how could you do that to me")]))
+    return Finding("checkpoint", "ok", f"{checkpoint.name}, reads {reads}; encoding a turn's text takes {ms:.0f} ms")
+
+
+def _vad(_: Settings) -> Finding:
+    try:
+        vad = SileroVad()
+    except VadError as error:
+        return Finding("turn detection", "missing", str(error))
+    second = np.zeros((SAMPLE_RATE // 512, 512), np.float32)
+    ms = _median_ms(lambda: vad.run([VadRequest(VadState(), second)]))
+    return Finding("turn detection", "ok", f"Silero VAD, {ms / 10:.2f} % of a core a track")
+
+
+def _asr(settings: Settings) -> Finding:
+    try:
+        transcriber, note = choose_transcriber(settings.asr, settings.whisper_model, settings.hub_timeout_s)
+    except TranscriberError as error:
+        return Finding("speech to text", "missing", str(error))
+    fell_back = settings.asr == "auto" and "whisper" not in transcriber.name
+    hint = " Better: --whisper-model FOLDER with a faster-whisper model on disk." if fell_back else ""
+    return Finding("speech to text", "note" if fell_back else "ok", note + hint)
+
+
+def _median_ms(call: Callable[[], object], times: int = 5) -> float:
+    """Of a few calls after a first one."""
+    call()
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        call()
+        taken.append((time.perf_counter() - started) * 1e3)
+    return sorted(taken)[times // 2]
