@@ -69,10 +69,11 @@ def load_checkpoint(folder: Path, device: str = "cpu") -> Checkpoint:
         given = config["calibration"]
         calibration = Calibration(**{**given, "log_prior": tuple(given["log_prior"])})
         model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        checkpoint = Checkpoint(config["name"], model, calibration, config["encoders"], config["provenance"])
+    except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{folder / 'config.json'} cannot be read: {error!r}; train it again") from error
     except (RuntimeError, SafetensorError) as error:
         first = str(error).splitlines()[0]
         raise CheckpointError(f"{folder / 'model.safetensors'} does not fit its config.json: {first}") from error
     model.to(device).eval()
-    return Checkpoint(config["name"], model, calibration, config["encoders"], config["provenance"])
+    return checkpoint

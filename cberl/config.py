@@ -37,8 +37,8 @@ class TrainConfig:
     patience: int = 12  # epochs without a better dev score before training stops
     focal_gamma: float = 0.0  # 0 = plain cross-entropy
     class_weight_power: float = 0.25  # class weights are frequency^-power; 0 = none
-    modality_dropout: float = 0.15  # chance that an utterance loses a modality that it has, but never its last
-    feature_noise: float = 0.1  # sd of Gaussian noise on present features, in units of each feature's own sd
+    modality_dropout: float = 0.3  # chance that an utterance loses a modality that it has, but never its last
+    feature_noise: float = 0.3  # sd of Gaussian noise on present features, in units of each feature's own sd
     label_smoothing: float = 0.0
     seed: int = 0
     model: ModelConfig = field(default_factory=ModelConfig)

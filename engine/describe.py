@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from cberl.encoders.audio import AudioHistory
 from cberl.encoders.text import TextHistory, TextInput
-from engine.messages import Float32, Transcript, Turn, Utterance
+from engine.messages import Float32, Transcript, Turn, Utterance, VideoFrame
 from engine.timing import Stopwatch
 
 Transcribe = Callable[[Float32], Awaitable[Transcript]]
 EncodeText = Callable[[TextInput], Awaitable[Float32]]
 DescribeAudio = Callable[[Float32], Awaitable[Float32]]
+DescribeVisual = Callable[[tuple[VideoFrame, ...]], Awaitable[Float32 | None]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,11 +22,14 @@ class HeardTurn:
     turn: Turn
     transcript: Transcript
     audio: Float32  # raw; NaN is what does not exist
+    visual: Float32 | None
     timings_ms: dict[str, float]
 
 
-async def hear(turn: Turn, transcribe: Transcribe, describe_audio: DescribeAudio) -> HeardTurn:
-    """Transcription and audio description, side by side."""
+async def hear(
+    turn: Turn, transcribe: Transcribe, describe_audio: DescribeAudio, describe_visual: DescribeVisual
+) -> HeardTurn:
+    """Transcription, voice and face, side by side."""
     watch = Stopwatch()
 
     async def transcribed() -> Transcript:
@@ -36,10 +40,17 @@ async def hear(turn: Turn, transcribe: Transcribe, describe_audio: DescribeAudio
         with watch("describe_audio"):
             return await describe_audio(turn.pcm)
 
+    async def seen() -> Float32 | None:
+        if not turn.frames:
+            return None
+        with watch("describe_visual"):
+            return await describe_visual(turn.frames)
+
     async with asyncio.TaskGroup() as tasks:
         transcript = tasks.create_task(transcribed())
         audio = tasks.create_task(described())
-    return HeardTurn(turn, transcript.result(), audio.result(), watch.timings_ms)
+        visual = tasks.create_task(seen())
+    return HeardTurn(turn, transcript.result(), audio.result(), visual.result(), watch.timings_ms)
 
 
 class Describer:
@@ -60,4 +71,4 @@ class Describer:
                 text = await self._encode_text(self._text_history.push(turn.speaker, transcript.text))
             audio = self._audio_history.push(turn.speaker, heard.audio)
         timings = heard.timings_ms | watch.timings_ms
-        return Utterance(turn, transcript, text, audio, visual=None, timings_ms=timings)
+        return Utterance(turn, transcript, text, audio, heard.visual, timings)

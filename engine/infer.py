@@ -68,7 +68,7 @@ class Inference:
         self._shifts = Shifts()
 
     async def infer(self, utterance: Utterance) -> EmotionEvent:
-        """The event without `after_speech`, `publish` and `lag_s`, which only the moment of publishing knows."""
+        """The event without `after_speech` and `lag_s`, which only the moment of publishing knows."""
         turn, watch = utterance.turn, Stopwatch()
         with watch("graph"):
             result = await self._graph(GraphRequest(self._state, _step_input(utterance)))

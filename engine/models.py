@@ -13,11 +13,12 @@ import torch
 from cberl.checkpoint import STARTER, WEIGHTS, Checkpoint, CheckpointError, load_checkpoint
 from cberl.data.features import fingerprint
 from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig
-from cberl.encoders.text import TextEncoder, TextHistory, TextInput
+from cberl.encoders.text import TextEncoder, TextHistory, TextInput, encoder_files
+from cberl.encoders.visual import NoVisual, VisualEncoder
 from cberl.streaming import StepInput, initial_state
 from engine.config import Settings
 from engine.infer import GraphRequest, GraphResult, run_graph
-from engine.messages import SAMPLE_RATE, Float32, Transcript
+from engine.messages import SAMPLE_RATE, Float32, Transcript, VideoFrame
 from engine.transcribe import Transcriber
 from engine.transcribe.choose import choose_transcriber
 from engine.turns.vad import SileroVad, VadRequest, VadResult, VadState
@@ -37,6 +38,7 @@ class Models:
     transcribe: Worker[Float32, Transcript]
     encode_text: Worker[TextInput, Float32]
     describe_audio: Worker[Float32, Float32]
+    describe_visual: Worker[tuple[VideoFrame, ...], Float32 | None]
     graph: Worker[GraphRequest, GraphResult]
 
 
@@ -53,18 +55,20 @@ def load_starter(settings: Settings) -> tuple[Checkpoint, TextEncoder, AudioEnco
     """The checkpoint and the encoders that it was trained with. Raises `CheckpointError`."""
     folder = Path(settings.checkpoint) if settings.checkpoint else STARTER
     checkpoint = load_checkpoint(folder, resolve_device(settings.device))
-    text_folder = WEIGHTS / "text"
     try:
-        text_encoder = TextEncoder(text_folder)
+        wanted = checkpoint.encoders["text"]["sha256"]
+        audio_config = AudioEncoderConfig(**checkpoint.encoders["audio"])
+        files = encoder_files(WEIGHTS / "text")
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder} does not say how its input was encoded ({error}): train it again") from error
     except FileNotFoundError as error:
         raise CheckpointError(f"{error}; reinstall cberl-engine") from error
-    wanted = checkpoint.encoders["text"]["sha256"]
-    if wanted != fingerprint(*text_encoder.files):
+    if wanted != fingerprint(*files):  # before it is loaded: it may be damaged
         raise CheckpointError(
             f"{folder} was trained with another text encoder than the installed one: "
             "train it again with `cberl train`, or install the version of cberl-engine that it came with"
         )
-    return checkpoint, text_encoder, AudioEncoderConfig(**checkpoint.encoders["audio"])
+    return checkpoint, TextEncoder(WEIGHTS / "text"), audio_config
 
 
 @asynccontextmanager
@@ -89,6 +93,9 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
             describe_audio=await stack.enter_async_context(
                 Worker(partial(_describe_all, audio_encoder), name="audio", max_batch=4)
             ),
+            describe_visual=await stack.enter_async_context(
+                Worker(partial(_see_all, NoVisual()), name="visual", max_batch=4)
+            ),
             graph=await stack.enter_async_context(Worker(partial(run_graph, checkpoint), name="graph", max_batch=64)),
         )
         await _warm(models)
@@ -97,6 +104,10 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
 
 def _transcribe_worker(transcriber: Transcriber) -> Worker[Float32, Transcript]:
     return Worker(transcriber.transcribe, name="transcribe", max_batch=1, kind=transcriber.kind)
+
+
+def _see_all(encoder: VisualEncoder, turns: list[tuple[VideoFrame, ...]]) -> list[Float32 | None]:
+    return [encoder.describe([frame.rgb for frame in frames]) for frames in turns]
 
 
 def _describe_all(encoder: AudioEncoder, turns: list[Float32]) -> list[Float32]:

@@ -5,9 +5,10 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterable, Callable, Iterator
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -29,6 +30,8 @@ from engine.supervisor import Supervisor
 DASHBOARD = Path(__file__).resolve().parent.parent / "clients" / "dashboard"
 STOP_WITHIN_S = 5  # for the last turns of those who publish, once asked to stop
 UNREAD_FOR_MS = 30_000  # a peer that takes nothing for so long is cut off
+
+Endpoint = Callable[[WebSocket], Coroutine[Any, Any, None]]
 
 
 class ServerError(Exception):
@@ -100,16 +103,19 @@ def create_app(supervisor: Supervisor, settings: Settings) -> Starlette:
             Route("/readyz", readyz),
             Route("/conversations", conversations),
             Route("/schema/events.json", schema),
-            WebSocketRoute("/events", events),
-            WebSocketRoute("/ingest", ingest),
+            WebSocketRoute("/events", _until_cancelled(events)),
+            WebSocketRoute("/ingest", _until_cancelled(ingest)),
         ]
     )
 
 
-async def serve(app: Starlette, settings: Settings, started: Callable[[str], None]) -> None:
+async def serve(
+    app: Starlette, settings: Settings, started: Callable[[str], None], *, until_signal: bool = True
+) -> None:
     """Serve until SIGINT, SIGTERM or cancellation, then close the sockets (1012) and let last turns end.
 
-    `started` is called with the URL once connections are taken. Raises ServerError where it cannot listen.
+    `started` is called with the URL once connections are taken. Without `until_signal`, signals are left to the
+    caller. Raises ServerError where it cannot listen.
     """
     listener = await _listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
@@ -121,13 +127,13 @@ async def serve(app: Starlette, settings: Settings, started: Callable[[str], Non
         ws_per_message_deflate=False,
         lifespan="off",
         log_config=None,
-        log_level=settings.log_level,
+        log_level=None,  # as whoever set up logging wants it
         access_log=False,
         workers=1,
         timeout_graceful_shutdown=STOP_WITHIN_S,
     )
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    server = _Server(config, lambda: started(url))
+    server = _Server(config, lambda: started(url), until_signal)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="server")
     try:
         await asyncio.shield(serving)
@@ -140,9 +146,10 @@ async def serve(app: Starlette, settings: Settings, started: Callable[[str], Non
 class _Server(uvicorn.Server):
     """Says when it has started, and ends normally on a signal: uvicorn would raise the signal once more."""
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None], until_signal: bool) -> None:
         super().__init__(config)
         self._on_started = on_started
+        self._until_signal = until_signal
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -150,7 +157,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
+        if not self._until_signal or threading.current_thread() is not threading.main_thread():
             yield
             return
         signals = (signal.SIGINT, signal.SIGTERM)
@@ -176,6 +183,16 @@ async def _listen(host: str, port: int) -> socket.socket:
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # sockets it accepts inherit it
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_FOR_MS)
     return listener
+
+
+def _until_cancelled(endpoint: Endpoint) -> Endpoint:
+    """Uvicorn cancels what is at work still, `STOP_WITHIN_S` after it was asked to stop: an end, not an error."""
+
+    async def ended(websocket: WebSocket) -> None:
+        with suppress(asyncio.CancelledError):
+            await endpoint(websocket)
+
+    return ended
 
 
 async def _conversation(websocket: WebSocket, settings: Settings) -> str | None:

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass, replace
 
 from cberl.encoders.audio import AudioHistory
-
 from cberl.encoders.text import TextHistory
 from engine.channel import Channel, ChannelClosedError
 from engine.config import Settings
@@ -22,10 +21,11 @@ from engine.infer import Inference
 from engine.messages import AudioChunk, EmotionEvent, Turn
 from engine.models import Models
 from engine.publish.hub import Hub
-from engine.timing import MediaClock, Stopwatch
+from engine.timing import MediaClock
 from engine.turns.detector import detect_turns
 from engine.turns.segmenter import SegmenterConfig
 
+TAIL_MS = 150  # silence kept after the end of speech, where a turn's end waits for as much
 TURNS_AHEAD = 8  # turns that may be under way at once; more make their source wait
 
 
@@ -51,6 +51,7 @@ class Session:
             pre_roll_ms=settings.pre_roll_ms,
             min_speech_ms=settings.min_speech_ms,
             end_silence_ms=settings.end_silence_ms,
+            tail_ms=min(TAIL_MS, settings.end_silence_ms),
             max_turn_s=settings.max_turn_s,
         )
         self._turns: Channel[_TurnUnderWay] = Channel(TURNS_AHEAD)
@@ -61,30 +62,38 @@ class Session:
         )
         self._inference = Inference(conversation, models.checkpoint, models.graph)
         self._hearing: asyncio.TaskGroup | None = None
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
-        """Takes turns until `close()`. What fails here ends this conversation and everyone who waits on it."""
-        waiting: set[_TurnUnderWay] = set()
+        """Takes turns until `close()`. What fails here ends this conversation and everyone who publishes in it."""
         try:
             async with asyncio.TaskGroup() as self._hearing:
                 async for under_way in self._turns:
-                    waiting.add(under_way)
                     await self._understand(under_way)
-                    waiting.discard(under_way)
         finally:
             self._turns.close()
-            async for left in self._turns:
-                waiting.add(left)
-            for under_way in waiting:
-                if not under_way.published.done():
-                    under_way.published.set_exception(SessionFailedError(f"{self.conversation} has failed"))
+            self._over.set_result(None)
 
     def close(self) -> None:
         """No more turns: `run()` ends when those under way are out."""
         self._turns.close()
 
     async def join(self, source: AsyncIterable[AudioChunk]) -> None:
-        """One publisher's media, until it ends and its last event is in the hub. Raises `SessionFailedError`."""
+        """One publisher's media, until it ends and its last event is in the hub.
+
+        Raises `SessionFailedError` as soon as the conversation is over, whether or not more media comes.
+        """
+        publishing = asyncio.create_task(self._publish(source), name=f"publish in {self.conversation}")
+        try:
+            await asyncio.wait([publishing, self._over], return_when=asyncio.FIRST_COMPLETED)
+            if not publishing.done():
+                raise SessionFailedError(f"{self.conversation} has failed")
+            publishing.result()
+        finally:
+            publishing.cancel()
+            await asyncio.wait([publishing])
+
+    async def _publish(self, source: AsyncIterable[AudioChunk]) -> None:
         clock = MediaClock()
         last: asyncio.Future[None] | None = None
         turns = detect_turns(self._on_timeline(source, clock), self._models.vad, self._segmenter, self._turn_ids)
@@ -108,7 +117,8 @@ class Session:
         if self._hearing is None or self._turns.closed:
             raise SessionFailedError(f"{self.conversation} has ended")
         heard = self._hearing.create_task(
-            hear(turn, self._models.transcribe, self._models.describe_audio), name=f"hear {turn.turn_id}"
+            hear(turn, self._models.transcribe, self._models.describe_audio, self._models.describe_visual),
+            name=f"hear {turn.turn_id}",
         )
         under_way = _TurnUnderWay(heard, clock, asyncio.get_running_loop().create_future())
         try:
@@ -122,9 +132,7 @@ class Session:
         heard = await under_way.heard
         utterance = await self._describer.describe(heard)
         event = await self._inference.infer(utterance)
-        watch = Stopwatch()
-        with watch("publish"):
-            self._hub.publish(self._timed(event, heard.turn, under_way.clock))
+        self._hub.publish(self._timed(event, heard.turn, under_way.clock))
         under_way.published.set_result(None)
 
     def _timed(self, event: EmotionEvent, turn: Turn, clock: MediaClock) -> EmotionEvent:

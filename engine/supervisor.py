@@ -63,6 +63,13 @@ class Supervisor:
             await joined.session.join(self._announced(conversation, joined, source, speakers))
         except SessionFailedError as error:
             raise RefusedError("failed", f"{error}; start it again") from error
+        except RefusedError:
+            raise
+        except Exception as error:
+            if not live:  # a file that cannot be read, say: its reader knows what to do
+                raise
+            log.exception("a publisher in conversation %s failed; others go on", conversation)
+            raise RefusedError("failed", f"this audio for {conversation} cannot be worked on; start again") from error
         finally:
             self._leave(conversation, joined, speakers, self._settings.rejoin_grace_s if live else 0.0)
 
@@ -133,7 +140,7 @@ class Supervisor:
     async def _run(self, conversation: str, opened: _Conversation) -> None:
         try:
             await opened.session.run()
-        except Exception:  # noqa: BLE001 - the one place that keeps a session's failure from all others
+        except Exception:  # noqa: BLE001 - one session's failure never reaches another
             log.exception("conversation %s failed and was ended; others go on", conversation)
         finally:
             if self._conversations.get(conversation, opened) is opened:  # nobody has opened it anew meanwhile

@@ -82,6 +82,15 @@ class TextHistory:
         return prepared
 
 
+def encoder_files(folder: Path) -> tuple[Path, ...]:
+    """All that a text encoder is made of. Raises `FileNotFoundError`."""
+    files = tuple(folder / name for name in ("text.onnx", "tokenizer.json", "text.json"))
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} is missing: the text encoder is not complete")
+    return files
+
+
 class TextEncoder:
     """TextInput -> float32[dim]. Thread-safe and stateless.
 
@@ -89,11 +98,8 @@ class TextEncoder:
     """
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
-        """`folder` holds `text.onnx`, `tokenizer.json` and `text.json`. Raises `FileNotFoundError`."""
-        self.files = tuple(folder / name for name in ("text.onnx", "tokenizer.json", "text.json"))
-        for file in self.files:
-            if not file.is_file():
-                raise FileNotFoundError(f"{file} is missing: the text encoder is not complete")
+        """`folder` holds what `encoder_files` lists. Raises `FileNotFoundError`."""
+        self.files = encoder_files(folder)
         config = json.loads((folder / "text.json").read_text())
         self.dim = int(config["dim"])
         self.prompt = TextPrompt(

@@ -27,9 +27,9 @@ class _Vector(nn.Module):
         return self.classifier.vector(input_ids, attention_mask, token_type_ids)
 
 
-def export(best: Path, out: Path) -> dict[str, float]:
-    """`best.pt` of `finetune` -> `text.onnx`, `tokenizer.json`, `text.json` in `out`. Returns the sizes in MB."""
-    state = torch.load(best, weights_only=True)
+def export(trained: Path, out: Path) -> dict[str, float]:
+    """An `epoch-N.pt` of `finetune` -> `text.onnx`, `tokenizer.json`, `text.json` in `out`. Returns the sizes in MB."""
+    state = torch.load(trained, weights_only=True)
     encoder, folder = load_minilm()
     model = TextClassifier(encoder, 384, len(MELD), 0.0)
     model.load_state_dict(state["model"])
@@ -45,6 +45,7 @@ def export(best: Path, out: Path) -> dict[str, float]:
         "max_tokens": state["config"]["max_tokens"],
         "past_turns": state["config"]["past_turns"],
         "training": state["config"],
+        "epoch": state["epoch"],
         "dev": state["dev"],
     }
     (out / "text.json").write_text(json.dumps(config, indent=2) + "\n")

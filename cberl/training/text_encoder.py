@@ -2,7 +2,8 @@
 
     cberl finetune-text --data MELD --out runs/text
 
-Keeps the epoch that is best on dev. Needs the `train` extra; the result is exported by `cberl.training.export_text`.
+Keeps every epoch, and names the one that is best on dev. Needs the `train` extra; the result is exported by
+`cberl.training.export_text`.
 """
 
 import logging
@@ -138,8 +139,8 @@ def predict(model: TextClassifier, inputs: Sequence[TextInput], batch_size: int 
     return logits
 
 
-def finetune(data: Path, out: Path, config: TextTraining) -> Scores:
-    """Trains and leaves `best.pt` (weights and config) in `out`. Returns the dev scores of the kept epoch."""
+def finetune(data: Path, out: Path, config: TextTraining) -> tuple[int, Scores]:
+    """Trains and leaves `epoch-N.pt` (weights, config) in `out`. Returns the best epoch, from 1, and its dev scores."""
     torch.manual_seed(config.seed)
     rng = random.Random(config.seed)
     encoder, folder = load_minilm()
@@ -159,7 +160,7 @@ def finetune(data: Path, out: Path, config: TextTraining) -> Scores:
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_linear(step, steps, config.warmup))
     out.mkdir(parents=True, exist_ok=True)
-    best: Scores | None = None
+    kept: list[Scores] = []
     with Progress() as progress:
         task = progress.add_task("fine-tuning", total=steps)
         for epoch in range(config.epochs):
@@ -177,12 +178,11 @@ def finetune(data: Path, out: Path, config: TextTraining) -> Scores:
                 schedule.step()
                 progress.advance(task)
             scores = score(dev_labels, predict(model, dev_inputs).argmax(1).numpy(), MELD)
-            log.info("epoch %d: dev weighted F1 %.2f, macro F1 %.2f", epoch, scores.weighted_f1, scores.macro_f1)
-            if best is None or scores.selection > best.selection:
-                best = scores
-                _save(out / "best.pt", model, config, epoch, scores)
-    assert best is not None
-    return best
+            log.info("epoch %d: dev weighted F1 %.2f, macro F1 %.2f", epoch + 1, scores.weighted_f1, scores.macro_f1)
+            _save(out / f"epoch-{epoch + 1}.pt", model, config, epoch + 1, scores)
+            kept.append(scores)
+    best = max(range(len(kept)), key=lambda epoch: kept[epoch].selection)
+    return best + 1, kept[best]
 
 
 def _augmented(one: Example, prompt: TextPrompt, config: TextTraining, rng: random.Random) -> TextInput:

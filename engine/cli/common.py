@@ -68,7 +68,10 @@ def sentences(*kinds: type[Exception]) -> Iterator[None]:
 def run_async(main: Coroutine[Any, Any, None], *kinds: type[Exception]) -> None:
     """Runs a verb's coroutine; Ctrl-C cancels it, so that everything is closed on the way out."""
     with sentences(*kinds):
-        asyncio.run(main)
+        try:
+            asyncio.run(main)
+        except* BrokenPipeError as gone:
+            raise BrokenPipeError("whoever read the output has left") from gone
 
 
 def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:

@@ -38,7 +38,7 @@ def command(**flags: Any) -> None:
     """
     flags["port"] = 0 if flags["port"] is None else flags["port"]
     settings = settings_from(flags)
-    run_async(_demo(settings), ServerError, DemoError, MediaError, CheckpointError, TranscriberError, VadError, OSError)
+    run_async(_demo(settings), ServerError, DemoError, MediaError, CheckpointError, TranscriberError, VadError)
 
 
 async def _demo(settings: Settings) -> None:
@@ -50,7 +50,7 @@ async def _demo(settings: Settings) -> None:
         url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         app = create_app(supervisor, settings)
         async with asyncio.TaskGroup() as tasks:
-            server = tasks.create_task(serve(app, settings, url.set_result))
+            server = tasks.create_task(serve(app, settings, url.set_result, until_signal=False))
             summary = await _play(await url, supervisor, settings, console)
             server.cancel()
     _report(summary, console)
@@ -64,6 +64,8 @@ async def _play(url: str, supervisor: Supervisor, settings: Settings, console: C
     source = read_media(str(FOLDER / "conversation.flac"), realtime=True, speakers=speakers)
     ingest = url.replace("http", "ws", 1) + "/ingest?conversation=demo"
     finals = await play(ingest, source, speakers, table.add)
+    if not finals:
+        raise DemoError("no turn came out: the settings are too strict for this conversation")
     return summarize(script, finals, settings.end_silence_ms, supervisor.models.asr)
 
 

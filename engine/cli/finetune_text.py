@@ -21,7 +21,7 @@ DEFAULTS = TextTraining()
     epilog="""\b
 Examples:
   cberl finetune-text --data MELD --out runs/text
-  cberl finetune-text --data MELD --out runs/text --export-only
+  cberl finetune-text --data MELD --out runs/text --export-epoch 3
 On two cores an epoch on MELD takes about five minutes. Needs: pip install 'cberl-engine[train]'.""",
 )
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder with MELD's CSV files.")
@@ -33,7 +33,7 @@ On two cores an epoch on MELD takes about five minutes. Needs: pip install 'cber
 @click.option("--class-weight-power", default=DEFAULTS.class_weight_power, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
-@click.option("--export-only", is_flag=True, help="Only export OUT/best.pt again.")
+@click.option("--export-epoch", type=int, help="Train nothing; export this epoch of an earlier run.")
 def command(
     data: Path,
     out: Path,
@@ -42,15 +42,18 @@ def command(
     class_weight_power: float,
     seed: int,
     threads: int,
-    export_only: bool,
+    export_epoch: int | None,
 ) -> None:
-    """Fine-tune MiniLM on MELD with past turns in its input, keep the best epoch on dev, export it to OUT/onnx."""
+    """Fine-tune MiniLM on MELD with past turns in its input, and export the epoch that is best on dev to OUT/onnx.
+
+    An earlier epoch may serve CBERL better: it is less sure of what it was trained on. Compare on dev.
+    """
     logging.basicConfig(level="INFO", format="%(message)s")
     set_threads(threads)
     config = TextTraining(epochs=epochs, learning_rate=learning_rate, class_weight_power=class_weight_power, seed=seed)
     with sentences(DataError, FileNotFoundError, ModuleNotFoundError):
-        if not export_only:
-            scores = finetune(data, out, config)
-            click.echo(json.dumps({"config": asdict(config), "dev": scores.as_dict()}))
-        sizes = export(out / "best.pt", out / "onnx")
+        if export_epoch is None:
+            export_epoch, scores = finetune(data, out, config)
+            click.echo(json.dumps({"config": asdict(config), "epoch": export_epoch, "dev": scores.as_dict()}))
+        sizes = export(out / f"epoch-{export_epoch}.pt", out / "onnx")
     click.echo(f"{out / 'onnx'}: {sizes['int8_mb']:.1f} MB (float32: {sizes['float32_mb']:.1f} MB)")

@@ -14,7 +14,7 @@ from engine.cli.common import LISTENING, run_async, settings_from, settings_opti
 from engine.cli.table import TurnTable
 from engine.config import Settings
 from engine.ingest.media import MediaError, read_media
-from engine.ingest.protocol import RefusedError
+from engine.ingest.protocol import RefusedError, name_problem
 from engine.messages import EmotionEvent
 from engine.publish.subscription import Subscription
 from engine.publish.wire import decode
@@ -42,7 +42,7 @@ Examples:
 def command(file: str, as_json: bool, realtime: bool, speakers: str | None, **flags: Any) -> None:
     """Emotions of a recording, turn by turn. FILE is anything FFmpeg reads; two channels are two speakers."""
     settings = settings_from(flags)
-    names = [name.strip() for name in speakers.split(",")] if speakers else None
+    names = _speakers(speakers) if speakers else None
     show = _show_json if as_json or not sys.stdout.isatty() else _show_table()
     run_async(
         _run(file, realtime, names, settings, show),
@@ -54,8 +54,22 @@ def command(file: str, as_json: bool, realtime: bool, speakers: str | None, **fl
     )
 
 
+def _speakers(given: str) -> list[str]:
+    names = [name.strip() for name in given.split(",")]
+    for name in names:
+        if problem := name_problem("a speaker's name", name):
+            raise click.BadParameter(problem, param_hint="--speakers")
+    return names
+
+
+def _conversation(file: str) -> str:
+    """The file's name, as far as it can be a conversation's."""
+    name = "".join("-" if name_problem("", f"x{char}x") else char for char in Path(file).stem)[:64].strip()
+    return name or "run"
+
+
 async def _run(file: str, realtime: bool, speakers: list[str] | None, settings: Settings, show: Show) -> None:
-    conversation = Path(file).stem or "run"
+    conversation = _conversation(file)
     async with open_supervisor(settings) as supervisor:
         if supervisor.models.asr_note:
             click.echo(supervisor.models.asr_note, err=True)

@@ -22,15 +22,18 @@ async def play(
 ) -> list[EmotionEvent]:
     """Sends all of `source` to `url`; `show` gets every final as it comes. Returns the finals. Raises `DemoError`."""
     finals: list[EmotionEvent] = []
-    async with websockets.connect(url, max_size=None) as socket, asyncio.TaskGroup() as tasks:
-        tasks.create_task(_send(socket, source, speakers))
-        async for text in socket:
-            _, message = decode(text)
-            if isinstance(message, Error):
-                raise DemoError(f"the engine says {message.code}: {message.message}")
-            if isinstance(message, EmotionEvent) and message.status == "final":
-                finals.append(message)
-                show(message)
+    try:
+        async with websockets.connect(url, max_size=None, proxy=None) as socket, asyncio.TaskGroup() as tasks:
+            tasks.create_task(_send(socket, source, speakers))
+            async for text in socket:
+                _, message = decode(text)
+                if isinstance(message, Error):
+                    raise DemoError(f"the engine says {message.code}: {message.message}")
+                if isinstance(message, EmotionEvent) and message.status == "final":
+                    finals.append(message)
+                    show(message)
+    except* websockets.ConnectionClosed as gone:
+        raise DemoError("the engine hung up before the conversation was over") from gone
     return finals
 
 

@@ -1,0 +1,150 @@
+"""What goes wrong for one publisher is told to it, and changes nothing for another in the same process."""
+
+import asyncio
+import json
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from live import (
+    END,
+    FIRST,
+    Message,
+    alone,
+    assert_same,
+    demo,
+    emotions,
+    frames,
+    publish,
+    rest,
+    running,
+    send,
+    start,
+    stretch,
+    until,
+    ws,
+)
+from mortal import Mortal
+
+from engine.messages import SAMPLE_RATE
+from engine.turns.vad import VadRequest, VadResult
+from engine.worker import Worker
+
+
+def test_a_session_that_breaks_is_told_and_another_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> tuple[list[Message], list[Message]]:
+        transcriber = Worker(Mortal().transcribe, name="mortal", max_batch=1, kind="process")
+        async with transcriber, running() as (supervisor, url), asyncio.TaskGroup() as tasks:
+            supervisor.models = replace(supervisor.models, transcribe=transcriber)
+            good = tasks.create_task(publish(url, "good", stretch(*FIRST)))
+            bad = tasks.create_task(told(url, "bad", endless_speech()))
+            return await good, await bad
+
+    good, bad = asyncio.run(main())
+    assert_same(emotions(good), emotions(alone(FIRST)[0]))
+    assert good[-1]["type"] == "session.ended"
+    wanted = {"type": "error", "code": "failed", "message": "bad has failed; start it again", "fatal": True}
+    assert bad[-1] == wanted
+    assert emotions(bad) == []
+    assert [record.name for record in caplog.records if record.levelname == "ERROR"] == ["engine.supervisor"]
+
+
+def endless_speech() -> list[bytes]:
+    """Six seconds of somebody who draws no breath, and a second of silence."""
+    tom = demo()[1]
+    speech = tom[round(10.4 * SAMPLE_RATE) : round(12.8 * SAMPLE_RATE)]
+    return frames(np.concatenate([speech, speech, speech, np.zeros(SAMPLE_RATE, np.float32)]))
+
+
+async def told(url: str, conversation: str, media: list[bytes]) -> list[Message]:
+    """All that a publisher is told who sends this and then stays, silent."""
+    async with ws(url, f"/ingest?conversation={conversation}") as client:
+        await client.send(start())
+        await send(client, media)
+        return await rest(client)
+
+
+def test_a_publisher_whose_audio_cannot_be_worked_on_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    def deaf(requests: list[VadRequest]) -> list[VadResult]:
+        raise ArithmeticError("no number")
+
+    async def main() -> list[Message]:
+        async with Worker(deaf, name="deaf") as vad, running() as (supervisor, url):
+            supervisor.models = replace(supervisor.models, vad=vad)
+            return await told(url, "bad", stretch(0.0, 0.5))
+
+    told_last = asyncio.run(main())[-1]
+    assert (told_last["type"], told_last["code"], told_last["fatal"]) == ("error", "failed", True)
+    assert [record.name for record in caplog.records if record.levelname == "ERROR"] == ["engine.supervisor"]
+
+
+def test_bad_messages_of_one_do_not_disturb_another() -> None:
+    nonsense = [
+        "{",
+        json.dumps({"type": "session.start", "tracks": []}),
+        b"\x01",
+        b"\x01\x07audio-9" + struct.pack("<d", 0.0),
+        b"\x01\x07audio-1" + struct.pack("<d", float("nan")),
+        b"\xff" * 4_000,
+    ]
+
+    async def main() -> tuple[list[Message], list[Message]]:
+        async with running() as (_, url), ws(url, "/ingest?conversation=bad") as bad, asyncio.TaskGroup() as tasks:
+            good = tasks.create_task(publish(url, "good", stretch(*FIRST)))
+            await bad.send(start("mallory"))
+            for message in nonsense * 20:
+                await bad.send(message)
+                await until(bad, "error")
+            assert not good.done()
+            await bad.send(END)
+            return await good, await rest(bad)
+
+    good, bad = asyncio.run(main())
+    assert_same(emotions(good), emotions(alone(FIRST)[0]))
+    assert "error" not in [message["type"] for message in good]
+    assert bad[-1]["type"] == "session.ended"
+
+
+def test_shutdown_while_publishing_ends_cleanly() -> None:
+    """In the middle of turn 2: what was said of it still comes out, sockets close, and nothing is left behind."""
+
+    async def main() -> None:
+        async with (
+            running() as (supervisor, url),
+            ws(url, "/events?conversation=demo") as watcher,
+            ws(url, "/ingest?conversation=demo") as client,
+        ):
+            await client.send(start())
+            await send(client, stretch(0.0, 5.5))
+            await until(watcher, "emotion")
+            server = next(task for task in asyncio.all_tasks() if task.get_name() == "the server")
+            server.cancel()
+            await asyncio.gather(rest(client), rest(watcher), asyncio.wait([server]))
+            assert client.close_code == watcher.close_code == 1012
+        states = {state.speaker: state for state in supervisor.hub.snapshot("demo").speakers}
+        assert states["tom"].current is not None
+        assert str(states["tom"].current.text).startswith("okay")
+        assert not supervisor.ready
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+
+
+def test_shutdown_waits_no_longer_than_it_says(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upload that would take far longer is given up, and that is no error of the application."""
+    monkeypatch.setattr("engine.server.STOP_WITHIN_S", 1)
+
+    async def main() -> None:
+        async with running() as (_, url), ws(url, "/ingest?conversation=demo") as client:
+            await client.send(start())
+            await send(client, stretch(0.0, 15.0))
+            server = next(task for task in asyncio.all_tasks() if task.get_name() == "the server")
+            server.cancel()
+            await asyncio.gather(rest(client), asyncio.wait([server]))
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+    assert [record.message for record in caplog.records if record.exc_info] == []

@@ -1,0 +1,130 @@
+"""The live path as a whole: real models, a real server on a free port, real sockets, a real recogniser."""
+
+import asyncio
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from live import (
+    END,
+    FIRST,
+    SCRIPT,
+    SECOND,
+    Message,
+    alone,
+    assert_same,
+    emotions,
+    publish,
+    rest,
+    running,
+    send,
+    start,
+    stretch,
+    until,
+    ws,
+)
+from torchaudio.functional import edit_distance
+
+from engine.messages import Float32
+
+
+def test_a_conversation_comes_out_as_it_was_spoken() -> None:
+    sent, seen = alone(FIRST)
+    events, turns = emotions(sent), [turn for turn in SCRIPT.turns if turn.end_s <= FIRST[1]]
+    assert [event["speaker"] for event in events] == [turn.speaker for turn in turns]
+    assert len(turns) == 5
+    wrong = words = 0
+    for event, turn in zip(events, turns, strict=True):
+        assert event["start_s"] == pytest.approx(turn.start_s, abs=0.15)
+        assert event["end_s"] == pytest.approx(turn.end_s, abs=0.15)
+        assert event["status"] == "final"
+        assert sum(event["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+        assert event["timings_ms"].keys() == {
+            "turn", "transcribe", "describe_audio", "encode", "graph", "after_speech",
+        }  # fmt: skip
+        said = re.findall(r"[a-z']+", turn.text.lower())
+        wrong += edit_distance(said, event["text"].split())
+        words += len(said)
+    assert wrong / words < 0.15
+    numbers = [message["seq"] for message in sent if "seq" in message]
+    assert numbers == list(range(1, len(numbers) + 1))
+    duration_s = 2 * (FIRST[1] - FIRST[0])  # of both tracks together
+    assert sent[-1] == {
+        "type": "session.ended", "conversation": "alone", "dropped_chunks": 0,
+        "received_s": pytest.approx(duration_s, abs=0.01),
+    }  # fmt: skip
+
+
+def test_a_subscriber_sees_what_the_publisher_sees() -> None:
+    sent, seen = alone(FIRST)
+    assert [message["type"] for message in seen[:3]] == ["snapshot", "conversation.started", "disclosure"]
+    sequenced = [message for message in sent if "seq" in message]
+    assert [message for message in seen if "seq" in message][: len(sequenced)] == sequenced
+    assert seen[-1]["seq"] == len(seen) - 1  # nothing is left out, and only the snapshot has no number
+
+
+def test_two_sessions_at_once_are_each_as_alone() -> None:
+    async def main() -> list[list[Message]]:
+        async with running() as (_, url), asyncio.TaskGroup() as tasks:
+            both = [tasks.create_task(publish(url, f"at-once-{part[0]}", stretch(*part))) for part in (FIRST, SECOND)]
+            await asyncio.wait(both)
+        return [task.result() for task in both]
+
+    for messages, part in zip(asyncio.run(main()), (FIRST, SECOND), strict=True):
+        assert_same(emotions(messages), emotions(alone(part)[0]))
+
+
+def test_a_hang_up_ends_the_turn_and_who_comes_back_goes_on() -> None:
+    """Cut off in the middle of turn 3; back for turn 4."""
+    seen_by_encoder: list[list[int]] = []
+
+    async def main() -> list[Message]:
+        async with running() as (supervisor, url), ws(url, "/events?conversation=demo") as watcher:
+            encode = supervisor.models.encode_text
+
+            async def listening(one: Any) -> Float32:
+                seen_by_encoder.append(one.ids)
+                return await encode(one)
+
+            supervisor.models = replace(supervisor.models, encode_text=listening)  # type: ignore[arg-type]
+            async with ws(url, "/ingest?conversation=demo") as client:
+                await client.send(start())
+                await send(client, stretch(0.0, 8.9))
+                await until(client, "emotion")
+                client.transport.abort()
+            seen = []
+            while sum(message["type"] == "speaker.left" for message in seen) < 2:
+                seen.append(json.loads(await watcher.recv()))
+            async with ws(url, "/ingest?conversation=demo") as client:
+                await client.send(start())
+                await send(client, stretch(10.0, 13.7))
+                await client.send(END)
+                await rest(client)
+            while seen[-1].get("utterance") != "demo/tom/4":
+                seen.append(json.loads(await watcher.recv()))
+            words = supervisor.models.text_encoder.prompt.tokenizer.decode(seen_by_encoder[-1])
+            assert "coffee is on the table" in words
+            assert "i got the job" in words
+            return seen
+
+    seen = asyncio.run(main())
+    events = emotions(seen)
+    assert [event["utterance"] for event in events] == ["demo/maya/1", "demo/tom/2", "demo/maya/3", "demo/tom/4"]
+    assert events[2]["text"].startswith("i got the job")
+    assert events[3]["start_s"] > events[2]["end_s"]
+    assert [message["seq"] for message in seen[1:]] == list(range(1, len(seen)))
+    assert "conversation.ended" not in [message["type"] for message in seen]
+
+
+def test_after_the_grace_a_conversation_starts_anew() -> None:
+    async def main() -> list[Message]:
+        async with running(rejoin_grace_s=0) as (_, url), ws(url, "/events?conversation=demo") as watcher:
+            await publish(url, "demo", stretch(0.0, 3.5))
+            await until(watcher, "conversation.ended")
+            return await publish(url, "demo", stretch(0.0, 3.5))
+
+    messages = asyncio.run(main())
+    assert [event["utterance"] for event in emotions(messages)] == ["demo/maya/1"]
+    assert min(message["seq"] for message in messages if "seq" in message) > 1
