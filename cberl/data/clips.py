@@ -84,12 +84,8 @@ class Journal:
         self.path = path
         self.known: dict[str, Float32] = {}
         if path.is_file():
-            with path.open(encoding="utf-8") as file:
-                for text in file:
-                    if text.endswith("}\n"):  # anything else was cut short
-                        row = json.loads(text)
-                        numbers = [math.nan if number is None else number for number in row["audio"]]
-                        self.known[row["clip"]] = np.array(numbers, dtype=np.float32)
+            with path.open(encoding="utf-8", errors="replace") as file:
+                self.known = dict(filter(None, map(_entry, file)))
 
     def __enter__(self) -> "Journal":
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +102,16 @@ class Journal:
         self._file.write(json.dumps({"clip": key, "audio": plain}) + "\n")
         self._file.flush()
         self.known[key] = np.array(numbers, dtype=np.float32)
+
+
+def _entry(text: str) -> tuple[str, Float32] | None:
+    """None for a line that was cut short."""
+    try:
+        row = json.loads(text)
+        numbers = [math.nan if number is None else number for number in row["audio"]]
+        return row["clip"], np.array(numbers, dtype=np.float32)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _keys(clips: Iterable[Clip]) -> tuple[dict[Clip, str], list[str]]:
