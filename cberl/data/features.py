@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
@@ -54,23 +55,22 @@ def extract(
     audio: AudioEncoderConfig,
     advance: Callable[[], None] = lambda: None,
 ) -> FeatureSet:
-    """Encodes dialogues exactly as the live pipeline does, turn after turn. `advance` is called once an utterance."""
-    texts: list[Float32] = []
+    """Encodes dialogues exactly as the live pipeline does, turn after turn. `advance` is called once an utterance.
+
+    No words, no text vector; no usable sound, no audio vector.
+    """
+    texts: list[Float32 | None] = []
     sounds: list[Float32 | None] = []
     for dialogue in dialogues:
         said, heard = TextHistory(text_encoder.prompt), AudioHistory(audio)
         for line in dialogue.lines:
-            texts.extend(text_encoder.encode([said.push(line.speaker, line.text)]))
+            texts.extend(text_encoder.encode([said.push(line.speaker, line.text)]) if line.text else [None])
             sounds.append(None if line.prosody is None else heard.push(line.speaker, line.prosody))
             advance()
-    silent = np.zeros(audio.dim, dtype=np.float32)
     return FeatureSet(
-        x={
-            "text": torch.from_numpy(np.stack(texts)),
-            "audio": torch.from_numpy(np.stack([silent if sound is None else sound for sound in sounds])),
-        },
+        x={"text": _stacked(texts, text_encoder.dim), "audio": _stacked(sounds, audio.dim)},
         present={
-            "text": torch.ones(len(texts), dtype=torch.bool),
+            "text": torch.tensor([text is not None for text in texts]),
             "audio": torch.tensor([sound is not None for sound in sounds]),
         },
         speaker=torch.tensor([i for dialogue in dialogues for i in _speaker_ids(dialogue)]),
@@ -79,19 +79,25 @@ def extract(
     )
 
 
+def _stacked(rows: Sequence[Float32 | None], dim: int) -> Tensor:
+    """float32[N, dim], zeros for None."""
+    absent = np.zeros(dim, dtype=np.float32)
+    return torch.from_numpy(np.stack([absent if row is None else row for row in rows]))
+
+
 def _speaker_ids(dialogue: Dialogue) -> list[int]:
     ids: dict[str, int] = {}
     return [ids.setdefault(line.speaker, len(ids)) for line in dialogue.lines]
 
 
-def save_features(features: FeatureSet, path: Path) -> None:
-    """One safetensors file."""
+def save_features(features: FeatureSet, path: Path, about: dict[str, str] | None = None) -> None:
+    """One safetensors file; `about` is kept in its header."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f"x.{name}": values.numpy() for name, values in features.x.items()}
     arrays |= {f"present.{name}": has.numpy() for name, has in features.present.items()}
     rest = {"speaker": features.speaker, "label": features.label, "lengths": features.lengths}
     unfinished = path.with_suffix(".part")
-    save_file(arrays | {name: values.numpy() for name, values in rest.items()}, unfinished)
+    save_file(arrays | {name: values.numpy() for name, values in rest.items()}, unfinished, about)
     unfinished.replace(path)
 
 
@@ -105,6 +111,13 @@ def load_features(path: Path) -> FeatureSet:
         label=tensors["label"],
         lengths=tensors["lengths"],
     )
+
+
+def features_about(path: Path) -> dict[str, str]:
+    """What `save_features` kept in the header."""
+    with safe_open(path, "numpy") as file:
+        about: dict[str, str] | None = file.metadata()
+    return about or {}
 
 
 def fingerprint(*files: Path) -> str:

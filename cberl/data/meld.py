@@ -1,7 +1,9 @@
-"""MELD (Poria et al. 2019): the official CSV files, joined with prosody numbers where those lie beside them.
+"""MELD (Poria et al. 2019): the official CSV files, with the clips or prosody numbers that lie beside them.
 
-Layout: `{train,dev,test}_sent_emo.csv` as released, and optionally `text_prosody.jsonl.gz` with one JSON object a line
-(`utt` = "dia<D>_utt<U>", `split`, `audio` = eight numbers or null).
+Layout: `{train,dev,test}_sent_emo.csv` as released; optionally the release's clips, `dia<D>_utt<U>.mp4` in
+`train_splits`, `dev_splits_complete` and `output_repeated_splits_test` (each here, or in `train`, `dev`, `test`); and
+optionally `text_prosody.jsonl.gz` with one JSON object a line (`utt` = "dia<D>_utt<U>", `split`, `audio` = eight
+numbers or null).
 """
 
 import csv
@@ -13,12 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cberl.data.dialogue import DataError, Dialogue, Line
+from cberl.data.dialogue import Clip, DataError, Dialogue, Line
 from cberl.labels import MELD
 
-SPLITS = ("train", "dev", "test")
+_CLIPS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
+_SUFFIXES = (".mp4", ".wav", ".flac")
 _COLUMNS = {"Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID", "StartTime", "EndTime"}
-_PROSODY_FILE = "text_prosody.jsonl.gz"
+PROSODY_FILE = "text_prosody.jsonl.gz"
 # The release mixes cp1252 bytes into UTF-8 text; these are the code points they became.
 _CP1252 = {0x91: "'", 0x92: "'", 0x93: '"', 0x94: '"', 0x96: "-", 0x97: "-", 0x85: "...", 0xA0: " "}
 _CURLY = {0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0x2013: "-", 0x2014: "-", 0x2026: "..."}
@@ -33,10 +36,11 @@ def clean_text(text: str) -> str:
 
 def read_meld(folder: Path, split: str) -> list[Dialogue]:
     """One split's dialogues, in the release's order. Raises `DataError` on a missing file or a bad row."""
-    path = folder / f"{split}_sent_emo.csv"
+    path = csv_file(folder, split)
     if not path.is_file():
         raise DataError(f"{path} is missing: point --data at the folder with MELD's *_sent_emo.csv files")
-    prosody = _read_prosody(folder / _PROSODY_FILE)
+    prosody = _read_prosody(folder / PROSODY_FILE)
+    clips = _Clips(folder, split)
     lines: dict[str, list[tuple[int, Line]]] = defaultdict(list)
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
@@ -45,9 +49,10 @@ def read_meld(folder: Path, split: str) -> list[Dialogue]:
             raise DataError(f"{path} has no column {', '.join(sorted(missing))}: is it the official release?")
         for row in reader:
             dialogue, position = row["Dialogue_ID"], row["Utterance_ID"]
+            name = f"dia{dialogue}_utt{position}"
             try:
-                line = _line(row, prosody.get((split, f"dia{dialogue}_utt{position}")))
-            except (KeyError, ValueError) as error:
+                line = _line(row, prosody.get((split, name)), clips.find(name))
+            except (AttributeError, KeyError, ValueError) as error:
                 raise DataError(f"{path}, line {reader.line_num}: cannot read {error}") from error
             lines[dialogue].append((int(position), line))
     return [
@@ -56,18 +61,42 @@ def read_meld(folder: Path, split: str) -> list[Dialogue]:
     ]
 
 
-def _line(row: dict[str, str], prosody: NDArray[np.float32] | None) -> Line:
+def csv_file(folder: Path, split: str) -> Path:
+    """Where it is, or should be: the release has `train_sent_emo.csv` in the archive of the training clips."""
+    name = f"{split}_sent_emo.csv"
+    beside = folder / split / name
+    return beside if beside.is_file() and not (folder / name).is_file() else folder / name
+
+
+class _Clips:
+    """One split's media folder, listed once."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        places = [place for place in (folder / _CLIPS[split], folder / split / _CLIPS[split]) if place.is_dir()]
+        self._place = places[0] if places else None
+        self._names = {path.name for path in places[0].iterdir()} if places else set()
+
+    def find(self, name: str) -> Clip | None:
+        """None where the corpus has no clips at all; a clip that is not there is reported when it is to be heard."""
+        if self._place is None:
+            return None
+        files = (name + suffix for suffix in _SUFFIXES if name + suffix in self._names)
+        return Clip(self._place / next(files, name + _SUFFIXES[0]))
+
+
+def _line(row: dict[str, str], prosody: NDArray[np.float32] | None, clip: Clip | None) -> Line:
     return Line(
         speaker=row["Speaker"].strip(),
         text=clean_text(row["Utterance"]),
         label=MELD.index(row["Emotion"].strip().lower()),
-        start_s=_seconds(row["StartTime"]),
-        end_s=_seconds(row["EndTime"]),
+        start_s=timestamp_s(row["StartTime"]),
+        end_s=timestamp_s(row["EndTime"]),
         prosody=prosody,
+        clip=clip,
     )
 
 
-def _seconds(timestamp: str) -> float:
+def timestamp_s(timestamp: str) -> float:
     """`00:16:16,059` -> 976.059"""
     hours, minutes, seconds = timestamp.replace(",", ".").split(":")
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)

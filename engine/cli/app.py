@@ -11,6 +11,7 @@ VERBS = {
     "run": "Emotions of a recording, turn by turn.",
     "demo": "Play a spoken conversation into a running engine and watch.",
     "doctor": "What works on this machine, what is missing, how to get it.",
+    "data": "Check a corpus, or turn it into features.",
     "train": "Train CBERL on MELD.",
     "evaluate": "Score checkpoints: F1 by class, confusion matrix.",
     "finetune-text": "Fine-tune and export the text encoder.",

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making import tone, write_mp4, write_wav
 
+from cberl.data.clips import describe_clips
 from cberl.data.dialogue import DataError
 from cberl.data.meld import clean_text, read_meld
+from cberl.encoders.prosody import prosody
 from cberl.labels import MELD
 
 HEADER = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\n"
@@ -54,3 +57,23 @@ def test_the_real_corpus(meld: Path) -> None:
 
 def test_clean_text() -> None:
     assert clean_text("Joey\x92s  \u201cplan\u201d \u2014 no\xa0way") == 'Joey\'s "plan" - no way'
+
+
+def test_clips_of_the_release_are_described(tmp_path: Path) -> None:
+    rows = [f'{n},Hi,Ross,joy,positive,0,{n},1,1,"00:00:0{n},000","00:00:0{n},900"' for n in range(4)]
+    write(tmp_path, *rows)
+    media = tmp_path / "dev" / "dev_splits_complete"
+    for n, hz in ((0, 150), (1, 240)):
+        write_mp4(media / f"dia0_utt{n}.mp4", tone(hz, 1.0))
+    write_wav(media / "dia0_utt2.wav", tone(300, 0.5)[None])
+    (media / "._dia0_utt0.mp4").write_bytes(b"left by another system")
+    dialogues, problems = describe_clips(read_meld(tmp_path, "dev"), prosody, "p", tmp_path / "cache")
+    heard = [line.prosody for line in dialogues[0].lines]
+    assert heard[0] is not None
+    assert heard[1] is not None
+    assert heard[0][3] == pytest.approx(150, rel=0.02)
+    assert heard[1][3] == pytest.approx(240, rel=0.02)
+    assert heard[2] is not None
+    assert heard[2][0] == pytest.approx(0.5, abs=0.01)
+    assert heard[3] is None
+    assert problems == [f"{media / 'dia0_utt3.mp4'} is missing"]

@@ -1,0 +1,51 @@
+"""EmoryNLP (Zahiri & Choi 2018): the CSV files, a scene as a dialogue.
+
+Layout: `emorynlp_{train,dev,test}_final.csv`. Seven emotions of their own; four of them have a namesake elsewhere.
+"""
+
+import ast
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+from cberl.data.dialogue import DataError, Dialogue, Line
+from cberl.data.meld import clean_text, timestamp_s
+
+LABELS = ("neutral", "joyful", "peaceful", "powerful", "scared", "mad", "sad")
+# What these are called in the label sets of `cberl.labels`; the others have no counterpart.
+ELSEWHERE = {"neutral": "neutral", "joyful": "joy", "scared": "fear", "mad": "anger", "sad": "sadness"}
+_COLUMNS = {"Utterance", "Speaker", "Emotion", "Scene_ID", "Utterance_ID", "Season", "Episode", "Start_Time"}
+
+
+def read_emorynlp(folder: Path, split: str) -> list[Dialogue]:
+    """One split's scenes, in the files' order. Raises `DataError` on a missing file or a bad row."""
+    path = folder / f"emorynlp_{split}_final.csv"
+    if not path.is_file():
+        raise DataError(f"{path} is missing: point at the folder with EmoryNLP's emorynlp_*_final.csv files")
+    lines: dict[str, list[tuple[int, Line]]] = defaultdict(list)
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = _COLUMNS - set(reader.fieldnames or ())
+        if missing:
+            raise DataError(f"{path} has no column {', '.join(sorted(missing))}: is it the published file?")
+        for row in reader:
+            scene = f"{split}/s{row['Season']}e{row['Episode']}c{row['Scene_ID']}"
+            try:
+                lines[scene].append((int(row["Utterance_ID"]), _line(row)))
+            except (KeyError, SyntaxError, TypeError, ValueError) as error:
+                raise DataError(f"{path}, line {reader.line_num}: cannot read {error}") from error
+    return [
+        Dialogue(scene, tuple(line for _, line in sorted(numbered, key=lambda pair: pair[0])))
+        for scene, numbered in lines.items()
+    ]
+
+
+def _line(row: dict[str, str]) -> Line:
+    return Line(
+        # ['Monica Geller', 'Phoebe Buffay'], who speak at once, are a speaker of their own
+        speaker=", ".join(ast.literal_eval(row["Speaker"])),
+        text=clean_text(row["Utterance"]),
+        label=LABELS.index(row["Emotion"].strip().lower()),
+        start_s=timestamp_s(row["Start_Time"]),
+        end_s=timestamp_s(row["End_Time"]),
+    )

@@ -1,0 +1,147 @@
+"""IEMOCAP (Busso et al. 2008): the official release, and one file of its text, times, labels and prosody.
+
+Release: `Session<n>/dialog/EmoEvaluation/*.txt` (times and labels by majority of the annotators),
+`Session<n>/dialog/transcriptions/*.txt`, `Session<n>/sentences/wav/<dialogue>/<utterance>.wav`.
+File: `text_prosody.jsonl.gz`, one JSON object a line. Both give the ten actors' 151 dialogues in order of start, with
+utterances outside the label set as unlabelled ones: they are what the others were said after.
+
+Six-way and four-way labels are the field's: excitement is a class of its own among six, and happiness among four.
+Session 5 is test; twelve whole dialogues of the others are dev.
+"""
+
+import gzip
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cberl.data.dialogue import UNLABELLED, Clip, DataError, Dialogue, Line
+from cberl.labels import IEMOCAP4, IEMOCAP6
+
+LABELS = {6: IEMOCAP6, 4: IEMOCAP4}
+FILE = "text_prosody.jsonl.gz"
+TEST_SESSION = "Ses05"
+DEV = frozenset(
+    ("Ses01M_impro01", "Ses01M_script03_1", "Ses02F_impro02", "Ses02F_impro07", "Ses02M_script01_2", "Ses03F_impro01")
+    + ("Ses03M_impro02", "Ses03M_impro08a", "Ses03M_script02_2", "Ses03M_script03_2", "Ses04F_impro07")
+    + ("Ses04F_script02_1",)
+)
+
+_NAMES = {
+    "hap": "happiness",
+    "sad": "sadness",
+    "neu": "neutral",
+    "ang": "anger",
+    "exc": "excitement",
+    "fru": "frustration",
+}
+_OUTSIDE = {"xxx", "oth", "sur", "fea", "dis"}  # no majority, other, and classes too small to be scored
+_CODES = {
+    6: {code: IEMOCAP6.index(name) for code, name in _NAMES.items()},
+    4: {code: IEMOCAP4.index(name) for code, name in _NAMES.items() if name in IEMOCAP4}
+    | {"exc": IEMOCAP4.index("happiness")},
+}
+
+# [6.2901 - 8.2357]	Ses01F_impro01_F000	neu	[2.5000, 2.5000, 2.5000]
+_EVALUATION = re.compile(r"\[(?P<start>[\d.]+) - (?P<end>[\d.]+)\]\s+(?P<utt>Ses\d\d\w+_[FM]\w+)\s+(?P<code>\w+)\s+\[")
+# Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.
+_TRANSCRIPT = re.compile(r"(?P<utt>Ses\d\d\w+_[FM]\w+) \[[\d.]+-[\d.]+\]:(?P<text>.*)")
+
+
+def split_of(dialogue: str) -> str:
+    """Of a dialogue's name, such as `Ses01F_impro01`."""
+    return "test" if dialogue.startswith(TEST_SESSION) else "dev" if dialogue in DEV else "train"
+
+
+def read_iemocap(folder: Path, split: str, classes: int = 6) -> list[Dialogue]:
+    """One split's dialogues of `text_prosody.jsonl.gz`. Raises `DataError` on a missing file or a bad line."""
+    path = folder / FILE
+    if not path.is_file():
+        raise DataError(f"{path} is missing: point at the folder with IEMOCAP's {FILE}")
+    lines: dict[str, list[Line]] = defaultdict(list)
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        for number, text in enumerate(file, 1):
+            try:
+                row = json.loads(text)
+                if split_of(row["dialogue"]) == split:
+                    lines[row["dialogue"]].append(_line(row, classes))
+            except (KeyError, TypeError, ValueError) as error:
+                raise DataError(f"{path}, line {number}: cannot read {error}") from error
+    return _dialogues(lines)
+
+
+def _line(row: dict[str, Any], classes: int) -> Line:
+    label = row[f"label{classes}"]
+    if label is not None and not 0 <= label < classes:
+        raise ValueError(f"label{classes} {label!r}: it must be below {classes}, or null")
+    audio = row["audio"]
+    if audio is not None:
+        audio = np.array([np.nan if number is None else number for number in audio], dtype=np.float32)
+    return Line(
+        speaker=row["speaker"],
+        text=row["text"].strip(),
+        label=UNLABELLED if label is None else label,
+        start_s=float(row["start"]),
+        end_s=float(row["end"]),
+        prosody=audio,
+    )
+
+
+def read_iemocap_release(folder: Path, split: str, classes: int = 6) -> list[Dialogue]:
+    """One split's dialogues of the official release; where the sound is there, with clips. Raises `DataError`."""
+    evaluations = [path for path in evaluation_files(folder) if split_of(path.stem) == split]
+    if not evaluations:
+        raise DataError(f"{folder} has no dialog/EmoEvaluation/*.txt of the {split} split in any Session folder")
+    return _dialogues({path.stem: list(_evaluated(path, classes)) for path in evaluations})
+
+
+def evaluation_files(folder: Path) -> list[Path]:
+    """The release's label files, in order; what macOS leaves beside them is passed over."""
+    return sorted(p for p in folder.glob("Session*/dialog/EmoEvaluation/Ses*.txt") if p.is_file())
+
+
+def _evaluated(path: Path, classes: int) -> Iterator[Line]:
+    session = path.parent.parent.parent
+    said = _transcripts(session / "dialog" / "transcriptions" / path.name)
+    sounds = session / "sentences" / "wav" / path.stem
+    heard = sounds.is_dir()
+    for number, text in _numbered(path):
+        if not text.startswith("["):
+            continue  # the header, and what each annotator said
+        found = _EVALUATION.match(text)
+        if found is None:
+            raise DataError(f"{path}, line {number}: expected [start - end], turn, emotion, [V, A, D], not {text!r}")
+        utterance, code = found["utt"], found["code"]
+        if code not in _CODES[6] and code not in _OUTSIDE:
+            raise DataError(f"{path}, line {number}: {code!r} is no emotion of IEMOCAP")
+        yield Line(
+            speaker=utterance[:5] + utterance.rsplit("_", 1)[1][0],  # Ses01 + F or M
+            text=said.get(utterance, ""),
+            label=_CODES[classes].get(code, UNLABELLED),
+            start_s=float(found["start"]),
+            end_s=float(found["end"]),
+            clip=Clip(sounds / f"{utterance}.wav") if heard else None,
+        )
+
+
+def _transcripts(path: Path) -> dict[str, str]:
+    """Asides of people who are not evaluated have no name of that form: they are passed over."""
+    if not path.is_file():
+        raise DataError(f"{path} is missing: the release has a transcription for each label file")
+    found = (_TRANSCRIPT.match(text) for _, text in _numbered(path))
+    return {match["utt"]: match["text"].strip() for match in found if match}
+
+
+def _numbered(path: Path) -> Iterable[tuple[int, str]]:
+    return enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
+
+
+def _dialogues(lines: dict[str, list[Line]]) -> list[Dialogue]:
+    def spoken(line: Line) -> tuple[float, float]:
+        return line.start_s, line.end_s
+
+    return [Dialogue(name, tuple(sorted(some, key=spoken))) for name, some in lines.items()]

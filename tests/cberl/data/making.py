@@ -1,0 +1,44 @@
+"""Small media files, made where a test needs them."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+
+from cberl.data.sound import SAMPLE_RATE
+
+
+def write_wav(path: Path, pcm: np.ndarray, rate: int = SAMPLE_RATE) -> Path:
+    """float32[channels, n] as 16-bit PCM."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        layout = {1: "mono", 2: "stereo"}[len(pcm)]
+        stream = container.add_stream("pcm_s16le", rate=rate, layout=layout)
+        packed = np.rint(pcm * 32767).astype(np.int16).T.reshape(1, -1)  # (channels, n) -> (1, n * channels)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(packed), format="s16", layout=layout)
+        frame.sample_rate = rate
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def tone(hz: float, seconds: float, rate: int = SAMPLE_RATE) -> np.ndarray:
+    return (0.3 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def write_mp4(path: Path, pcm: np.ndarray) -> Path:
+    """float32[n] at 16 kHz as AAC, beside a few frames of grey video, as clips of films are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+        for _ in range(round(10 * len(pcm) / SAMPLE_RATE)):
+            grey = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 128, np.uint8), format="rgb24")
+            container.mux(video.encode(grey))
+        container.mux(video.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm[None]), format="fltp", layout="mono")
+        frame.sample_rate = SAMPLE_RATE
+        container.mux(audio.encode(frame))
+        container.mux(audio.encode(None))
+    return path

@@ -1,0 +1,116 @@
+"""Describing clips: once, in parallel, through kills and broken files."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from making import SAMPLE_RATE, tone, write_wav
+
+from cberl.data.clips import describe_clips
+from cberl.data.dialogue import Clip, Dialogue, Line
+from cberl.encoders.prosody import prosody
+
+CALLS: list[int] = []
+
+
+def loudness(pcm: np.ndarray) -> np.ndarray:
+    CALLS.append(len(pcm))
+    return np.array([len(pcm) / SAMPLE_RATE, np.abs(pcm).max(), np.nan], dtype=np.float32)
+
+
+def dialogue(*clips: Clip | None) -> Dialogue:
+    return Dialogue("d", tuple(Line("a", "hi", 0, float(i), i + 1.0, clip=clip) for i, clip in enumerate(clips)))
+
+
+def test_described_once_and_problems_reported(tmp_path: Path) -> None:
+    long = write_wav(tmp_path / "long.wav", tone(200, 3)[None])
+    short = write_wav(tmp_path / "short.wav", tone(300, 1)[None])
+    (tmp_path / "broken.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(50))
+    spoken = dialogue(
+        Clip(long, 0.0, 1.0),
+        Clip(long, 0.5, 2.5),
+        Clip(short),
+        None,
+        Clip(tmp_path / "broken.mp4"),
+        Clip(tmp_path / "nowhere.mp4"),
+        Clip(long, 10.0, 11.0),
+    )
+    CALLS.clear()
+    ((told,), problems) = describe_clips([spoken], loudness, "loudness", tmp_path / "cache")
+    lengths = [None if line.prosody is None else round(float(line.prosody[0]), 2) for line in told.lines]
+    assert lengths == [1.0, 2.0, 1.0, None, None, None, None]
+    assert np.isnan(told.lines[0].prosody[2])
+    assert len(problems) == 3
+    for name, text in (("nowhere", "is missing"), ("broken", "cannot be read"), ("long", "between 10 s and 11 s")):
+        assert any(name in problem and text in problem for problem in problems)
+    assert len(CALLS) == 3
+
+    ((again,), _) = describe_clips([spoken], loudness, "loudness", tmp_path / "cache")
+    assert len(CALLS) == 3  # nothing anew
+    np.testing.assert_array_equal(again.lines[1].prosody, told.lines[1].prosody)
+    write_wav(short, tone(300, 2)[None])
+    ((changed,), _) = describe_clips([spoken], loudness, "loudness", tmp_path / "cache")
+    assert changed.lines[2].prosody[0] == pytest.approx(2.0)
+    describe_clips([spoken], loudness, "another encoder", tmp_path / "cache")
+    assert len(CALLS) == 7
+
+
+def test_a_line_cut_short_is_passed_over(tmp_path: Path) -> None:
+    spoken = dialogue(*(Clip(write_wav(tmp_path / f"{i}.wav", tone(200, 0.2)[None])) for i in range(3)))
+    describe_clips([spoken], loudness, "x", tmp_path / "cache")
+    (journal,) = (tmp_path / "cache").glob("*.jsonl")
+    journal.write_bytes(journal.read_bytes()[:-20])
+    CALLS.clear()
+    for expected in (1, 1):  # what was lost is described again, and kept this time
+        ((told,), _) = describe_clips([spoken], loudness, "x", tmp_path / "cache")
+        assert all(line.prosody is not None for line in told.lines)
+        assert len(CALLS) == expected
+
+
+def test_processes_give_what_one_gives(tmp_path: Path) -> None:
+    spoken = dialogue(*(Clip(write_wav(tmp_path / f"{i}.wav", tone(150 + 20 * i, 0.5)[None])) for i in range(6)))
+    done: list[int] = []
+    ((alone,), _) = describe_clips([spoken], prosody, "p", tmp_path / "a")
+    ((together,), _) = describe_clips([spoken], prosody, "p", tmp_path / "b", processes=2, advance=done.append)
+    for one, other in zip(alone.lines, together.lines, strict=True):
+        np.testing.assert_array_equal(one.prosody, other.prosody)
+    assert sum(done) == 6
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from test_clips import dialogue
+from cberl.data.clips import describe_clips
+from cberl.data.dialogue import Clip
+from cberl.encoders.prosody import prosody
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    spoken = dialogue(*(Clip(path) for path in sorted(folder.glob("*.wav"))))
+    describe_clips([spoken], prosody, "p", folder / "cache", processes=2, advance=lambda n: print(n, flush=True))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_goes_on_after_a_kill(tmp_path: Path) -> None:
+    for i in range(24):
+        write_wav(tmp_path / f"{i:02}.wav", tone(200, 2)[None])
+    (tmp_path / "run.py").write_text(KILLED)
+    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in range(4):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+    (journal,) = (tmp_path / "cache").glob("*.jsonl")
+    kept = journal.read_text().count("}\n")
+    assert 3 <= kept < 24
+    finished = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    assert int(finished.stdout.split()[0]) == kept  # told as done at once
+    assert sum(map(int, finished.stdout.split())) == 24
