@@ -40,7 +40,6 @@ IEMOCAP4 = ("happiness", "sadness", "neutral", "anger")
 
 
 def valence_arousal(probabilities: dict[str, float]) -> tuple[float, float]:
-    """The expected point on the circumplex under a distribution over labels."""
-    valence = sum(p * EMOTIONS[name].valence for name, p in probabilities.items())
-    arousal = sum(p * EMOTIONS[name].arousal for name, p in probabilities.items())
-    return valence, arousal
+    """The expected point on the circumplex under a distribution over labels; an unknown label lies at the centre."""
+    known = [(p, EMOTIONS[name]) for name, p in probabilities.items() if name in EMOTIONS]
+    return sum(p * emotion.valence for p, emotion in known), sum(p * emotion.arousal for p, emotion in known)

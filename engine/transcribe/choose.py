@@ -54,9 +54,7 @@ def _hub_out_of_reach(timeout_s: float) -> str | None:
 
     def probe() -> None:
         try:
-            urllib.request.urlopen(
-                urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=timeout_s
-            ).close()
+            urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=timeout_s).close()
             failure.clear()
         except urllib.error.HTTPError:
             failure.clear()  # it answered, whatever it thinks of HEAD

@@ -51,9 +51,7 @@ class Segmenter:
     seconds; the first window starts at `start_s` and each follows the one before.
     """
 
-    def __init__(
-        self, speaker: str, config: SegmenterConfig, turn_ids: Iterator[int], start_s: float = 0.0
-    ) -> None:
+    def __init__(self, speaker: str, config: SegmenterConfig, turn_ids: Iterator[int], start_s: float = 0.0) -> None:
         self._speaker = speaker
         self._config = config
         self._turn_ids = turn_ids

@@ -101,9 +101,7 @@ def test_a_process_that_dies_is_replaced() -> None:
     asyncio.run(main())
 
 
-def test_leaving_ends_a_process_at_work_and_answers_who_waits(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_leaving_ends_a_process_at_work_and_answers_who_waits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 
