@@ -97,9 +97,11 @@ class Objective(nn.Module):
         terms = {"prior_kl": prior_kl(out.fused.joint).mean()}
         reconstruction, expert_kl = out.logits.new_zeros(()), out.logits.new_zeros(())
         for name, rebuilt in self.decoders(out.fused.latent).items():
+            has = clean.present[name]
             target = (clean.x[name] - self.get_buffer(f"{name}_mean")) / self.get_buffer(f"{name}_sd")
+            target = target.masked_fill(~has.unsqueeze(-1), 0.0)  # NaN there would poison the gradient
             # A mean over dimensions: else text with its hundreds would drown audio with its eight.
-            reconstruction = reconstruction + masked_mean(((rebuilt - target) ** 2).mean(-1), clean.present[name])
+            reconstruction = reconstruction + masked_mean(((rebuilt - target) ** 2).mean(-1), has)
             own = gaussian_kl(out.fused.joint, out.fused.experts[name])
             expert_kl = expert_kl + masked_mean(own, shown.present[name])
         return terms | {"reconstruction": reconstruction, "expert_kl": expert_kl}
