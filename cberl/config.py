@@ -80,7 +80,7 @@ class TrainConfig:
     mask_rate: float = 0.5  # share of a batch's utterances that are masked
     mask_power: float = 1.0  # masked in proportion to class frequency^-power: 0 = uniform, 1 = inverse frequency
     mask_gamma: float = 2.0  # exponent of the scaled cosine error
-    contrastive_weight: float = 0.0  # of the supervised contrastive term; 0 = off
+    contrastive_weight: float = 0.1  # of the supervised contrastive term; 0 = off
     contrastive_temperature: float = 0.1
     ema_decay: float = 0.0  # exponential moving average of the weights, a step; 0 = the weights themselves
     coverage: float = 0.9  # share of dev utterances that is not called uncertain; 1 = none ever is

@@ -24,6 +24,10 @@ class Edges(NamedTuple):
     relation: Tensor
     distance: Tensor
 
+    def select(self, keep: Tensor) -> "Edges":
+        """The edges where bool (E,) holds."""
+        return Edges(self.edge_index[:, keep], self.relation[keep], self.distance[keep])
+
 
 def relation_count(future: int) -> int:
     """How many relations a graph has whose utterances see `future` later ones."""

@@ -102,10 +102,9 @@ def _window_edges(
     names = [{name: i for i, name in enumerate(window)} for window in windows]
     speaker = torch.tensor([names[b][name] for b, window in enumerate(windows) for name in window], device=device)
     dialogue = torch.repeat_interleave(torch.arange(len(windows), device=device), lengths)
-    index, relation, distance = window_edges(dialogue, speaker, model.config.past)
+    edges = window_edges(dialogue, speaker, model.config.past)
     last = lengths.cumsum(0) - 1
-    newest = torch.isin(index[1], last)
-    return Edges(index[:, newest], relation[newest], distance[newest]), last
+    return edges.select(torch.isin(edges.edge_index[1], last)), last
 
 
 def _advance(

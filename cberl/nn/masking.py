@@ -37,6 +37,7 @@ class MaskedReconstruction(nn.Module):
         """node (N, hidden) enters the graph, `encode` is the graph, masked bool (N,) -> (masked.sum(), latent)."""
         hidden = masked.unsqueeze(-1)  # (N, 1)
         states = encode(torch.where(hidden, self.token, node))
-        states = self.decoder(torch.where(hidden, self.second_token, states), *edges)
+        into_masked = masked[edges.edge_index[1]]  # (E,); what the others would receive is not looked at
+        states = self.decoder(torch.where(hidden, self.second_token, states), *edges.select(into_masked))
         guessed: Tensor = self.out(states[masked])
         return guessed

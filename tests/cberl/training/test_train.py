@@ -13,7 +13,7 @@ from cberl.data.features import FeatureSet
 from cberl.training.train import Epoch, Trainer, fit
 
 MODEL = ModelConfig(text_dim=20, audio_dim=8, latent_dim=16, hidden_dim=16, heads=2, past=3)
-PLAIN = TrainConfig(epochs=4, batch_dialogues=4, model=MODEL, patience=9)
+PLAIN = TrainConfig(epochs=4, batch_dialogues=4, contrastive_weight=0.0, model=MODEL, patience=9)
 EVERY_LEVER = replace(
     PLAIN, focal_gamma=1.0, vae_weight=0.5, mask_weight=0.5, contrastive_weight=0.5, ema_decay=0.9, label_smoothing=0.05
 )
