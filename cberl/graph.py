@@ -1,33 +1,53 @@
 """Who sees whom: from the order of utterances and their speakers to edges. Pure."""
 
 from enum import IntEnum
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 
 class Relation(IntEnum):
-    """Kind of an edge, seen from the utterance that receives it."""
+    """Kind of an edge, seen from the utterance that receives it. A causal graph has the first three."""
 
     SELF = 0
     SAME_SPEAKER = 1
     OTHER_SPEAKER = 2
+    SAME_SPEAKER_LATER = 3
+    OTHER_SPEAKER_LATER = 4
 
 
-def past_edges(dialogue: Tensor, speaker: Tensor, past: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Edges from each of the `past` previous utterances of the same dialogue, and from itself, to every utterance.
+class Edges(NamedTuple):
+    """edge_index int[2, E] (source, target); relation int[E]; distance int[E] in utterances, without sign."""
+
+    edge_index: Tensor
+    relation: Tensor
+    distance: Tensor
+
+    def select(self, keep: Tensor) -> "Edges":
+        """The edges where bool (E,) holds."""
+        return Edges(self.edge_index[:, keep], self.relation[keep], self.distance[keep])
+
+
+def relation_count(future: int) -> int:
+    """How many relations a graph has whose utterances see `future` later ones."""
+    return len(Relation) if future else Relation.OTHER_SPEAKER + 1
+
+
+def window_edges(dialogue: Tensor, speaker: Tensor, past: int, future: int = 0) -> Edges:
+    """Edges to every utterance from the `past` previous and `future` next ones of its dialogue, and from itself.
 
     dialogue: int[N], rows of one dialogue lie together and in order. speaker: int[N], equal within a dialogue = same
     person.
-    Returns edge_index int[2, E] (source, target), relation int[E] and distance int[E] in utterances (0..past).
     """
     target = torch.arange(len(dialogue), device=dialogue.device).unsqueeze(1)  # (N, 1)
-    distance = torch.arange(past + 1, device=dialogue.device).unsqueeze(0)  # (1, P + 1)
-    source = target - distance  # (N, P + 1)
-    inside = source >= 0
-    inside &= dialogue[source.clamp(min=0)] == dialogue[target]
-    target, distance = target.expand_as(source)[inside], distance.expand_as(source)[inside]  # (E,)
+    lag = torch.arange(-future, past + 1, device=dialogue.device).unsqueeze(0)  # (1, F + 1 + P)
+    source = target - lag  # (N, F + 1 + P)
+    inside = (source >= 0) & (source < len(dialogue))
+    inside &= dialogue[source.clamp(0, len(dialogue) - 1)] == dialogue[target]
+    target, lag = target.expand_as(source)[inside], lag.expand_as(source)[inside]  # (E,)
     source = source[inside]
     relation = torch.where(speaker[source] == speaker[target], Relation.SAME_SPEAKER, Relation.OTHER_SPEAKER)
-    relation = torch.where(distance == 0, Relation.SELF, relation)
-    return torch.stack([source, target]), relation, distance
+    relation = torch.where(lag == 0, Relation.SELF, relation)
+    relation = torch.where(lag < 0, relation + (Relation.SAME_SPEAKER_LATER - Relation.SAME_SPEAKER), relation)
+    return Edges(torch.stack([source, target]), relation, lag.abs())

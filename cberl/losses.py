@@ -1,8 +1,10 @@
-"""Losses of classification under imbalance."""
+"""Losses: classification under imbalance, the variational terms, masked reconstruction, and the boundary."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Gaussian = tuple[Tensor, Tensor]  # mean and log variance, each (N, D)
 
 
 def focal_loss(
@@ -29,3 +31,42 @@ def class_weights(counts: Tensor, power: float) -> Tensor:
     seen = counts > 0
     weights = torch.where(seen, counts.clamp(min=1).float() ** -power, torch.zeros(()))
     return weights * counts.sum() / (weights * counts).sum()
+
+
+def gaussian_kl(q: Gaussian, p: Gaussian) -> Tensor:
+    """KL(q || p) of diagonal Gaussians, in nats, averaged over the D dimensions -> (N,)."""
+    (q_mean, q_log_variance), (p_mean, p_log_variance) = q, p
+    ratio = q_log_variance - p_log_variance
+    distance = (q_mean - p_mean) ** 2 * torch.exp(-p_log_variance)
+    return 0.5 * (ratio.exp() + distance - 1 - ratio).mean(-1)
+
+
+def prior_kl(q: Gaussian) -> Tensor:
+    """KL(q || N(0, 1)), in nats, averaged over the D dimensions -> (N,)."""
+    return gaussian_kl(q, (torch.zeros_like(q[0]), torch.zeros_like(q[1])))
+
+
+def masked_mean(values: Tensor, where: Tensor) -> Tensor:
+    """Mean of values (N,) over the rows where bool (N,) holds; 0 when it holds nowhere. NaN elsewhere is no harm."""
+    return values.masked_fill(~where, 0.0).sum() / where.sum().clamp(min=1)
+
+
+def scaled_cosine_error(predicted: Tensor, target: Tensor, gamma: float) -> Tensor:
+    """Mean of (1 - cos)^gamma over rows (N, D); gamma above 1 counts easy rows for less (arXiv 2205.10803)."""
+    return ((1 - F.cosine_similarity(predicted, target, dim=-1)) ** gamma).mean()
+
+
+def supervised_contrastive(points: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """L_out of Khosla et al. 2020 (arXiv 2004.11362): each row is drawn to its class and away from all other rows.
+
+    points (N, D) of length 1; labels int[N], negative = unlabelled, ignored. Rows that are alone in their class push
+    others away but have nothing to be drawn to. The mean is over the rest; 0 when there is none.
+    """
+    labelled = labels >= 0
+    points, labels = points[labelled], labels[labelled]
+    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    similarity = (points @ points.T / temperature).masked_fill(itself, float("-inf"))  # (N, N)
+    log_p = similarity - torch.logsumexp(similarity, dim=1, keepdim=True)
+    alike = (labels.unsqueeze(0) == labels.unsqueeze(1)) & ~itself
+    drawn = log_p.masked_fill(~alike, 0.0).sum(1) / alike.sum(1).clamp(min=1)
+    return -masked_mean(drawn, alike.any(1))

@@ -1,18 +1,20 @@
 """CBERL on whole dialogues: fuse, context, graph, head. `cberl.streaming` runs the same network utterance by utterance.
 
 A causal reconstruction from the abstract and figures of "Deep Imbalanced Learning for Multimodal Emotion Recognition in
-Conversations" (arXiv 2312.06337).
+Conversations" (arXiv 2312.06337). What only training needs is in `cberl.training.objective`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from cberl.config import ModelConfig
-from cberl.graph import past_edges
-from cberl.nn.context import CausalContext
-from cberl.nn.fusion import JointFusion, Modalities, Posterior, Present
+from cberl.graph import Edges, window_edges
+from cberl.nn.comparison import ComparisonAttention
+from cberl.nn.context import Context
+from cberl.nn.fusion import Fused, JointFusion, Modalities, Present
 from cberl.nn.heads import EmotionHead
 from cberl.nn.relational import RelationalAttention
 
@@ -38,42 +40,66 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Output:
-    """logits (N, classes); z, context and graph states (N, .) for whoever looks inside or adds a loss."""
+    """logits (N, classes), and what they were read from, for whoever looks inside or adds a loss.
+
+    context, node (what enters the graph) and graph (what leaves it) are (N, hidden); edges has an entry a graph layer.
+    """
 
     logits: Tensor
-    z: Tensor
-    posterior: Posterior
+    fused: Fused
     context: Tensor
+    node: Tensor
     graph: Tensor
+    edges: Sequence[Edges]
 
 
 class CBERL(nn.Module):
-    """The network. Batch of dialogues in, logits for every utterance out; no utterance sees a later one."""
+    """The network. Batch of dialogues in, logits for every utterance out; no utterance sees a later one.
+
+    Unless its config says `offline` or grants a `lookahead`.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.fusion = JointFusion(config.modality_dims, config.latent_dim, config.dropout, skip=config.skip)
         self.input_dropout = nn.Dropout(config.dropout)
-        self.context = CausalContext(config.latent_dim, config.hidden_dim)
+        self.context = Context(config.latent_dim, config.hidden_dim, bidirectional=config.direction == "offline")
         self.to_graph = nn.Linear(config.latent_dim + config.hidden_dim, config.hidden_dim)
-        self.graph = nn.ModuleList(
-            RelationalAttention(config.hidden_dim, config.heads, config.past, config.dropout)
-            for _ in range(config.graph_layers)
-        )
+        self.graph = nn.ModuleList(graph_layer(config, future) for future in config.futures)
         self.head = EmotionHead(config.hidden_dim, len(config.labels), config.dropout)
 
-    def forward(self, batch: Batch) -> Output:
-        z, posterior = self.fusion(batch.x, batch.present)
-        z = self.input_dropout(z)
+    def forward(self, batch: Batch, *, draw: bool = False) -> Output:
+        """With `draw`, which only training wants, z is drawn from the joint posterior instead of being its mean."""
+        fused = self.fusion(batch.x, batch.present, draw=draw)
+        z = self.input_dropout(fused.z)
         context = self.context(z, batch.lengths)
-        edges = past_edges(batch.dialogue, batch.speaker, self.config.past)
         node = self.node(z, context)
-        for layer in self.graph:
-            node = layer(node, *edges)
-        return Output(self.head(context, node), z, posterior, context, node)
+        edges = self.edges(batch)
+        graph = self.propagate(node, edges)
+        return Output(self.head(context, graph), fused, context, node, graph, edges)
 
     def node(self, z: Tensor, context: Tensor) -> Tensor:
         """What enters the graph: (N, latent), (N, hidden) -> (N, hidden)."""
         entered: Tensor = self.to_graph(torch.cat([z, context], dim=-1))
         return entered
+
+    def edges(self, batch: Batch) -> list[Edges]:
+        """The edges of each graph layer."""
+        dialogue, past = batch.dialogue, self.config.past
+        by_future = {f: window_edges(dialogue, batch.speaker, past, f) for f in set(self.config.futures)}
+        return [by_future[future] for future in self.config.futures]
+
+    def propagate(self, node: Tensor, edges: Sequence[Edges]) -> Tensor:
+        """Through the graph: (N, hidden) -> (N, hidden)."""
+        for layer, own in zip(self.graph, edges, strict=True):
+            node = layer(node, *own)
+        return node
+
+
+def graph_layer(config: ModelConfig, future: int) -> nn.Module:
+    """A graph layer of the configured kind, whose utterances see `future` later ones."""
+    shape = (config.hidden_dim, config.heads, config.past, future, config.dropout)
+    if config.graph == "relational":
+        return RelationalAttention(*shape)
+    return ComparisonAttention(config.graph, *shape)

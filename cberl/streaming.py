@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cberl.graph import past_edges
+from cberl.graph import Edges, window_edges
 from cberl.model import CBERL
 from cberl.nn.fusion import Modalities, Present
 
@@ -34,7 +34,8 @@ class StepInput:
 
 
 def initial_state(model: CBERL) -> ConversationState:
-    """Before anyone has spoken."""
+    """Before anyone has spoken. Raises `ValueError` when the network looks ahead."""
+    _require_causal(model)
     weight = model.to_graph.weight
     empty = weight.new_zeros(0, model.config.hidden_dim)
     return ConversationState(
@@ -49,10 +50,11 @@ def step(
     """The next utterance of B independent conversations -> logits (B, classes) and the states after them.
 
     The given states stay as they are, so an interim result costs nothing but not keeping what is returned.
-    Raises `ValueError` when a modality has the wrong size.
+    Raises `ValueError` when a modality has the wrong size or the network looks ahead.
     """
+    _require_causal(model)
     x, present = _stack(model, inputs)
-    z, _ = model.fusion(x, present)
+    z = model.fusion(x, present).z
     context = model.context.step(z, torch.stack([state.hidden for state in states]))
     edges, last = _window_edges(model, states, inputs)
     node = model.node(z, context)  # (B, hidden)
@@ -63,6 +65,15 @@ def step(
         node = layer(torch.cat(rows), *edges)[last]  # (B * (K + 1), hidden) -> (B, hidden)
     logits: Tensor = model.head(context, node)
     return logits, [_advance(model, states[b], inputs[b], context[b], entered, b) for b in range(len(states))]
+
+
+def _require_causal(model: CBERL) -> None:
+    config = model.config
+    if not config.streams:
+        raise ValueError(
+            f"this network looks ahead (direction {config.direction}, lookahead {config.lookahead}) and cannot run "
+            "utterance by utterance: give it whole dialogues, or use one with direction causal and lookahead 0"
+        )
 
 
 def _stack(model: CBERL, inputs: Sequence[StepInput]) -> tuple[Modalities, Present]:
@@ -83,7 +94,7 @@ def _stack(model: CBERL, inputs: Sequence[StepInput]) -> tuple[Modalities, Prese
 
 def _window_edges(
     model: CBERL, states: Sequence[ConversationState], inputs: Sequence[StepInput]
-) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+) -> tuple[Edges, Tensor]:
     """Edges into the newest row of each conversation's window, and where those rows are, int[B]."""
     windows = [(*state.speakers, one.speaker) for state, one in zip(states, inputs, strict=True)]
     device = model.to_graph.weight.device
@@ -91,10 +102,9 @@ def _window_edges(
     names = [{name: i for i, name in enumerate(window)} for window in windows]
     speaker = torch.tensor([names[b][name] for b, window in enumerate(windows) for name in window], device=device)
     dialogue = torch.repeat_interleave(torch.arange(len(windows), device=device), lengths)
-    edge_index, relation, distance = past_edges(dialogue, speaker, model.config.past)
+    edges = window_edges(dialogue, speaker, model.config.past)
     last = lengths.cumsum(0) - 1
-    newest = torch.isin(edge_index[1], last)
-    return (edge_index[:, newest], relation[newest], distance[newest]), last
+    return edges.select(torch.isin(edges.edge_index[1], last)), last
 
 
 def _advance(

@@ -96,6 +96,7 @@ class Inference:
             model=self._checkpoint.name,
             timings_ms={"turn": silence_ms} | utterance.timings_ms | watch.timings_ms,
             lag_s=0.0,
+            uncertain=probabilities[emotion] < self._checkpoint.calibration.uncertain_below,
         )
 
 

@@ -59,7 +59,7 @@ def load_starter(settings: Settings) -> tuple[Checkpoint, TextEncoder, AudioEnco
         wanted = checkpoint.encoders["text"]["sha256"]
         audio_config = AudioEncoderConfig(**checkpoint.encoders["audio"])
         files = encoder_files(WEIGHTS / "text")
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder} does not say how its input was encoded ({error}): train it again") from error
     except FileNotFoundError as error:
         raise CheckpointError(f"{error}; reinstall cberl-engine") from error

@@ -1,17 +1,22 @@
-"""Context: a unidirectional GRU over the conversation. Its hidden state is the stream's state."""
+"""Context: a GRU over the conversation. Unidirectional, its hidden state is the stream's state."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
-class CausalContext(nn.Module):
-    """Whole dialogues with `forward`, one utterance with `step`: the same weights, the same numbers."""
+class Context(nn.Module):
+    """Whole dialogues with `forward`, one utterance with `step`: the same weights, the same numbers.
 
-    def __init__(self, input_dim: int, hidden_dim: int) -> None:
+    Bidirectional, half of the output looks ahead, and there is no step.
+    """
+
+    def __init__(self, input_dim: int, hidden_dim: int, *, bidirectional: bool = False) -> None:
         super().__init__()
-        self.gru = nn.GRU(input_dim, hidden_dim, batch_first=True)
-        self.hidden_dim = hidden_dim
+        if bidirectional and hidden_dim % 2:
+            raise ValueError(f"hidden_dim {hidden_dim} cannot be split into two directions")
+        size = hidden_dim // 2 if bidirectional else hidden_dim
+        self.gru = nn.GRU(input_dim, size, batch_first=True, bidirectional=bidirectional)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """x (N, input), rows of a dialogue together; lengths int[B] with sum N -> (N, hidden)."""

@@ -20,6 +20,33 @@ class Posterior(NamedTuple):
     mean: Tensor
     log_variance: Tensor
 
+    def draw(self) -> Tensor:
+        """A sample a row that gradients pass through (Kingma & Welling 2014, arXiv 1312.6114)."""
+        return self.mean + torch.exp(0.5 * self.log_variance) * torch.randn_like(self.mean)
+
+
+class Fused(NamedTuple):
+    """An utterance's latent and where it comes from; (N, latent) each.
+
+    latent: the joint posterior's mean, or a draw from it; beside: what passes the bottleneck by, 0 without skips;
+    experts: each modality's own posterior, meaningless in rows where it is absent.
+    """
+
+    latent: Tensor
+    beside: Tensor
+    joint: Posterior
+    experts: dict[str, Posterior]
+
+    @property
+    def z(self) -> Tensor:
+        """What the rest of the network reads."""
+        return self.latent + self.beside
+
+    @property
+    def expected(self) -> Tensor:
+        """z without the noise of a draw."""
+        return self.joint.mean + self.beside
+
 
 class Expert(nn.Module):
     """q_m(z | x_m): normalises, then one hidden layer."""
@@ -42,7 +69,7 @@ class Expert(nn.Module):
 
 
 class JointFusion(nn.Module):
-    """(N, dim) a modality and which rows have it -> z (N, latent) and the joint posterior.
+    """(N, dim) a modality and which rows have it -> the joint posterior and z.
 
     z is the posterior's mean, plus, with `skip`, the projections of the present modalities past the bottleneck.
     """
@@ -55,19 +82,21 @@ class JointFusion(nn.Module):
         )
         self.latent_dim = latent_dim
 
-    def forward(self, x: Modalities, present: Present) -> tuple[Tensor, Posterior]:
+    def forward(self, x: Modalities, present: Present, *, draw: bool = False) -> Fused:
+        """With `draw`, which only training wants, the latent is drawn from the posterior."""
         rows = next(iter(x.values()))
         precision = rows.new_ones(len(rows), self.latent_dim)  # the prior's
         weighted = torch.zeros_like(precision)
         beside = torch.zeros_like(precision)
+        posteriors: dict[str, Posterior] = {}
         for name, expert in self.experts.items():
             has = present[name].unsqueeze(-1)  # (N, 1)
             # Rows without the modality may hold anything, NaN too: they must not reach the sums.
-            posterior, hidden = expert(x[name].masked_fill(~has, 0.0))
-            confidence = torch.exp(-posterior.log_variance)
+            posteriors[name], hidden = expert(x[name].masked_fill(~has, 0.0))
+            confidence = torch.exp(-posteriors[name].log_variance)
             precision = precision + (confidence * has)
-            weighted = weighted + (confidence * posterior.mean * has)
+            weighted = weighted + (confidence * posteriors[name].mean * has)
             if name in self.skips:
                 beside = beside + self.skips[name](hidden) * has
         joint = Posterior(weighted / precision, -torch.log(precision))
-        return joint.mean + beside, joint
+        return Fused(joint.draw() if draw else joint.mean, beside, joint, posteriors)

@@ -1,6 +1,7 @@
-"""What is read off an utterance's state."""
+"""What is read off an utterance's states."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -17,3 +18,32 @@ class EmotionHead(nn.Module):
         """(N, hidden) each -> (N, classes)."""
         logits: Tensor = self.body(torch.cat([context, graph], dim=-1))
         return logits
+
+
+class ContrastiveHead(nn.Module):
+    """[context | graph] -> the unit sphere on which the supervised contrastive term compares. Training only."""
+
+    def __init__(self, hidden_dim: int, dim: int = 64) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(2 * hidden_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, dim))
+
+    def forward(self, context: Tensor, graph: Tensor) -> Tensor:
+        """(N, hidden) each -> (N, dim) of length 1."""
+        return F.normalize(self.body(torch.cat([context, graph], dim=-1)), dim=-1)
+
+
+class ModalityDecoders(nn.Module):
+    """p(x_m | z): the latent -> every modality, in units of its own mean and standard deviation. Training only."""
+
+    def __init__(self, dims: dict[str, int], latent_dim: int) -> None:
+        super().__init__()
+        self.decoders = nn.ModuleDict(
+            {
+                name: nn.Sequential(nn.Linear(latent_dim, latent_dim), nn.GELU(), nn.Linear(latent_dim, dim))
+                for name, dim in dims.items()
+            }
+        )
+
+    def forward(self, latent: Tensor) -> dict[str, Tensor]:
+        """(N, latent) -> (N, dim) a modality."""
+        return {name: decoder(latent) for name, decoder in self.decoders.items()}

@@ -12,22 +12,23 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import softmax
 
-from cberl.graph import Relation
+from cberl.graph import relation_count
 
 
 class RelationalAttention(MessagePassing):  # type: ignore[misc]
     """One layer with residual and pre-norm, as in a Transformer block without its feed-forward half."""
 
-    def __init__(self, dim: int, heads: int, past: int, dropout: float) -> None:
+    def __init__(self, dim: int, heads: int, past: int, future: int, dropout: float) -> None:
         super().__init__(aggr="add", node_dim=0)
         if dim % heads:
             raise ValueError(f"hidden_dim {dim} cannot be split into {heads} heads")
         self.heads, self.head_dim = heads, dim // heads
+        self.relations = relation_count(future)
         self.norm = nn.LayerNorm(dim)
         self.query = nn.Linear(dim, dim)
-        self.key = nn.Linear(dim, len(Relation) * dim)
-        self.value = nn.Linear(dim, len(Relation) * dim)
-        self.bias = nn.Parameter(torch.zeros(len(Relation), past + 1, heads))
+        self.key = nn.Linear(dim, self.relations * dim)
+        self.value = nn.Linear(dim, self.relations * dim)
+        self.bias = nn.Parameter(torch.zeros(self.relations, max(past, future) + 1, heads))
         self.out = nn.Linear(dim, dim)
         self.dropout = nn.Dropout(dropout)
 
@@ -35,20 +36,24 @@ class RelationalAttention(MessagePassing):  # type: ignore[misc]
         """x (N, dim), edge_index int[2, E], relation int[E], distance int[E] -> (N, dim)."""
         h = self.norm(x)
         query = self.query(h).view(-1, self.heads, self.head_dim)  # (N, H, D)
-        key = self.key(h).view(-1, len(Relation), self.heads, self.head_dim)  # (N, R, H, D)
-        value = self.value(h).view(-1, len(Relation), self.heads, self.head_dim)  # (N, R, H, D)
+        # One source for each utterance and relation, so that an edge reads the keys of its own relation alone.
+        key = self.key(h).view(-1, self.heads, self.head_dim)  # (N * R, H, D)
+        value = self.value(h).view(-1, self.heads, self.head_dim)  # (N * R, H, D)
         mixed = self.propagate(
-            edge_index, query=query, key=key, value=value, relation=relation, bias=self.bias[relation, distance]
+            torch.stack([edge_index[0] * self.relations + relation, edge_index[1]]),
+            size=(len(key), len(query)),
+            query=(None, query),
+            key=(key, None),
+            value=(value, None),
+            bias=self.bias[relation, distance],
         )  # (N, H, D)
         result: Tensor = x + self.dropout(self.out(mixed.flatten(1)))  # (N, H, D) -> (N, dim)
         return result
 
     def message(
-        self, query_i: Tensor, key_j: Tensor, value_j: Tensor, relation: Tensor, bias: Tensor, index: Tensor
+        self, query_i: Tensor, key_j: Tensor, value_j: Tensor, bias: Tensor, index: Tensor, size_i: int
     ) -> Tensor:
         """Values of the sources, weighted: (E, H, D)."""
-        edge = torch.arange(len(relation), device=relation.device)
-        logits = (query_i * key_j[edge, relation]).sum(-1) / math.sqrt(self.head_dim) + bias  # (E, H)
-        weights = softmax(logits, index)
-        weighted: Tensor = value_j[edge, relation] * weights.unsqueeze(-1)
+        logits = (query_i * key_j).sum(-1) / math.sqrt(self.head_dim) + bias  # (E, H)
+        weighted: Tensor = value_j * softmax(logits, index, num_nodes=size_i).unsqueeze(-1)
         return weighted

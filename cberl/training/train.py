@@ -5,31 +5,34 @@ checkpoint.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from cberl.calibration import Calibration, fit_temperature, log_prior
+from cberl.calibration import Calibration, fit_temperature, log_prior, threshold_at_coverage
 from cberl.checkpoint import Checkpoint
 from cberl.config import TrainConfig
 from cberl.data.features import FeatureSet
-from cberl.losses import class_weights, focal_loss
 from cberl.metrics import Scores, score
 from cberl.model import CBERL, Batch
+from cberl.training.objective import FeatureScale, Objective
 
 TAUS = tuple(i / 20 for i in range(21))  # 0 .. 1
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch did, as logged and reported."""
+    """What one epoch did, as logged and reported. `losses`: the mean of each term, before its weight."""
 
     epoch: int
     loss: float
+    losses: dict[str, float]
     dev_weighted_f1: float
     dev_macro_f1: float
     best: bool
@@ -44,12 +47,17 @@ class Trainer:
         self.train_set, self.dev_set = train, dev
         self.device = device
         self.model = CBERL(config.model).to(device)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
-        )
+        scales = {name: FeatureScale.of(train, name) for name in config.model.modality_dims}
         counts = torch.bincount(train.label[train.label >= 0], minlength=len(config.model.labels))
-        self.weight = class_weights(counts, config.class_weight_power).to(device)
-        self.noise = {name: _feature_sd(train, name) * config.feature_noise for name in config.model.modality_dims}
+        self.objective = Objective(config, counts, scales).to(device)
+        self.noise = {name: scale.sd * config.feature_noise for name, scale in scales.items()}
+        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+        self.optimizer = torch.optim.AdamW(
+            [*self.model.parameters(), *self.objective.parameters()],
+            config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
         self.epoch = 0
         self.since_best = 0
         self.best_selection = -1.0
@@ -59,38 +67,45 @@ class Trainer:
     def done(self) -> bool:
         return self.epoch >= self.config.epochs or self.since_best >= self.config.patience
 
+    @property
+    def scored(self) -> CBERL:
+        """The network that dev scores and the checkpoint are of: the weights, or their moving average."""
+        return cast(CBERL, self.average.module) if self.config.ema_decay else self.model
+
     def run_epoch(self) -> Epoch:
         """One pass over the training dialogues, then a look at dev."""
         self.model.train()
-        order = torch.randperm(len(self.train_set.lengths))
-        losses = []
-        for chosen in order.split(self.config.batch_dialogues):
-            batch, label = self.train_set.batch(chosen)
-            logits = self.model(_to(self._corrupt(batch), self.device)).logits
-            loss = focal_loss(
-                logits,
-                label.to(self.device),
-                gamma=self.config.focal_gamma,
-                weight=self.weight,
-                smoothing=self.config.label_smoothing,
-            )
-            self.optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            self.optimizer.step()
-            losses.append(loss.item())
+        order = torch.randperm(len(self.train_set.lengths)).split(self.config.batch_dialogues)
+        sums: dict[str, float] = defaultdict(float)
+        for chosen in order:
+            for name, value in self._step(*self.train_set.batch(chosen)).items():
+                sums[name] += value.item()
+        losses = {name: value / len(order) for name, value in sums.items()}
+        loss = losses.pop("total")
         self.epoch += 1
         scores = self.dev_scores()
         improved = scores.selection > self.best_selection
         self.since_best = 0 if improved else self.since_best + 1
         if improved:
             self.best_selection = scores.selection
-            self.best_state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        mean_loss = sum(losses) / len(losses)
-        return Epoch(self.epoch, mean_loss, scores.weighted_f1, scores.macro_f1, improved)
+            self.best_state = {name: value.detach().clone() for name, value in self.scored.state_dict().items()}
+        return Epoch(self.epoch, loss, losses, scores.weighted_f1, scores.macro_f1, improved)
+
+    def _step(self, batch: Batch, label: Tensor) -> dict[str, Tensor]:
+        """One batch: the terms of its loss, and their weighted `total`."""
+        shown = _to(self._corrupt(batch), self.device)
+        terms = self.objective(self.model, _to(batch, self.device), shown, label.to(self.device))
+        total = self.objective.total(terms)
+        self.optimizer.zero_grad()
+        total.backward()
+        nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], 1.0)
+        self.optimizer.step()
+        if self.config.ema_decay:
+            self.average.update_parameters(self.model)
+        return {name: term.detach() for name, term in terms.items()} | {"total": total.detach()}
 
     def dev_scores(self) -> Scores:
-        logits, label = predict(self.model, self.dev_set, self.device)
+        logits, label = predict(self.scored, self.dev_set, self.device)
         known = label >= 0
         return score(label[known].numpy(), logits[known].argmax(-1).numpy(), self.config.model.labels)
 
@@ -106,17 +121,19 @@ class Trainer:
 
     def finish(self, name: str, encoders: dict[str, Any], provenance: dict[str, Any]) -> Checkpoint:
         """The best epoch's network, with decisions and probabilities calibrated on dev."""
-        self.model.load_state_dict(self.best_state)
-        logits, label = predict(self.model, self.dev_set, self.device)
-        calibration = calibrate(logits, label, self.train_set.label, self.config.model.labels)
+        self.scored.load_state_dict(self.best_state)
+        logits, label = predict(self.scored, self.dev_set, self.device)
+        calibration = calibrate(logits, label, self.train_set.label, self.config.model.labels, self.config.coverage)
         training = {key: value for key, value in asdict(self.config).items() if key != "model"}
-        return Checkpoint(name, self.model, calibration, encoders, {**provenance, "training": training})
+        return Checkpoint(name, self.scored, calibration, encoders, {**provenance, "training": training})
 
     def state(self) -> dict[str, Any]:
         """Everything that the next epoch depends on."""
         return {
             "config": json.dumps(asdict(self.config)),
             "model": self.model.state_dict(),
+            "objective": self.objective.state_dict(),
+            "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
             "epoch": self.epoch,
@@ -130,6 +147,8 @@ class Trainer:
         if state["config"] != json.dumps(asdict(self.config)):
             raise ValueError("the run to resume was started with other settings: give the same ones, or another --out")
         self.model.load_state_dict(state["model"])
+        self.objective.load_state_dict(state["objective"])
+        self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
         self.epoch, self.since_best = state["epoch"], state["since_best"]
@@ -162,8 +181,13 @@ def predict(model: CBERL, features: FeatureSet, device: str = "cpu") -> tuple[Te
     return model(_to(batch, device)).logits.cpu(), label
 
 
-def calibrate(logits: Tensor, label: Tensor, train_label: Tensor, names: tuple[str, ...]) -> Calibration:
-    """tau with the best dev selection score, then the temperature with the least dev cross-entropy."""
+def calibrate(
+    logits: Tensor, label: Tensor, train_label: Tensor, names: tuple[str, ...], coverage: float = 1.0
+) -> Calibration:
+    """tau with the best dev selection score, then the temperature with the least dev cross-entropy.
+
+    Then the confidence that a share `coverage` of dev reaches: below it, a decision is called uncertain.
+    """
     prior = log_prior(train_label, len(names))
     known = label >= 0
 
@@ -172,13 +196,9 @@ def calibrate(logits: Tensor, label: Tensor, train_label: Tensor, names: tuple[s
         return score(label[known].numpy(), decided.numpy(), names).selection
 
     tau = max(TAUS, key=selection)
-    return Calibration(prior, tau, fit_temperature(logits, label, Calibration(prior, tau)))
-
-
-def _feature_sd(features: FeatureSet, name: str) -> Tensor:
-    """(dim,) over the rows that have the modality; 0 where hardly any has."""
-    rows = features.x[name][features.present[name]]
-    return rows.std(0) if len(rows) > 1 else torch.zeros(features.x[name].shape[1])
+    fitted = Calibration(prior, tau, fit_temperature(logits, label, Calibration(prior, tau)))
+    confidence = fitted.probabilities(logits[known].double()).amax(-1)
+    return replace(fitted, uncertain_below=threshold_at_coverage(confidence, coverage))
 
 
 def _to(batch: Batch, device: str) -> Batch:

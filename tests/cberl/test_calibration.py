@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from cberl.calibration import Calibration, expected_calibration_error, fit_temperature, log_prior
+from cberl.calibration import (
+    Calibration,
+    expected_calibration_error,
+    fit_temperature,
+    log_prior,
+    reliability,
+    risk_coverage,
+    threshold_at_coverage,
+)
 
 PRIOR = log_prior(torch.tensor([0] * 90 + [1] * 8), 2)
 
@@ -24,3 +32,37 @@ def test_temperature_finds_how_much_logits_boast() -> None:
     assert fit_temperature(honest * 2.5, label, flat) == pytest.approx(2.5, rel=0.05)
     assert expected_calibration_error(honest.softmax(-1), label) < 0.02
     assert expected_calibration_error((honest * 2.5).softmax(-1), label) > 0.1
+
+
+def test_reliability_bins_by_hand() -> None:
+    top = torch.tensor([0.95, 0.85, 0.55, 0.95])
+    found = reliability(torch.stack([top, 1 - top], dim=-1), torch.tensor([0, 1, 0, 1]), bins=10)
+    assert found.count.tolist() == [0, 0, 0, 0, 0, 1, 0, 0, 1, 2]
+    torch.testing.assert_close(found.accuracy[[5, 8, 9]], torch.tensor([1.0, 0.0, 0.5]).double())
+    torch.testing.assert_close(found.confidence[[5, 8, 9]], torch.tensor([0.55, 0.85, 0.95]).double())
+    assert found.accuracy[0].isnan()
+    error = expected_calibration_error(torch.stack([top, 1 - top], dim=-1), torch.tensor([0, 1, 0, 1]), bins=10)
+    assert error == pytest.approx((0.45 + 0.85 + 2 * 0.45) / 4)
+
+
+@pytest.mark.parametrize("coverage", [0.05, 0.5, 0.7, 0.9, 0.999])
+def test_the_threshold_keeps_what_was_asked_for_and_hardly_more(coverage: float) -> None:
+    confidence = torch.rand(1000, generator=torch.Generator().manual_seed(3), dtype=torch.double)
+    chosen = Calibration((0.0, 0.0), uncertain_below=threshold_at_coverage(confidence, coverage))
+    kept = float((~chosen.uncertain(torch.stack([confidence, 0 * confidence], dim=-1))).double().mean())
+    assert coverage <= kept < coverage + 1 / 1000 + 1e-9
+
+
+def test_nothing_is_uncertain_unless_asked_for() -> None:
+    assert threshold_at_coverage(torch.rand(10), 1.0) == 0.0
+    assert not Calibration((0.0, 0.0)).uncertain(torch.zeros(3, 2)).any()
+    with pytest.raises(ValueError, match="coverage is a share"):
+        threshold_at_coverage(torch.rand(10), 0.0)
+
+
+def test_risk_by_coverage_by_hand() -> None:
+    top = torch.tensor([0.9, 0.6, 0.8, 0.6, 0.7])
+    labels = torch.tensor([0, 0, 1, 1, 0])  # right, right, wrong, wrong, right
+    coverage, risk = risk_coverage(torch.stack([top, 1 - top], dim=-1), labels)
+    torch.testing.assert_close(coverage, torch.tensor([1, 2, 3, 5]).double() / 5)  # the two at 0.6 come together
+    torch.testing.assert_close(risk, torch.tensor([0, 1 / 2, 1 / 3, 2 / 5]).double())

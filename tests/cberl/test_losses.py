@@ -1,10 +1,22 @@
 """Losses against closed forms."""
 
+import math
+from statistics import mean
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.distributions import Normal, kl_divergence
 
-from cberl.losses import class_weights, focal_loss
+from cberl.losses import (
+    class_weights,
+    focal_loss,
+    gaussian_kl,
+    masked_mean,
+    prior_kl,
+    scaled_cosine_error,
+    supervised_contrastive,
+)
 
 
 @pytest.fixture
@@ -46,3 +58,58 @@ def test_class_weights_have_mean_one_over_examples() -> None:
     assert float((weights * counts).sum() / counts.sum()) == pytest.approx(1.0)
     assert float(weights[1] / weights[0]) == pytest.approx(3.0)
     assert weights[2] == 0
+
+
+def gaussian(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(6, 4, generator=generator), torch.randn(6, 4, generator=generator)
+
+
+def test_divergence_of_gaussians_is_that_of_torch() -> None:
+    q, p = gaussian(0), gaussian(1)
+    expected = kl_divergence(Normal(q[0], (q[1] / 2).exp()), Normal(p[0], (p[1] / 2).exp())).mean(-1)
+    torch.testing.assert_close(gaussian_kl(q, p), expected)
+    torch.testing.assert_close(gaussian_kl(q, q), torch.zeros(6))
+    torch.testing.assert_close(prior_kl(q), 0.5 * (q[1].exp() + q[0] ** 2 - 1 - q[1]).mean(-1))
+
+
+def test_masked_mean_does_not_look_where_it_must_not() -> None:
+    values, where = torch.tensor([1.0, float("nan"), 4.0]), torch.tensor([True, False, True])
+    assert masked_mean(values, where) == 2.5
+    assert masked_mean(values, torch.zeros(3, dtype=torch.bool)) == 0
+
+
+def test_scaled_cosine_error_closed_form() -> None:
+    target = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 0.0]])
+    guessed = torch.tensor([[3.0, 0.0], [5.0, 0.0], [-1.0, 0.0]])  # cosines 1, 0, -1
+    assert scaled_cosine_error(guessed, target, gamma=1.0) == pytest.approx((0 + 1 + 2) / 3)
+    assert scaled_cosine_error(guessed, target, gamma=3.0) == pytest.approx((0 + 1 + 8) / 3)
+
+
+def test_contrastive_term_against_the_sums_written_out() -> None:
+    generator = torch.Generator().manual_seed(2)
+    points = F.normalize(torch.randn(7, 3, generator=generator), dim=-1).requires_grad_()
+    labels = torch.tensor([0, 0, 1, 1, 1, 2, -1])  # class 2 has one example, the last row none
+    pull = (points.detach() @ points.detach().T / 0.2).exp().tolist()
+    by_row = []
+    for i in range(5):
+        others = [a for a in range(6) if a != i]
+        alike = [a for a in others if labels[a] == labels[i]]
+        by_row.append(-mean(math.log(pull[i][a] / sum(pull[i][b] for b in others)) for a in alike))
+    loss = supervised_contrastive(points, labels, temperature=0.2)
+    assert float(loss.detach()) == pytest.approx(mean(by_row), rel=1e-5)
+    loss.backward()
+    assert points.grad is not None
+    assert torch.isfinite(points.grad).all()
+    assert (points.grad[5] != 0).any()  # alone in its class, it is pushed away
+    assert (points.grad[6] == 0).all()
+
+
+def test_contrastive_term_has_nothing_to_say_of_singletons() -> None:
+    points = F.normalize(torch.ones(3, 2), dim=-1).requires_grad_()
+    for labels in (torch.tensor([0, 1, 2]), torch.full((3,), -1), torch.tensor([1, -1, -1])):
+        loss = supervised_contrastive(points, labels, temperature=0.1)
+        loss.backward()
+        assert loss == 0
+    assert points.grad is not None
+    assert (points.grad == 0).all()

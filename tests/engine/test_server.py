@@ -404,12 +404,15 @@ print("ended")
 """
 
 
+JIT = "ignore:`torch.jit.script:DeprecationWarning"  # see pyproject.toml
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_flushes_closes_and_ends_normally(number):
     async def main():
         folder = __file__.rpartition("/")[0]
         server = await asyncio.create_subprocess_exec(
-            sys.executable, "-W", "error", "-c", SERVER.format(folder=folder),
+            sys.executable, "-W", "error", "-W", JIT, "-c", SERVER.format(folder=folder),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         url = (await server.stdout.readline()).decode().strip()

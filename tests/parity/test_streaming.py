@@ -1,22 +1,39 @@
 """Utterance by utterance the network gives what it gives on the whole dialogue; the future never changes the past."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cberl.config import ModelConfig
+from cberl.config import GraphKind, ModelConfig, TrainConfig
+from cberl.data.features import FeatureSet
 from cberl.model import CBERL, Batch
 from cberl.streaming import StepInput, initial_state, step
+from cberl.training.train import Trainer
 
 CONFIG = ModelConfig(text_dim=24, audio_dim=8, visual_dim=5, latent_dim=16, hidden_dim=16, heads=2, past=4)
 TOLERANCE = 1e-5
 
 
+LEVERS = TrainConfig(
+    focal_gamma=2.0, vae_weight=0.1, mask_weight=0.1, contrastive_weight=0.1, ema_decay=0.9, model=CONFIG
+)
+
+
 @pytest.fixture(scope="module")
 def model() -> CBERL:
-    torch.manual_seed(0)
-    network = CBERL(CONFIG).eval()
+    """Trained for an epoch with every lever on, whatever they may leave behind."""
+    random = torch.Generator().manual_seed(0)
+    count, lengths = 80, torch.tensor([20, 1, 9, 30, 20])
+    x = {name: torch.randn(count, dim, generator=random) for name, dim in CONFIG.modality_dims.items()}
+    present = {name: torch.rand(count, generator=random) > 0.2 for name in x}
+    speaker, label = (torch.randint(0, high, (count,), generator=random) for high in (3, 7))
+    features = FeatureSet(x, present, speaker, label, lengths)
+    trainer = Trainer(LEVERS, features, features)
+    trainer.run_epoch()
+    network = trainer.scored.eval()
     with torch.no_grad():
         for layer in network.graph:
             layer.bias.normal_()  # starts at zero, which would hide a wrong distance or relation
@@ -100,6 +117,19 @@ def test_a_dialogue_does_not_depend_on_its_batch(model: CBERL, drawn: tuple[Batc
                 torch.tensor([length]),
             )
             torch.testing.assert_close(model(alone).logits, together[b], atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["rgat", "gatv2"])
+def test_the_layers_to_compare_with_stream_as_well(kind: GraphKind) -> None:
+    torch.manual_seed(0)
+    network = CBERL(replace(CONFIG, graph=kind)).eval()
+    x = {name: torch.randn(17, dim) for name, dim in CONFIG.modality_dims.items()}
+    present = {name: torch.rand(17) > 0.3 for name in x}
+    batch = Batch(x, present, torch.arange(17) % 3, torch.tensor([12, 5]))
+    with torch.inference_mode():
+        whole = network(batch).logits.split([12, 5])
+    for offline, streamed in zip(whole, stream(network, batch), strict=True):
+        torch.testing.assert_close(streamed, offline, atol=TOLERANCE, rtol=0)
 
 
 def test_state_does_not_grow(model: CBERL) -> None:

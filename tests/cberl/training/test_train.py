@@ -1,6 +1,7 @@
-"""Training on toy conversations: it learns, resumes exactly, and what it saves is what it was."""
+"""Training with every lever on: each term learns, off means absent, and a stopped run goes on as if never stopped."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -9,97 +10,136 @@ import torch
 from cberl.checkpoint import load_checkpoint
 from cberl.config import ModelConfig, TrainConfig
 from cberl.data.features import FeatureSet
-from cberl.training.evaluate import evaluate, plot_confusion, summary
-from cberl.training.train import Epoch, Trainer, fit, predict
+from cberl.training.train import Epoch, Trainer, fit
 
-CONFIG = TrainConfig(
-    epochs=4,
-    batch_dialogues=4,
-    learning_rate=3e-3,
-    patience=9,
-    model=ModelConfig(labels=("a", "b", "c"), text_dim=12, audio_dim=4, latent_dim=16, hidden_dim=16, heads=2, past=3),
+MODEL = ModelConfig(text_dim=20, audio_dim=8, latent_dim=16, hidden_dim=16, heads=2, past=3)
+PLAIN = TrainConfig(epochs=4, batch_dialogues=4, contrastive_weight=0.0, model=MODEL, patience=9)
+EVERY_LEVER = replace(
+    PLAIN, focal_gamma=1.0, vae_weight=0.5, mask_weight=0.5, contrastive_weight=0.5, ema_decay=0.9, label_smoothing=0.05
 )
+TERMS = {"classification", "reconstruction", "prior_kl", "expert_kl", "masked", "contrastive"}
 
 
-def toy(seed: int, dialogues: int = 24) -> FeatureSet:
-    """The label is which third of the text vector is raised; the audio is noise, and absent here and there."""
-    generator = torch.Generator().manual_seed(seed)
-    lengths = torch.randint(1, 9, (dialogues,), generator=generator)
-    total = int(lengths.sum())
-    label = torch.randint(0, 3, (total,), generator=generator)
-    text = torch.randn(total, 12, generator=generator)
-    text += 2.0 * torch.nn.functional.one_hot(label, 3).repeat_interleave(4, dim=1)
-    audio_there = torch.rand(total, generator=generator) > 0.3
+def features(seed: int, dialogues: int = 12) -> FeatureSet:
+    """Random dialogues whose text tells the label; some audio is missing and some utterances have no label."""
+    random = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, 9, (dialogues,), generator=random)
+    count = int(lengths.sum())
+    label = torch.randint(0, 7, (count,), generator=random)
+    text = torch.randn(count, 20, generator=random) + 3 * torch.nn.functional.one_hot(label, 20)
+    audio = torch.randn(count, 8, generator=random)
+    heard = torch.rand(count, generator=random) > 0.3
+    audio[~heard] = float("nan")  # must reach nothing
+    unlabelled = torch.rand(count, generator=random) < 0.1
     return FeatureSet(
-        x={"text": text, "audio": torch.randn(total, 4, generator=generator)},
-        present={"text": torch.ones(total, dtype=torch.bool), "audio": audio_there},
-        speaker=torch.randint(0, 2, (total,), generator=generator),
-        label=label,
-        lengths=lengths,
+        {"text": text, "audio": audio},
+        {"text": torch.ones(count, dtype=torch.bool), "audio": heard},
+        torch.randint(0, 3, (count,), generator=random),
+        torch.where(unlabelled, -1, label),
+        lengths,
     )
 
 
-def quiet(_: Epoch) -> None:
-    """Nobody watches."""
+TRAIN, DEV = features(0), features(1, 6)
 
 
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
-    whole = Trainer(CONFIG, toy(0), toy(1))
-    fit(whole, tmp_path / "whole", resume=False, report=quiet)
+def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
-    class StoppedError(Exception):
+
+def test_every_term_is_reported_and_goes_down() -> None:
+    trainer = Trainer(replace(EVERY_LEVER, learning_rate=3e-3, beta=1.0, alpha=1.0), TRAIN, DEV)
+    epochs = [trainer.run_epoch() for _ in range(15)]
+    assert epochs[0].losses.keys() == TERMS
+    for name in TERMS - {"prior_kl", "expert_kl"}:  # what z learns costs divergence
+        assert epochs[-1].losses[name] < epochs[0].losses[name], name
+    weighted = sum(trainer.objective.weights[name] * value for name, value in epochs[0].losses.items())
+    assert epochs[0].loss == pytest.approx(weighted, rel=1e-5)
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    trainer = Trainer(EVERY_LEVER, TRAIN, DEV)
+    trainer.run_epoch()
+    for part in (trainer.model, trainer.objective):
+        for name, parameter in part.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().sum() > 0, name
+
+
+def test_levers_leave_the_network_as_it_is() -> None:
+    full, plain = Trainer(EVERY_LEVER, TRAIN, DEV), Trainer(PLAIN, TRAIN, DEV)
+    assert same(dict(full.model.state_dict()), dict(plain.model.state_dict()))  # equal keys, shapes and first values
+    assert sum(1 for _ in plain.objective.parameters()) == 0
+    assert plain.run_epoch().losses.keys() == {"classification"}
+
+
+def test_hidden_modalities_are_rebuilt_too() -> None:
+    trainer = Trainer(replace(PLAIN, vae_weight=1.0), TRAIN, DEV)
+    batch, label = TRAIN.whole()
+    shown = replace(batch, present=batch.present | {"audio": torch.zeros_like(batch.present["audio"])})
+    other = replace(batch, x=batch.x | {"audio": batch.x["audio"] + 5.0})
+    trainer.model.eval()
+
+    def term(clean: object, name: str) -> float:
+        torch.manual_seed(0)
+        return float(trainer.objective(trainer.model, clean, shown, label)[name].detach())
+
+    assert term(other, "reconstruction") > term(batch, "reconstruction") + 1
+    assert term(other, "expert_kl") == term(batch, "expert_kl")  # only what was shown has an expert
+
+
+def test_the_average_follows_its_formula() -> None:
+    trainer = Trainer(replace(PLAIN, ema_decay=0.9), TRAIN, DEV)
+    name = "to_graph.weight"
+    expected: torch.Tensor | None = None
+    for _ in range(4):
+        trainer.model.train()
+        trainer._step(*TRAIN.whole())
+        now = trainer.model.state_dict()[name].clone()
+        expected = now if expected is None else 0.9 * expected + 0.1 * now
+    assert expected is not None
+    torch.testing.assert_close(trainer.scored.state_dict()[name], expected)
+    assert Trainer(PLAIN, TRAIN, DEV).scored.state_dict().keys() == trainer.scored.state_dict().keys()
+
+
+def test_a_stopped_run_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
+    seen: list[Epoch] = []
+    whole = Trainer(EVERY_LEVER, TRAIN, DEV)
+    fit(whole, tmp_path / "whole", resume=False, report=seen.append)
+
+    class KilledError(Exception):
         pass
 
-    def stop_after_two(epoch: Epoch) -> None:
+    def kill(epoch: Epoch) -> None:
         if epoch.epoch == 2:
-            raise StoppedError
+            raise KilledError
 
-    with pytest.raises(StoppedError):
-        fit(Trainer(CONFIG, toy(0), toy(1)), tmp_path / "cut", resume=False, report=stop_after_two)
-    torch.manual_seed(99)  # a new process starts with another random state
-    again = Trainer(CONFIG, toy(0), toy(1))
-    fit(again, tmp_path / "cut", resume=True, report=quiet)
-    assert again.epoch == whole.epoch == 4
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(again.model.state_dict()[name], value), name
-    assert (tmp_path / "cut" / "log.jsonl").read_text() == (tmp_path / "whole" / "log.jsonl").read_text()
-
-
-def test_resuming_with_other_settings_is_refused(tmp_path: Path) -> None:
-    fit(Trainer(replace(CONFIG, epochs=1), toy(0), toy(1)), tmp_path, resume=False, report=quiet)
-    with pytest.raises(ValueError, match="other settings"):
-        fit(Trainer(CONFIG, toy(0), toy(1)), tmp_path, resume=True, report=quiet)
+    with pytest.raises(KilledError):
+        fit(Trainer(EVERY_LEVER, TRAIN, DEV), tmp_path / "parts", resume=False, report=kill)
+    torch.manual_seed(99)
+    resumed = Trainer(EVERY_LEVER, TRAIN, DEV)
+    fit(resumed, tmp_path / "parts", resume=True, report=seen.append)
+    assert [epoch.epoch for epoch in seen] == [1, 2, 3, 4, 3, 4]
+    assert same(whole.state()["best_state"], resumed.state()["best_state"])
+    assert same(dict(whole.model.state_dict()), dict(resumed.model.state_dict()))
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "parts")]
+    assert logs[0] == logs[1]
+    with pytest.raises(ValueError, match="started with other settings"):
+        Trainer(PLAIN, TRAIN, DEV).resume(torch.load(tmp_path / "parts/last.pt", weights_only=True))
 
 
-def test_it_learns_and_what_is_saved_predicts_the_same(tmp_path: Path) -> None:
-    epochs: list[Epoch] = []
-    trainer = Trainer(replace(CONFIG, epochs=15), toy(0), toy(1))
-    fit(trainer, tmp_path, resume=False, report=epochs.append)
-    assert epochs[-1].loss < 0.7 * epochs[0].loss
-    checkpoint = trainer.finish("toy", {"text": {}}, {"corpus": "toy"})
-    checkpoint.save(tmp_path)
+def test_the_checkpoint_holds_the_network_and_says_how_it_was_trained(tmp_path: Path) -> None:
+    trainer = Trainer(replace(EVERY_LEVER, coverage=0.5), TRAIN, DEV)
+    trainer.run_epoch()
+    trainer.finish("test", {}, {}).save(tmp_path)
     loaded = load_checkpoint(tmp_path)
-    torch.testing.assert_close(predict(loaded.model, toy(2))[0], predict(checkpoint.model, toy(2))[0], atol=0, rtol=0)
-    scores, error = evaluate(loaded, toy(2))
-    assert scores.weighted_f1 > 80
-    assert 0 <= error < 0.5
-    assert summary([(scores, error), (scores, error)])["weighted_f1"] == {
-        "mean": round(scores.weighted_f1, 2),
-        "sd": 0.0,
-    }
-
-
-def test_dropout_of_modalities_never_takes_the_last() -> None:
-    trainer = Trainer(replace(CONFIG, modality_dropout=0.9), toy(0), toy(1))
-    batch, _ = trainer.train_set.whole()
-    corrupted = trainer._corrupt(batch)
-    text, audio = corrupted.present["text"], corrupted.present["audio"]
-    assert (text | audio).all()
-    assert not text.all()
-    assert not (audio & ~batch.present["audio"]).any()
-
-
-def test_the_confusion_matrix_is_drawn(tmp_path: Path) -> None:
-    trainer = Trainer(replace(CONFIG, epochs=1), toy(0), toy(1))
-    plot_confusion(trainer.dev_scores(), tmp_path / "new" / "confusion.png")
-    assert (tmp_path / "new" / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert same(dict(loaded.model.state_dict()), trainer.best_state)
+    batch, label = DEV.whole()
+    with torch.inference_mode():
+        probabilities = loaded.calibration.probabilities(loaded.model(batch).logits[label >= 0].double())
+    assert float(loaded.calibration.uncertain(probabilities).double().mean()) == pytest.approx(0.5, abs=0.05)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["provenance"]["training"] == {k: v for k, v in asdict(trainer.config).items() if k != "model"}
+    del config["calibration"]["uncertain_below"], config["model"]["lookahead"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert load_checkpoint(tmp_path).calibration.uncertain_below == 0  # as written before there was such a thing
