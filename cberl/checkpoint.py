@@ -56,24 +56,32 @@ def load_checkpoint(folder: Path, device: str = "cpu") -> Checkpoint:
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} is no checkpoint: {name} is missing; give a folder of `cberl train`")
+    config = _read_config(folder / "config.json")
     try:
-        config = json.loads((folder / "config.json").read_text())
-        version = config["format"]
-        if version != FORMAT:
-            raise CheckpointError(
-                f"{folder} has checkpoint format {version}, this version reads format {FORMAT}: "
-                "train it again, or install the version of cberl-engine that wrote it"
-            )
-        shape = config["model"]
+        shape, given = config["model"], config["calibration"]
         model = CBERL(ModelConfig(**{**shape, "labels": tuple(shape["labels"])}))
-        given = config["calibration"]
         calibration = Calibration(**{**given, "log_prior": tuple(given["log_prior"])})
-        model.load_state_dict(load_file(folder / "model.safetensors"))
         checkpoint = Checkpoint(config["name"], model, calibration, config["encoders"], config["provenance"])
-    except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{folder / 'config.json'} cannot be read: {error!r}; train it again") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / 'config.json'} describes no network: {error!r}; train it again") from error
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
     except (RuntimeError, SafetensorError) as error:
         first = str(error).splitlines()[0]
         raise CheckpointError(f"{folder / 'model.safetensors'} does not fit its config.json: {first}") from error
     model.to(device).eval()
     return checkpoint
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text())
+        version = config["format"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error!r}; train it again") from error
+    if version != FORMAT:
+        raise CheckpointError(
+            f"{path.parent} has checkpoint format {version}, this version reads format {FORMAT}: "
+            "train it again, or install the version of cberl-engine that wrote it"
+        )
+    return dict(config)

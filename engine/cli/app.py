@@ -47,7 +47,7 @@ def cli() -> None:
 def main() -> None:
     """Console entry: errors that a user can mend are one line, Ctrl-C ends with the shell's own code."""
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="cberl", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
