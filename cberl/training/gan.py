@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cberl.data.features import FeatureSet
@@ -135,10 +136,11 @@ class GanTrainer:
 
     def update_judges(self, pairs: Pairs, made: Round) -> float:
         source, target = pairs.source, pairs.target
-        as_target = self.judges(_detached(made.as_target), source.present, pairs.target_label)
-        as_source = self.judges(_detached(made.as_source), target.present, pairs.source_label)
-        real_target = self.judges(target.x, target.present, pairs.target_label)
-        real_source = self.judges(source.x, source.present, pairs.source_label)
+        with parametrize.cached():  # weights are normalised once for all four
+            as_target = self.judges(_detached(made.as_target), source.present, pairs.target_label)
+            as_source = self.judges(_detached(made.as_source), target.present, pairs.source_label)
+            real_target = self.judges(target.x, target.present, pairs.target_label)
+            real_source = self.judges(source.x, source.present, pairs.source_label)
         loss = discriminator_loss(real_target, as_target) + discriminator_loss(real_source, as_source)
         return _update(self.judge_optimizer, loss)
 
@@ -154,8 +156,10 @@ class GanTrainer:
         """-> adversarial, cycle and emotion loss, unweighted."""
         source, target = pairs.source, pairs.target
         learners = nn.ModuleList([self.judges, self.classifier]).requires_grad_(False)  # they only pass gradients on
-        adversarial = generator_loss(self.judges(made.as_target, source.present, pairs.target_label))
-        adversarial = adversarial + generator_loss(self.judges(made.as_source, target.present, pairs.source_label))
+        with parametrize.cached():
+            as_target = self.judges(made.as_target, source.present, pairs.target_label)
+            as_source = self.judges(made.as_source, target.present, pairs.source_label)
+        adversarial = generator_loss(as_target) + generator_loss(as_source)
         cycle = cycle_loss(source.x, made.source_again, source.present)
         cycle = cycle + cycle_loss(target.x, made.target_again, target.present)
         emotion = F.cross_entropy(self.classifier(made.as_target, source.present), pairs.target_label)

@@ -10,14 +10,14 @@ from cberl.data.features import FeatureSet
 from cberl.training.gan import GanConfig, GanStep, GanTrainer, train_gan
 
 CONFIG = GanConfig(
-    steps=120,
+    steps=200,
     batch=64,
     hidden_dim=32,
     generator_rate=2e-3,
     discriminator_rate=2e-3,
     classifier_rate=4e-3,
     average=0.9,
-    report_every=30,
+    report_every=50,
 )
 CENTRES = torch.tensor([[0.0, 0.0, 0.0, 0.0], [3.0, 0.0, 0.0, 0.0], [0.0, 3.0, 3.0, 0.0]])
 
@@ -40,7 +40,7 @@ def weights(part: nn.Module) -> torch.Tensor:
 def test_translations_reach_their_class_as_one_utterance() -> None:
     features, heard = toy(), list[GanStep]()
     trainer = train_gan(CONFIG, features, 3, [1, 2], heard.append)
-    assert [one.step for one in heard] == [30, 60, 90, 120]
+    assert [one.step for one in heard] == [50, 100, 150, 200]
     assert heard[-1].emotion < 0.5 * heard[0].emotion
     slots = torch.arange(300, 380)
     made = trainer.translate(features, slots, torch.Generator().manual_seed(1))
