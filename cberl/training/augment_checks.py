@@ -73,14 +73,12 @@ def check(train: FeatureSet, held_out: FeatureSet, made: Utterances, made_label:
             diversity_made=mean_distance(fake[f]) / spread,
             diversity_real=mean_distance(other[o]) / spread,
         )
-    chosen = torch.tensor(sorted(by_class))
-    t, o = torch.isin(train.label, chosen), torch.isin(held_out.label, chosen)
-    reference = utterances_of(train).rows(t)
-    # A sample of 100 is farther from its own distribution than one of 1,000: both sides get equally many.
-    count = min(int(o.sum()), len(made_label))
-    real_some = utterances_of(held_out).rows(o).rows(_thinned(held_out.label[o], count))
-    made_some = made.rows(_thinned(made_label, count))
-    return Check(by_class, _frechet(space, made_some, reference), _frechet(space, real_some, reference))
+    reference = utterances_of(train).rows(torch.isin(train.label, torch.tensor(sorted(by_class))))
+    # A small sample is farther from its own distribution than a large one: equally many of each class on both sides.
+    count = {c: min(one.made, one.real) for c, one in by_class.items()}
+    some_made = made.rows(_evenly(made_label, count))
+    some_real = utterances_of(held_out).rows(_evenly(held_out.label, count))
+    return Check(by_class, _frechet(space, some_made, reference), _frechet(space, some_real, reference))
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -142,10 +140,10 @@ def _linear_classifier(x: Tensor, label: Tensor, classes: int, *questions: Tenso
     return [(question @ fitted[:-1] + fitted[-1]).argmax(-1) for question in questions]
 
 
-def _thinned(label: Tensor, count: int) -> Tensor:
-    """int[count]: rows evenly over the rows sorted by label."""
-    order = label.argsort(stable=True)
-    return order[torch.linspace(0, len(order) - 1, count).round().long()]
+def _evenly(label: Tensor, count: dict[int, int]) -> Tensor:
+    """Rows int[n], `count[c]` of each class, spread over its rows."""
+    rows = {c: (label == c).nonzero().squeeze(1) for c in count}
+    return torch.cat([rows[c][torch.arange(n) * len(rows[c]) // n] for c, n in count.items()])
 
 
 def _share(hits: Tensor) -> float:
