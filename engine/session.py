@@ -100,7 +100,7 @@ class Session:
         async for turn in turns:
             last = await self._take(turn, clock)
         if last is not None:
-            await last
+            await asyncio.wait([last])  # not `await last`: a publisher that is cancelled must not cancel the turn
 
     async def _on_timeline(self, source: AsyncIterable[AudioChunk], clock: MediaClock) -> AsyncIterator[AudioChunk]:
         """Media time as the conversation counts it: the first publisher's own, later ones follow on from it."""

@@ -8,20 +8,26 @@ import numpy as np
 
 from cberl.calibration import expected_calibration_error
 from cberl.checkpoint import Checkpoint, CheckpointError
+from cberl.data.corpus import Corpus
 from cberl.data.features import FeatureSet
 from cberl.encoders.audio import AudioEncoderConfig
 from cberl.metrics import Scores, score
-from cberl.training.corpus import TEXT_ENCODER, meld_features, text_fingerprint
+from cberl.training.corpus import TEXT_ENCODER, corpus_features, text_fingerprint
 from cberl.training.train import predict
 
 
-def features_for(checkpoint: Checkpoint, data: Path, split: str, cache: Path) -> FeatureSet:
-    """The split, encoded as this checkpoint wants it. Raises `CheckpointError` when its text encoder is not here."""
+def features_for(checkpoint: Checkpoint, corpus: Corpus, split: str, cache: Path) -> FeatureSet:
+    """The split, encoded as this checkpoint wants it. Raises `CheckpointError` when it cannot be scored on it."""
+    labels = checkpoint.model.config.labels
+    if labels != corpus.labels:
+        raise CheckpointError(
+            f"{checkpoint.name} knows {', '.join(labels)}, but {corpus.name} is labelled {', '.join(corpus.labels)}"
+        )
     if checkpoint.encoders["text"]["sha256"] != text_fingerprint():
         raise CheckpointError(
             f"{checkpoint.name} was trained with another text encoder than the one in {TEXT_ENCODER}: train it again"
         )
-    return meld_features(data, split, AudioEncoderConfig(**checkpoint.encoders["audio"]), cache)
+    return corpus_features(corpus, split, AudioEncoderConfig(**checkpoint.encoders["audio"]), cache)
 
 
 def evaluate(checkpoint: Checkpoint, features: FeatureSet) -> tuple[Scores, float]:

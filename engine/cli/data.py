@@ -2,40 +2,26 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from cberl.data import own
 from cberl.data.check import Report, Summary, check, check_own
-from cberl.data.clips import describe_clips
 from cberl.data.corpus import Corpus, detect
-from cberl.data.dialogue import SPLITS, DataError, Dialogue
+from cberl.data.dialogue import SPLITS, DataError
 from cberl.data.features import FeatureSet, extract, fingerprint, save_features
 from cberl.data.sdt import read_sdt
-from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig
-from cberl.encoders.prosody import PROSODY_NAMES
 from cberl.encoders.text import TextEncoder
-from cberl.training.corpus import TEXT_ENCODER, fit_audio
+from cberl.training.corpus import TEXT_ENCODER, fit_audio, heard, progress
 from engine.cli.common import sentences
 
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 _CLASSES = click.option("--classes", type=int, help="6 or 4: which of IEMOCAP's label sets.")
-_DESCRIBED_BY = "prosody-1"
 
 
 @click.group("data")
@@ -101,7 +87,7 @@ def _encode(corpus: Corpus, out: Path, wanted: tuple[str, ...], cache: Path, pro
     text = TextEncoder(TEXT_ENCODER)
     # Audio is normalised by the training split's mean and spread, whatever split is wanted.
     fitted_on = "train" if "train" in corpus.splits else corpus.splits[0]
-    train = _heard(corpus, fitted_on, cache, processes)
+    train = heard(corpus, fitted_on, cache, processes)
     audio = fit_audio(train)
     about = {
         "corpus": corpus.name,
@@ -110,37 +96,11 @@ def _encode(corpus: Corpus, out: Path, wanted: tuple[str, ...], cache: Path, pro
         "audio": json.dumps(asdict(audio)),
     }
     for split in wanted or corpus.splits:
-        dialogues = train if split == fitted_on else _heard(corpus, split, cache, processes)
-        with _progress(f"encoding {split}", sum(len(one.lines) for one in dialogues)) as (progress, task):
-            features = extract(dialogues, text, audio, lambda: progress.advance(task))  # noqa: B023 - used at once
+        dialogues = train if split == fitted_on else heard(corpus, split, cache, processes)
+        with progress() as bar:
+            task = bar.add_task(f"encoding {split}", total=sum(len(one.lines) for one in dialogues))
+            features = extract(dialogues, text, audio, partial(bar.advance, task))
         _save(features, out, split, about)
-
-
-def _heard(corpus: Corpus, split: str, cache: Path, processes: int) -> list[Dialogue]:
-    dialogues = corpus.read(split)
-    clips = sum(line.clip is not None for one in dialogues for line in one.lines)
-    if not clips:
-        return dialogues
-    unscaled = AudioEncoderConfig((0.0,) * len(PROSODY_NAMES), (1.0,) * len(PROSODY_NAMES))
-    with _progress(f"listening to {split}", clips) as (progress, task):
-        dialogues, problems = describe_clips(
-            dialogues,
-            AudioEncoder(unscaled).describe,
-            _DESCRIBED_BY,
-            cache,
-            processes=processes,
-            advance=lambda count: progress.advance(task, count),
-        )
-    for problem in problems:
-        click.echo(f"without audio: {problem}", err=True)
-    return dialogues
-
-
-@contextmanager
-def _progress(name: str, total: int) -> Iterator[tuple[Progress, TaskID]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        yield progress, progress.add_task(name, total=total)
 
 
 def _save(features: FeatureSet, out: Path, split: str, about: dict[str, str]) -> None:

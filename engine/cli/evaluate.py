@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cberl.checkpoint import STARTER, CheckpointError, load_checkpoint
+from cberl.data.corpus import detect
 from cberl.data.dialogue import DataError
 from cberl.metrics import Scores
 from cberl.training.evaluate import evaluate, features_for, plot_confusion, summary
@@ -24,20 +25,28 @@ Examples:
   cberl evaluate --data MELD --json --plot confusion.png""",
 )
 @click.argument("checkpoints", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder with MELD's CSV files.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder with a corpus; see docs/data.md.")
+@click.option("--classes", type=int, help="6 or 4: which of IEMOCAP's label sets.")
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), default="test", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write the confusion matrix as PNG.")
 @click.option("--cache", type=click.Path(path_type=Path), default="cache", show_default=True, help="Encoded features.")
 def command(
-    checkpoints: tuple[Path, ...], data: Path, split: str, as_json: bool, plot: Path | None, cache: Path
+    checkpoints: tuple[Path, ...],
+    data: Path,
+    classes: int | None,
+    split: str,
+    as_json: bool,
+    plot: Path | None,
+    cache: Path,
 ) -> None:
     """Score CHECKPOINTS (default: the starter): F1 weighted, macro and by class, confusion matrix, calibration."""
     with sentences(DataError, CheckpointError, FileNotFoundError):
+        corpus = detect(data, classes)
         runs = []
         for folder in checkpoints or (STARTER,):
             checkpoint = load_checkpoint(folder)
-            runs.append(evaluate(checkpoint, features_for(checkpoint, data, split, cache)))
+            runs.append(evaluate(checkpoint, features_for(checkpoint, corpus, split, cache)))
     if plot:
         plot_confusion(runs[0][0], plot)
     if as_json:
