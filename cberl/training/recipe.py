@@ -1,8 +1,8 @@
 """A recipe: everything that decides on a training run, as TOML. Its header holds the exact command.
 
 Tables `[model]`, `[train]` and `[augment]` (with `[augment.gan]`) take the fields of `ModelConfig`, `TrainConfig` and
-`AugmentConfig`; what is not named keeps its default. `labels`, the sizes of modalities and the seed come from the corpus
-and the command.
+`AugmentConfig`; what is not named keeps its default. `labels`, the sizes of modalities and the seed come from the
+corpus and the command.
 """
 
 import tomllib
@@ -34,9 +34,9 @@ class Recipe:
 
     def for_corpus(self, features: FeatureSet, labels: tuple[str, ...], seed: int) -> tuple[TrainConfig, AugmentConfig]:
         """The configurations of one run on these features."""
-        sizes = {f"{name}_dim": values.shape[1] for name, values in features.x.items()}
-        absent = {f"{name}_dim": 0 for name in ("text", "audio", "visual") if name not in features.x}
-        model = replace(self.model, labels=labels, **sizes, **absent)
+        sizes: dict[str, Any] = {f"{name}_dim": values.shape[1] for name, values in features.x.items()}
+        sizes |= {f"{name}_dim": 0 for name in ("text", "audio", "visual") if name not in features.x}
+        model = replace(self.model, labels=labels, **sizes)
         return replace(self.train, seed=seed, model=model), replace(self.augment, seed=seed)
 
 

@@ -15,7 +15,9 @@ from live import (
     Message,
     alone,
     assert_same,
+    demo,
     emotions,
+    frames,
     publish,
     rest,
     running,
@@ -27,7 +29,7 @@ from live import (
 )
 from torchaudio.functional import edit_distance
 
-from engine.messages import Float32
+from engine.messages import SAMPLE_RATE, Float32
 
 
 def test_a_conversation_comes_out_as_it_was_spoken() -> None:
@@ -116,6 +118,39 @@ def test_a_hang_up_ends_the_turn_and_who_comes_back_goes_on() -> None:
     assert events[3]["start_s"] > events[2]["end_s"]
     assert [message["seq"] for message in seen[1:]] == list(range(1, len(seen)))
     assert "conversation.ended" not in [message["type"] for message in seen]
+
+
+def test_two_publishers_share_one_conversation_and_its_clock() -> None:
+    """Tom comes when Maya has spoken; his own media time begins at 0. A second Maya is turned away."""
+    maya, tom = demo()[0, : round(3.7 * SAMPLE_RATE)], demo()[1, round(3.7 * SAMPLE_RATE) : round(6.9 * SAMPLE_RATE)]
+
+    async def main() -> tuple[list[Message], list[Message], list[Message]]:
+        async with (
+            running() as (_, url),
+            ws(url, "/ingest?conversation=demo") as first,
+            ws(url, "/ingest?conversation=demo") as second,
+            ws(url, "/ingest?conversation=demo") as third,
+        ):
+            await first.send(start("maya"))
+            await send(first, frames(maya))
+            heard = [await until(first, "emotion")]
+            await third.send(start("maya"))
+            await send(third, frames(maya))
+            turned_away = await rest(third)
+            await second.send(start("tom"))
+            await send(second, frames(tom))
+            heard.append(await until(first, "emotion"))
+            await second.send(END)
+            also_heard = emotions(await rest(second))
+            return heard, also_heard, turned_away
+
+    heard, also_heard, turned_away = asyncio.run(main())
+    assert [event["utterance"] for event in heard] == ["demo/maya/1", "demo/tom/2"]
+    assert also_heard == heard
+    assert heard[1]["text"] == "okay and what are you reading there"
+    assert 3.7 < heard[1]["start_s"] < heard[1]["end_s"]
+    assert 0 <= heard[1]["lag_s"] < 60
+    assert (turned_away[-1]["code"], turned_away[-1]["fatal"]) == ("speaker_taken", True)
 
 
 def test_after_the_grace_a_conversation_starts_anew() -> None:
