@@ -10,6 +10,7 @@ past is what the network is about. This module alone makes channels and tasks.
 import asyncio
 import itertools
 from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from cberl.encoders.audio import AudioHistory
@@ -68,10 +69,10 @@ class Session:
         """Takes turns until `close()`. What fails here ends this conversation and everyone who publishes in it."""
         try:
             async with asyncio.TaskGroup() as self._hearing:
-                async for under_way in self._turns:
-                    await self._understand(under_way)
+                with closing(self._turns):  # before the group ends: it takes no task then
+                    async for under_way in self._turns:
+                        await self._understand(under_way)
         finally:
-            self._turns.close()
             self._over.set_result(None)
 
     def close(self) -> None:

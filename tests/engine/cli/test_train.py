@@ -1,0 +1,69 @@
+"""`cberl train` and `cberl evaluate` as typed, on a small corpus of one's own, with every lever on."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cberl.checkpoint import load_checkpoint
+from engine.cli.app import cli
+
+LABELS = ("neutral", "anger", "fear")
+SAID = {
+    "neutral": ("the meeting is at ten", "it is on the table", "we take the train"),
+    "anger": ("how dare you do that", "get out of my house", "you lied to me again"),
+    "fear": ("please do not leave me here", "I am so scared", "something is in the dark"),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two splits of short conversations in which fear is rare."""
+    data = tmp_path / "talks"
+    data.mkdir()
+    (data / "corpus.toml").write_text(f'name = "talks"\nlabels = {json.dumps(LABELS)}\n')
+    draw = random.Random(0)
+    for split, conversations in (("train", 20), ("dev", 6)):
+        rows = []
+        for conversation in range(conversations):
+            for n in range(draw.randint(2, 5)):
+                emotion = draw.choices(LABELS, (6, 3, 1))[0]
+                rows.append(
+                    {
+                        "conversation": f"{split}-{conversation}",
+                        "speaker": "ab"[n % 2],
+                        "start_s": 2.0 * n,
+                        "end_s": 2.0 * n + 1.5,
+                        "text": draw.choice(SAID[emotion]),
+                        "emotion": emotion,
+                    }
+                )
+        (data / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return data
+
+
+def test_train_with_every_lever_then_evaluate(folder: Path, tmp_path: Path) -> None:
+    runs, cache = tmp_path / "runs", tmp_path / "cache"
+    common = ["--data", str(folder), "--cache", str(cache)]
+    words = ["train", "smoke", *common, "--out", str(runs), "--seeds", "2", "--threads", "1", "--name", "talks-1"]
+    trained = CliRunner().invoke(cli, words)
+    assert trained.exit_code == 0, trained.output
+    assert "best on dev" in trained.output
+    checkpoint = load_checkpoint(runs / "seed-1")
+    assert (checkpoint.name, checkpoint.model.config.labels) == ("talks-1", LABELS)
+    assert checkpoint.provenance["augment"]["method"] == "gan"
+    terms = json.loads((runs / "seed-0" / "log.jsonl").read_text().splitlines()[0])["losses"]
+    assert {"classification", "reconstruction", "masked", "contrastive"} <= terms.keys()
+    checkpoints = [str(runs / "seed-0"), str(runs / "seed-1")]
+    scored = CliRunner().invoke(cli, ["evaluate", *checkpoints, *common, "--split", "dev", "--json"])
+    assert scored.exit_code == 0, scored.output
+    assert json.loads(scored.stdout.splitlines()[-1])["seeds"] == 2
+
+
+def test_a_checkpoint_is_not_scored_on_other_labels(folder: Path, tmp_path: Path) -> None:
+    scored = CliRunner().invoke(cli, ["evaluate", "--data", str(folder), "--split", "dev", "--cache", str(tmp_path)])
+    assert scored.exit_code == 1
+    assert "cberl-starter-1 knows neutral, surprise" in scored.output
+    assert "talks is labelled neutral, anger, fear" in scored.output
