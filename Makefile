@@ -19,7 +19,7 @@ lint: .venv/installed ## style, types and the direction of imports
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 bench: .venv/installed ## every measurement in bench/, each as a table
-	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || echo "(not measured)"; done
 
 train: .venv/installed ## train five seeds on MELD in DATA, then score them on test
 	$(BIN)/cberl train starter --data $(DATA) --out runs/meld --seeds 5 --resume

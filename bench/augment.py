@@ -1,6 +1,6 @@
 """Does augmentation make good utterances of rare emotions, and does training on them help?
 
-    python bench/augment.py TRAIN DEV                    checks of what each method makes
+    python bench/augment.py [TRAIN DEV]                  checks of what each method makes
     python bench/augment.py TRAIN DEV --seeds 0 1 2      and dev scores of networks trained with each, some minutes each
     python bench/augment.py TRAIN DEV --json             one object
 
@@ -130,15 +130,25 @@ def show(results: dict[str, Any], console: Console) -> None:
         console.print(table)
 
 
+def newest(split: str) -> Path:
+    """MELD's features as `cberl train` left them."""
+    found = sorted(Path("cache").glob(f"meld-{split}-*.safetensors"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise SystemExit(f"no features of MELD's {split} split in cache/: `cberl train --data MELD` makes them")
+    return found[-1]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("train", type=Path)
-    parser.add_argument("dev", type=Path)
+    parser.add_argument("train", type=Path, nargs="?", help="default: the newest in cache/")
+    parser.add_argument("dev", type=Path, nargs="?", help="default: the newest in cache/")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[], help="train a network with each (default: none)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    options.train = options.train or newest("train")
+    options.dev = options.dev or newest("dev")
     set_threads(options.threads)
     progress = Console(stderr=True)
     train, dev = load_features(options.train), load_features(options.dev)
