@@ -6,9 +6,11 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import Any, Generic, Literal, Self, TypeVar
 
 Req = TypeVar("Req")
@@ -175,7 +177,8 @@ class _OneProcess(ProcessPoolExecutor):
     def __init__(self, run: Callable[[list[Any]], list[Any]]) -> None:
         spawn = multiprocessing.get_context("spawn")
         super().__init__(1, spawn, initializer=_start_child, initargs=(run,))
-        self._pid = self.submit(os.getpid)
+        with _interrupts_held():
+            self._pid = self.submit(os.getpid)
 
     def terminate(self) -> None:
         """End the process without waiting for its batch."""
@@ -185,12 +188,22 @@ class _OneProcess(ProcessPoolExecutor):
                     process.terminate()
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """A process started inside never hears of Ctrl-C, from its first moment on: the parent decides what it means."""
+    resource_tracker.ensure_running()  # else it starts inside, and lets interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _child_run: Callable[[list[Any]], list[Any]]  # in the child process only: what it was started for
 
 
 def _start_child(run: Callable[[list[Any]], list[Any]]) -> None:
     global _child_run
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     _child_run = run
     # A parent that was killed ends nothing: then the child must see to it itself.
     threading.Thread(target=_follow_parent, name="follow parent", daemon=True).start()

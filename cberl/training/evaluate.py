@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from cberl.encoders.audio import AudioEncoderConfig
 from cberl.metrics import Scores, score
 from cberl.training.corpus import TEXT_ENCODER, corpus_features, text_fingerprint
 from cberl.training.train import predict
+
+Evaluated = tuple[Scores, float]  # and the expected calibration error, 0..1
 
 
 def features_for(checkpoint: Checkpoint, corpus: Corpus, split: str, cache: Path) -> FeatureSet:
@@ -30,7 +33,7 @@ def features_for(checkpoint: Checkpoint, corpus: Corpus, split: str, cache: Path
     return corpus_features(corpus, split, AudioEncoderConfig(**checkpoint.encoders["audio"]), cache)
 
 
-def evaluate(checkpoint: Checkpoint, features: FeatureSet) -> tuple[Scores, float]:
+def evaluate(checkpoint: Checkpoint, features: FeatureSet) -> Evaluated:
     """Scores of the calibrated decisions on labelled rows, and the expected calibration error (0..1)."""
     logits, label = predict(checkpoint.model, features)
     known = label >= 0
@@ -40,7 +43,7 @@ def evaluate(checkpoint: Checkpoint, features: FeatureSet) -> tuple[Scores, floa
     return scores, expected_calibration_error(probabilities, label[known])
 
 
-def summary(runs: Sequence[tuple[Scores, float]]) -> dict[str, object]:
+def summary(runs: Sequence[Evaluated]) -> dict[str, Any]:
     """Means and standard deviations over seeds; the confusion matrix is summed."""
     scores = [one for one, _ in runs]
     labels = scores[0].labels

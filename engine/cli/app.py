@@ -14,6 +14,7 @@ VERBS = {
     "data": "Check a corpus, or turn it into features.",
     "train": "Train CBERL on MELD.",
     "evaluate": "Score checkpoints: F1 by class, confusion matrix.",
+    "report": "Compare groups of runs: tables, plots, every figure as JSON.",
     "finetune-text": "Fine-tune and export the text encoder.",
 }
 

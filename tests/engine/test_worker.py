@@ -2,6 +2,8 @@ import asyncio
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import BrokenExecutor
 from multiprocessing import active_children
@@ -118,6 +120,38 @@ def test_leaving_ends_a_process_at_work_and_answers_who_waits(tmp_path: Path, ca
     asyncio.run(main())
     gc.collect()
     assert caplog.messages == []  # no "exception was never retrieved"
+
+
+INTERRUPTED = """
+import asyncio, os, signal, threading
+import numpy as np
+from engine.transcribe.sphinx import SphinxTranscriber
+from engine.worker import Worker
+
+def interrupt():
+    while not answered.wait(0.01):
+        os.killpg(0, signal.SIGINT)
+
+async def main():
+    async with Worker(SphinxTranscriber().transcribe, name="asr", kind="process") as worker:
+        threading.Thread(target=interrupt).start()
+        try:
+            print(await worker(np.zeros(1600, np.float32)))
+        finally:
+            answered.set()
+
+answered = threading.Event()
+signal.signal(signal.SIGINT, lambda *_: None)
+asyncio.run(main())
+"""
+
+
+def test_ctrl_c_is_the_parents_alone_even_while_the_process_starts() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, start_new_session=True, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith("Transcript(text='', ")
 
 
 def test_a_caller_that_gave_up_is_not_computed() -> None:
