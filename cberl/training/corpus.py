@@ -19,7 +19,7 @@ from cberl.data.features import FeatureSet, extract, fingerprint, load_features,
 from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig
 from cberl.encoders.normalize import fit_prior
 from cberl.encoders.prosody import PROSODY_NAMES, compress
-from cberl.encoders.text import TextEncoder
+from cberl.encoders.text import TextEncoder, encoder_files
 
 TEXT_ENCODER = WEIGHTS / "text"
 UNSCALED = AudioEncoderConfig((0.0,) * len(PROSODY_NAMES), (1.0,) * len(PROSODY_NAMES))
@@ -81,7 +81,7 @@ def corpus_features(
 
 def text_fingerprint(folder: Path = TEXT_ENCODER) -> str:
     """Hash of the text encoder: a checkpoint runs only with the one it was trained on."""
-    return fingerprint(*TextEncoder(folder).files)
+    return fingerprint(*encoder_files(folder))
 
 
 def progress() -> Progress:
