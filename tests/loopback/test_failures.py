@@ -7,7 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from live import (
+
+from engine.messages import SAMPLE_RATE
+from engine.turns.vad import VadRequest, VadResult
+from engine.worker import Worker
+from tests.loopback.live import (
     END,
     FIRST,
     Message,
@@ -25,11 +29,7 @@ from live import (
     until,
     ws,
 )
-from mortal import Mortal
-
-from engine.messages import SAMPLE_RATE
-from engine.turns.vad import VadRequest, VadResult
-from engine.worker import Worker
+from tests.loopback.mortal import Mortal
 
 
 def test_a_session_that_breaks_is_told_and_another_goes_on(caplog: pytest.LogCaptureFixture) -> None:

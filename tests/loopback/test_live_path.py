@@ -7,7 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from live import (
+from torchaudio.functional import edit_distance
+
+from engine.messages import SAMPLE_RATE, Float32
+from tests.loopback.live import (
     END,
     FIRST,
     SCRIPT,
@@ -27,9 +30,6 @@ from live import (
     until,
     ws,
 )
-from torchaudio.functional import edit_distance
-
-from engine.messages import SAMPLE_RATE, Float32
 
 
 def test_a_conversation_comes_out_as_it_was_spoken() -> None:

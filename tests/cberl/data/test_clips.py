@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import SAMPLE_RATE, tone, write_wav
 
 from cberl.data.clips import describe_clips
 from cberl.data.dialogue import Clip, Dialogue, Line
 from cberl.encoders.prosody import prosody
+from tests.cberl.data.making import SAMPLE_RATE, tone, write_wav
 
 CALLS: list[int] = []
 

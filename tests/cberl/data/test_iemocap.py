@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import tone, write_wav
 
 from cberl.data.clips import describe_clips
 from cberl.data.corpus import read_corpus
@@ -15,6 +14,7 @@ from cberl.data.dialogue import UNLABELLED, DataError
 from cberl.data.iemocap import DEV, read_iemocap, read_iemocap_release, split_of
 from cberl.encoders.prosody import prosody
 from cberl.labels import IEMOCAP4, IEMOCAP6
+from tests.cberl.data.making import tone, write_wav
 
 EVALUATION = """% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import tone, write_mp4, write_wav
 
 from cberl.data.clips import describe_clips
 from cberl.data.dialogue import DataError
 from cberl.data.meld import clean_text, read_meld
 from cberl.encoders.prosody import prosody
 from cberl.labels import MELD
+from tests.cberl.data.making import tone, write_mp4, write_wav
 
 HEADER = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\n"
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from making import tone, write_wav
 
 from cberl.data.check import check_own
 from cberl.data.corpus import detect, read_corpus
 from cberl.data.dialogue import UNLABELLED, Clip, DataError
+from tests.cberl.data.making import tone, write_wav
 
 HEADER = 'name = "calls"\nlabels = ["neutral", "anger", "joy"]\n'
 
