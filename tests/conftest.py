@@ -1,9 +1,13 @@
-"""Where tests find real data and models."""
+"""Where tests find real data and models, and how many threads they take."""
 
 import os
 from pathlib import Path
 
 import pytest
+
+# Small networks gain nothing from threads, and busy threads of several processes slow each other many times over.
+# Before torch is loaded; processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
