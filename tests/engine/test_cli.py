@@ -28,7 +28,9 @@ from engine.publish.wire import decode
 
 DEMO = Path(engine.demo.__file__).parent / "conversation.flac"
 JIT = "ignore:`torch.jit.script:DeprecationWarning"  # see pyproject.toml
-CBERL = [sys.executable, "-W", "error", "-W", JIT, "-c", "from engine.cli import main; main()"]
+# Whoever starts the tests in the background has SIGINT ignored, and would hand that down.
+MAIN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from engine.cli import main; main()"
+CBERL = [sys.executable, "-W", "error", "-W", JIT, "-c", MAIN]
 
 Cli = Callable[..., tuple[int, str, str]]
 

@@ -84,7 +84,7 @@ def test_processes_give_what_one_gives(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from test_clips import dialogue
+from tests.cberl.data.test_clips import dialogue
 from cberl.data.clips import describe_clips
 from cberl.data.dialogue import Clip
 from cberl.encoders.prosody import prosody
