@@ -14,6 +14,7 @@ VERBS = {
     "train": "Train CBERL on MELD.",
     "evaluate": "Score checkpoints: F1 by class, confusion matrix.",
     "finetune-text": "Fine-tune and export the text encoder.",
+    "train-encoder": "Train and export the speech or the expression encoder.",
 }
 
 

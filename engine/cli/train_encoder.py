@@ -1,0 +1,47 @@
+"""`cberl train-encoder`"""
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cberl.data.dialogue import DataError
+from cberl.training.export_encoders import export_expression, export_speech
+from cberl.training.expression import ExpressionTraining, train_expression
+from cberl.training.speech import SpeechTraining, train_speech
+from cberl.training.train import set_threads
+from engine.cli.common import sentences
+
+
+@click.command(
+    "train-encoder",
+    epilog="""\b
+Examples:
+  cberl train-encoder speech --data RAVDESS --out runs/speech
+  cberl train-encoder expression --data fer2013_jpeg.npz --out runs/expression
+Interrupted, the same command goes on where it was. Needs: pip install 'cberl-engine[train]'.""",
+)
+@click.argument("kind", type=click.Choice(["speech", "expression"]))
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="RAVDESS's folder, or FER2013's .npz.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the run.  [default: runs/KIND]")
+@click.option("--epochs", type=click.IntRange(min=1), help="[default: 60 for speech, 24 for expression]")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--threads", default=2, show_default=True, help="CPU threads.")
+def command(kind: str, data: Path, out: Path | None, epochs: int | None, seed: int, threads: int) -> None:
+    """Train the network that hears (RAVDESS) or sees (FER2013) emotion, choose on dev, export it to OUT/onnx."""
+    logging.basicConfig(level="INFO", format="%(message)s")
+    set_threads(threads)
+    out = out or Path("runs") / kind
+    changes: dict[str, Any] = {"seed": seed} | ({} if epochs is None else {"epochs": epochs})
+    with sentences(DataError, FileNotFoundError, ModuleNotFoundError):
+        if kind == "speech":
+            scores = train_speech(data, out, replace(SpeechTraining(), **changes))
+            size_mb = export_speech(out / "best.pt", out / "onnx", scores)
+        else:
+            scores = train_expression(data, out, replace(ExpressionTraining(), **changes))
+            size_mb = export_expression(out / "best.pt", out / "onnx", scores)
+    click.echo(json.dumps(scores))
+    click.echo(f"{out / 'onnx'}: {size_mb:.1f} MB", err=True)
