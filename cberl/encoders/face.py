@@ -59,9 +59,10 @@ class CascadeDetector:
 
     def find(self, rgb: Picture) -> list[Box]:
         small, scale = _scan_size(rgb)
+        grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
         with self._lock:
             boxes, _, weights = self._cascade.detectMultiScale3(
-                cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), scaleFactor=1.1, minNeighbors=4, minSize=(24, 24), outputRejectLevels=True
+                grey, scaleFactor=1.1, minNeighbors=4, minSize=(24, 24), outputRejectLevels=True
             )
         return [
             Box((x + w / 2) / scale, (y + h / 2) / scale, w / scale, float(np.clip(weight / 8, 0.0, 1.0)))
