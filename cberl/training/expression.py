@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ExpressionTraining:
-    epochs: int = 24
+    epochs: int = 20
     batch_size: int = 128
     learning_rate: float = 0.1  # of SGD with Nesterov momentum; cosine to zero
     weight_decay: float = 5e-4

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SpeechTraining:
-    epochs: int = 60
+    epochs: int = 40
     batch_size: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 0.02

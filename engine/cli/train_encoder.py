@@ -27,7 +27,7 @@ Interrupted, the same command goes on where it was. Needs: pip install 'cberl-en
 @click.argument("kind", type=click.Choice(["speech", "expression"]))
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="RAVDESS's folder, or FER2013's .npz.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the run.  [default: runs/KIND]")
-@click.option("--epochs", type=click.IntRange(min=1), help="[default: 60 for speech, 24 for expression]")
+@click.option("--epochs", type=click.IntRange(min=1), help="[default: 40 for speech, 20 for expression]")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
 def command(kind: str, data: Path, out: Path | None, epochs: int | None, seed: int, threads: int) -> None:

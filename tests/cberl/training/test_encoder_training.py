@@ -36,7 +36,7 @@ def test_a_share_of_faces_has_a_patch_wiped_out() -> None:
     pair = [augment(faces(400), one, torch.Generator().manual_seed(0)) for one in (STILL, config)]
     changed = (pair[0] != pair[1]).float().mean(dim=(1, 2, 3))  # share of each face
     assert (changed > 0).float().mean() == pytest.approx(0.5, abs=0.1)
-    assert 0.02 < changed[changed > 0].min()
+    assert changed[changed > 0].min() > 0.02
     assert changed.max() < 0.25
 
 
