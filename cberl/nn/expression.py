@@ -33,6 +33,12 @@ class ExpressionNet(nn.Module):
         vector: Tensor = self.project(maps.mean(dim=(2, 3)))
         return vector
 
+    def describe(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """Vector and probabilities, the mean of the face's and its mirror image's: calls show people either way."""
+        vectors = self.vector(faces), self.vector(faces.flip(3))
+        probabilities = [self.head(vector).softmax(dim=1) for vector in vectors]
+        return (vectors[0] + vectors[1]) / 2, (probabilities[0] + probabilities[1]) / 2
+
     def forward(self, faces: Tensor) -> Tensor:
         logits: Tensor = self.head(self.vector(faces))
         return logits

@@ -36,6 +36,11 @@ class SpeechNet(nn.Module):
         vector: Tensor = self.project(torch.cat([mean, sd], dim=1))
         return vector
 
+    def describe(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Vector and probabilities, (B, 64) and (B, classes)."""
+        vector = self.vector(frames)
+        return vector, self.head(vector).softmax(dim=1)
+
     def forward(self, frames: Tensor) -> Tensor:
         logits: Tensor = self.head(self.vector(frames))
         return logits

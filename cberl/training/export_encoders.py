@@ -22,8 +22,7 @@ class _Described(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        vector = self.network.vector(x)
-        return vector, self.network.head(vector).softmax(dim=1)
+        return self.network.describe(x)
 
 
 def export_expression(best: Path, out: Path, scores: dict[str, Any]) -> float:

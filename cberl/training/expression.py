@@ -10,14 +10,14 @@ import logging
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from cberl.data.fer2013 import PUBLIC_TEST, TRAINING, Faces, read_fer2013, split_faces
@@ -48,11 +48,18 @@ class ExpressionTraining:
     seed: int = 0
 
 
-def train_expression(data: Path, out: Path, config: ExpressionTraining) -> dict[str, Any]:
-    """Writes `last.pt` after each epoch and `best.pt` when dev is better; returns dev's and PublicTest's scores."""
+def train_expression(
+    data: Path, out: Path, config: ExpressionTraining, begin_with: Path | None = None
+) -> dict[str, Any]:
+    """Writes `last.pt` after each epoch and `best.pt` when dev is better; returns dev's and PublicTest's scores.
+
+    `begin_with` is another run's `best.pt` to train on from, with a learning rate that rises and falls once more.
+    """
     torch.manual_seed(config.seed)
     train, dev = split_faces(read_fer2013(data, TRAINING), config.dev_share, seed=0)  # one dev for all seeds
     model = ExpressionNet(config.dropout)
+    if begin_with is not None:
+        model.load_state_dict(load_expression(begin_with).state_dict())
     average = moving_average(model, config.ema_decay)
     optimizer = torch.optim.SGD(model.parameters(), config.learning_rate, momentum=0.9, nesterov=True)
     for group in optimizer.param_groups:
@@ -80,7 +87,7 @@ def train_expression(data: Path, out: Path, config: ExpressionTraining) -> dict[
                 schedule.step()
                 average.update_parameters(model)
                 progress.advance(task)
-            scores = score(dev.labels, predict(average.module, dev).argmax(1), MELD)
+            scores = score(dev.labels, predict(cast(ExpressionNet, average.module), dev).argmax(1), MELD)
             log.info("epoch %d: loss %.3f, dev accuracy %.2f %%", epoch, loss.item(), scores.accuracy)
             if scores.accuracy > best:
                 best = scores.accuracy
@@ -110,12 +117,13 @@ def load_expression(best: Path) -> ExpressionNet:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, faces: Faces, batch_size: int = 256) -> NDArray[np.float32]:
-    """Logits, float32[n, 7]."""
+def predict(model: ExpressionNet, faces: Faces, batch_size: int = 256) -> NDArray[np.float32]:
+    """Probabilities, float32[n, 7]."""
     model.eval()
     pixels = torch.from_numpy(faces.pixels).float().unsqueeze(1)  # (n, 48, 48) -> (n, 1, 48, 48)
-    logits: NDArray[np.float32] = torch.cat([model(part) for part in pixels.split(batch_size)]).numpy()
-    return logits
+    rows = [model.describe(part)[1] for part in pixels.split(batch_size)]
+    probabilities: NDArray[np.float32] = torch.cat(rows).numpy()
+    return probabilities
 
 
 def augment(pixels: Tensor, config: ExpressionTraining, chance: torch.Generator) -> Tensor:

@@ -57,12 +57,13 @@ def test_expression_agrees_for_any_number_of_faces(exported: Path, count: int) -
     faces = np.random.default_rng(count).integers(0, 256, (count, 48, 48), np.uint8)
     encoder, torch_side = ExpressionEncoder(exported), network(exported, "expression")
     with torch.inference_mode():
-        expected = torch_side.vector(torch.from_numpy(faces).float().unsqueeze(1))
-        chances = torch_side.head(expected).softmax(1)
+        expected, chances = torch_side.describe(torch.from_numpy(faces).float().unsqueeze(1))
     vectors, probabilities = encoder.encode(faces)
     assert vectors.shape == (count, encoder.dim - len(MELD))
     np.testing.assert_allclose(vectors, expected, atol=1e-3)
     np.testing.assert_allclose(probabilities, chances, atol=1e-3)
+    for here, mirrored in zip((vectors, probabilities), encoder.encode(faces[:, :, ::-1]), strict=True):
+        np.testing.assert_allclose(mirrored, here, atol=1e-4)
 
 
 @pytest.mark.parametrize("seconds", [0.3, 0.77, 2.0, 3.99])
@@ -70,8 +71,7 @@ def test_speech_agrees_for_turns_of_any_length(exported: Path, seconds: float) -
     pcm = np.random.default_rng(0).normal(0, 0.1, int(seconds * RATE)).astype(np.float32)
     torch_side = network(exported, "speech")
     with torch.inference_mode():
-        vector = torch_side.vector(torch.from_numpy(log_mel(pcm)).unsqueeze(0))
-        expected = torch.cat([vector, torch_side.head(vector).softmax(1)], dim=1)[0]
+        expected = torch.cat(torch_side.describe(torch.from_numpy(log_mel(pcm)).unsqueeze(0)), dim=1)[0]
     np.testing.assert_allclose(SpeechEncoder(exported).describe(pcm), expected, atol=1e-3)
 
 
