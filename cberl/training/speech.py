@@ -43,13 +43,18 @@ class SpeechTraining:
     dropout: float = 0.2
     ema_decay: float = 0.99  # a step
     augmentation: VoiceAugmentation = field(default_factory=VoiceAugmentation)
+    refit: bool = False  # settings are chosen: learn from the dev speakers too, and keep the last epoch
     seed: int = 0
 
 
 def train_speech(data: Path, out: Path, config: SpeechTraining) -> dict[str, Any]:
-    """Writes `last.pt` after each epoch and `best.pt` when dev is better; returns the scores on dev and test."""
+    """Writes `last.pt` after each epoch and `best.pt` when dev is better; returns the scores.
+
+    With `refit` the dev speakers are learned from, and `best.pt` is the last epoch.
+    """
     torch.manual_seed(config.seed)
     train, dev = (read_ravdess(data, SPLITS[name]) for name in ("train", "dev"))
+    train = train + dev if config.refit else train
     labels = torch.tensor([clip.label for clip in train])
     model = SpeechNet(dropout=config.dropout)
     average = moving_average(model, config.ema_decay)
@@ -78,8 +83,9 @@ def train_speech(data: Path, out: Path, config: SpeechTraining) -> dict[str, Any
                 average.update_parameters(model)
                 progress.advance(task)
             scores = score(_labels(dev), predict(average.module, dev).argmax(1), MELD)
-            log.info("epoch %d: loss %.3f, dev accuracy %.2f %%", epoch, loss.item(), scores.accuracy)
-            if scores.selection > best:
+            which = "dev, learned from," if config.refit else "dev"
+            log.info("epoch %d: loss %.3f, %s accuracy %.2f %%", epoch, loss.item(), which, scores.accuracy)
+            if scores.selection > best or config.refit:
                 best = scores.selection
                 torch.save(
                     {"model": average.module.state_dict(), "config": asdict(config), "epoch": epoch}, out / "best.pt"
@@ -88,13 +94,13 @@ def train_speech(data: Path, out: Path, config: SpeechTraining) -> dict[str, Any
                 {name: part.state_dict() for name, part in parts.items()} | {"epoch": epoch, "best": best},
                 out / "last.pt",
             )
-    return evaluate(data, out / "best.pt")
+    return evaluate(data, out / "best.pt", ("test",) if config.refit else ("dev", "test"))
 
 
-def evaluate(data: Path, best: Path) -> dict[str, Any]:
-    """Scores on the dev and the test speakers."""
+def evaluate(data: Path, best: Path, splits: Sequence[str]) -> dict[str, Any]:
+    """Scores on the speakers of `splits`."""
     model = load_speech(best)
-    parts = {name: read_ravdess(data, SPLITS[name]) for name in ("dev", "test")}
+    parts = {name: read_ravdess(data, SPLITS[name]) for name in splits}
     return {
         name: score(_labels(clips), predict(model, clips).argmax(1), MELD).as_dict() for name, clips in parts.items()
     }

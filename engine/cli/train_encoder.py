@@ -32,6 +32,7 @@ Interrupted, the same command goes on where it was. Needs: pip install 'cberl-en
     "--learning-rate", type=float, help="Highest of the run.  [default: 0.002 for speech, 0.1 for expression]"
 )
 @click.option("--begin-with", type=click.Path(path_type=Path), help="best.pt of another expression run to go on from.")
+@click.option("--refit", is_flag=True, help="Speech: settings are chosen, learn from the dev speakers too.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
 def command(
@@ -41,6 +42,7 @@ def command(
     epochs: int | None,
     learning_rate: float | None,
     begin_with: Path | None,
+    refit: bool,
     seed: int,
     threads: int,
 ) -> None:
@@ -48,13 +50,13 @@ def command(
     logging.basicConfig(level="INFO", format="%(message)s")
     set_threads(threads)
     out = out or Path("runs") / kind
-    if begin_with is not None and kind == "speech":
-        raise click.UsageError("--begin-with is for expression alone")
+    if (begin_with is not None and kind == "speech") or (refit and kind == "expression"):
+        raise click.UsageError("--begin-with is for expression alone, --refit for speech alone")
     wanted = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed}
     changes: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     with sentences(DataError, FileNotFoundError, ModuleNotFoundError):
         if kind == "speech":
-            scores = train_speech(data, out, replace(SpeechTraining(), **changes))
+            scores = train_speech(data, out, replace(SpeechTraining(), refit=refit, **changes))
             size_mb = export_speech(out / "best.pt", out / "onnx", scores)
         else:
             scores = train_expression(data, out, replace(ExpressionTraining(), **changes), begin_with)
