@@ -10,8 +10,10 @@ from cberl.encoders.frames import Float32
 from cberl.encoders.logmel import BANDS, SAMPLE_RATE, pooled_log_mel
 from cberl.encoders.normalize import RunningNormalizer
 from cberl.encoders.prosody import PROSODY_NAMES, compress, prosody
+from cberl.encoders.speech_emotion import SPEECH_DIM, SpeechEncoder
 
-Features = Literal["prosody", "prosody+logmel"]
+Features = Literal["prosody", "prosody+logmel", "prosody+speech"]
+EXTRA = {"prosody": 0, "prosody+logmel": 2 * BANDS, "prosody+speech": SPEECH_DIM}  # numbers after the eight
 
 DURATION, INTENSITY = PROSODY_NAMES.index("duration_s"), PROSODY_NAMES.index("intensity_db")
 
@@ -38,25 +40,34 @@ class AudioEncoderConfig:
     @property
     def dim(self) -> int:
         """Length of what the encoder gives, raw and normalised alike."""
-        return len(PROSODY_NAMES) + (2 * BANDS if self.features == "prosody+logmel" else 0)
+        return len(PROSODY_NAMES) + EXTRA[self.features]
 
 
 class AudioEncoder:
     """From sound to numbers, without memory: safe to share between conversations and threads."""
 
-    def __init__(self, config: AudioEncoderConfig) -> None:
+    def __init__(self, config: AudioEncoderConfig, speech: SpeechEncoder | None = None) -> None:
+        """`speech` is needed for "prosody+speech" alone."""
+        if config.features == "prosody+speech" and speech is None:
+            raise ValueError(
+                'audio features "prosody+speech" need a SpeechEncoder: give the folder of its weights to one'
+            )
         self.config = config
         self.dim = config.dim
+        self._speech = speech
 
     def describe(self, pcm: Float32) -> Float32:
-        """float32[dim], raw, of float32[n] at 16 kHz: the eight prosody numbers, then the pooled log-mel if asked.
+        """float32[dim], raw, of float32[n] at 16 kHz: the eight prosody numbers, then what else `features` asks for.
 
-        NaN is what does not exist. Costs about 1 % of the sound's duration on one core.
+        NaN is what does not exist. Prosody costs about 1 % of the sound's duration on one core.
         """
         numbers = prosody(pcm, SAMPLE_RATE)
         if self.config.features == "prosody":
             return numbers
-        return np.concatenate([numbers, pooled_log_mel(pcm)])
+        if self.config.features == "prosody+logmel" or self._speech is None:
+            return np.concatenate([numbers, pooled_log_mel(pcm)])
+        voice = self._speech.describe(pcm)
+        return np.concatenate([numbers, np.full(SPEECH_DIM, np.nan, np.float32) if voice is None else voice])
 
 
 class AudioHistory:

@@ -16,6 +16,7 @@ VERBS = {
     "evaluate": "Score checkpoints: F1 by class, confusion matrix.",
     "report": "Compare groups of runs: tables, plots, every figure as JSON.",
     "finetune-text": "Fine-tune and export the text encoder.",
+    "train-encoder": "Train and export the speech or the expression encoder.",
 }
 
 

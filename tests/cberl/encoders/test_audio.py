@@ -4,10 +4,12 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from cberl.checkpoint import WEIGHTS
 from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig, AudioHistory
 from cberl.encoders.logmel import BANDS, HOP, WINDOW, log_mel, pooled_log_mel
 from cberl.encoders.normalize import fit_prior
 from cberl.encoders.prosody import compress
+from cberl.encoders.speech_emotion import SPEECH_DIM, SpeechEncoder
 
 RATE = 16_000
 CORPUS = np.array(
@@ -72,6 +74,19 @@ def test_log_mel_joins_the_prosody_where_asked():
     raw = AudioEncoder(both).describe(pcm)
     np.testing.assert_array_equal(raw[8:], pooled_log_mel(pcm))
     assert AudioHistory(both).push("ann", raw).shape == (dim,) == (both.dim,)
+
+
+def test_the_speech_network_joins_the_prosody_where_asked():
+    dim = 8 + SPEECH_DIM
+    both = config(features="prosody+speech", prior_mean=[0.0] * dim, prior_sd=[1.0] * dim)
+    speech = SpeechEncoder(WEIGHTS / "speech")
+    encoder, history = AudioEncoder(both, speech), AudioHistory(both)
+    np.testing.assert_array_equal(encoder.describe(speech_like(1.0))[8:], speech.describe(speech_like(1.0)))
+    short = encoder.describe(speech_like(0.2))  # long enough for prosody, too short for the network
+    assert np.isnan(short[8:]).all()
+    assert (history.push("ann", short)[8:] == 0).all()
+    with pytest.raises(ValueError, match="need a SpeechEncoder"):
+        AudioEncoder(both)
 
 
 def test_the_config_survives_json():
