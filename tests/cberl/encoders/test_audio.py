@@ -77,8 +77,6 @@ def test_log_mel_joins_the_prosody_where_asked():
 
 
 def test_the_speech_network_joins_the_prosody_where_asked():
-    if not (WEIGHTS / "speech").is_dir():
-        pytest.skip("no speech network comes along yet: `cberl train-encoder speech` makes one")
     dim = 8 + SPEECH_DIM
     both = config(features="prosody+speech", prior_mean=[0.0] * dim, prior_sd=[1.0] * dim)
     speech = SpeechEncoder(WEIGHTS / "speech")

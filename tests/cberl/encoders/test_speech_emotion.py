@@ -15,8 +15,6 @@ RATE = 16_000
 
 @pytest.fixture(scope="module")
 def encoder() -> SpeechEncoder:
-    if not (WEIGHTS / "speech").is_dir():
-        pytest.skip("no speech network comes along yet: `cberl train-encoder speech` makes one")
     return SpeechEncoder(WEIGHTS / "speech")
 
 

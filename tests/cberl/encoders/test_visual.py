@@ -15,8 +15,6 @@ from cberl.labels import MELD
 
 @pytest.fixture(scope="module")
 def expression() -> ExpressionEncoder:
-    if not (WEIGHTS / "expression").is_dir():
-        pytest.skip("no expression network comes along yet: `cberl train-encoder expression` makes one")
     return ExpressionEncoder(WEIGHTS / "expression")
 
 
