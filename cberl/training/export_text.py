@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cberl.labels import MELD
-from cberl.training.text_encoder import TextClassifier, load_minilm
+from cberl.training.text_encoder import WIDTH, TextClassifier
+from cberl.training.text_finetune import load
 
 SMALLEST = 256  # matrices with no side as long stay float32: they weigh nothing
 LARGEST_LAYER = 10_000  # only the vocabulary has more rows
@@ -29,10 +29,7 @@ class _Vector(nn.Module):
 
 def export(trained: Path, out: Path) -> dict[str, float]:
     """An `epoch-N.pt` of `finetune` -> `text.onnx`, `tokenizer.json`, `text.json` in `out`. Returns the sizes in MB."""
-    state = torch.load(trained, weights_only=True)
-    encoder, folder = load_minilm()
-    model = TextClassifier(encoder, 384, len(MELD), 0.0)
-    model.load_state_dict(state["model"])
+    model, state, folder = load(trained)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         full = Path(scratch) / "full.onnx"
@@ -41,9 +38,10 @@ def export(trained: Path, out: Path) -> dict[str, float]:
         sizes = {"float32_mb": full.stat().st_size / 1e6, "int8_mb": (out / "text.onnx").stat().st_size / 1e6}
     shutil.copyfile(folder / "tokenizer.json", out / "tokenizer.json")
     config = {
-        "dim": 384,
+        "dim": WIDTH,
         "max_tokens": state["config"]["max_tokens"],
         "past_turns": state["config"]["past_turns"],
+        "corpora": list(state["classes"]),
         "training": state["config"],
         "epoch": state["epoch"],
         "dev": state["dev"],

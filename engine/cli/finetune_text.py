@@ -7,13 +7,16 @@ from pathlib import Path
 
 import click
 
-from cberl.data.dialogue import DataError
+from cberl.data.corpus import Corpus, detect
+from cberl.data.dialogue import DataError, Dialogue
+from cberl.data.overlap import without_overlap
 from cberl.training.export_text import export
-from cberl.training.text_encoder import TextTraining, finetune
+from cberl.training.text_finetune import Task, TextTraining, average, finetune
 from cberl.training.train import set_threads
 from engine.cli.common import sentences
 
 DEFAULTS = TextTraining()
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command(
@@ -21,39 +24,72 @@ DEFAULTS = TextTraining()
     epilog="""\b
 Examples:
   cberl finetune-text --data MELD --out runs/text
-  cberl finetune-text --data MELD --out runs/text --export-epoch 3
+  cberl finetune-text --data MELD --also EMORYNLP --out runs/two
+  cberl finetune-text --data MELD --start runs/two/epoch-2.pt --seed 1 --out runs/text-1
+  cberl finetune-text --data MELD --average runs/text-0/epoch-3.pt --average runs/text-1/epoch-3.pt --out runs/mean
+  cberl finetune-text --export runs/text/epoch-3.pt --out runs/text
 On two cores an epoch on MELD takes about five minutes. Needs: pip install 'cberl-engine[train]'.""",
 )
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder with MELD's CSV files.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder with a corpus; its dev chooses the epoch.")
+@click.option(
+    "--also", type=click.Path(path_type=Path), multiple=True, help="Another corpus to learn from, with its own labels."
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), default="runs/text", show_default=True, help="Folder for the run."
 )
+@click.option("--start", type=FILE, help="Go on from the encoder of this epoch-N.pt.")
 @click.option("--epochs", default=DEFAULTS.epochs, show_default=True)
 @click.option("--learning-rate", default=DEFAULTS.learning_rate, show_default=True)
 @click.option("--class-weight-power", default=DEFAULTS.class_weight_power, show_default=True)
-@click.option("--seed", default=0, show_default=True)
+@click.option("--word-noise", default=DEFAULTS.word_noise, show_default=True, help="Share of words heard wrongly.")
+@click.option("--past-turns", default=DEFAULTS.past_turns, show_default=True)
+@click.option("--max-tokens", default=DEFAULTS.max_tokens, show_default=True)
+@click.option("--seed", default=DEFAULTS.seed, show_default=True)
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
-@click.option("--export-epoch", type=int, help="Train nothing; export this epoch of an earlier run.")
+@click.option("--average", "averaged", type=FILE, multiple=True, help="Train nothing; export the mean of these files.")
+@click.option("--export", "exported", type=FILE, help="Train nothing; export this epoch-N.pt.")
 def command(
-    data: Path,
+    data: Path | None,
+    also: tuple[Path, ...],
     out: Path,
-    epochs: int,
-    learning_rate: float,
-    class_weight_power: float,
-    seed: int,
+    start: Path | None,
     threads: int,
-    export_epoch: int | None,
+    averaged: tuple[Path, ...],
+    exported: Path | None,
+    **settings: float,
 ) -> None:
-    """Fine-tune MiniLM on MELD with past turns in its input, and export the epoch that is best on dev to OUT/onnx.
+    """Fine-tune MiniLM with past turns in its input, and export the epoch that is best on dev to OUT/onnx.
 
     An earlier epoch may serve CBERL better: it is less sure of what it was trained on. Compare on dev.
     """
     logging.basicConfig(level="INFO", format="%(message)s")
     set_threads(threads)
-    config = TextTraining(epochs=epochs, learning_rate=learning_rate, class_weight_power=class_weight_power, seed=seed)
-    with sentences(DataError, FileNotFoundError, ModuleNotFoundError):
-        if export_epoch is None:
-            export_epoch, scores = finetune(data, out, config)
-            click.echo(json.dumps({"config": asdict(config), "epoch": export_epoch, "dev": scores.as_dict()}))
-        sizes = export(out / f"epoch-{export_epoch}.pt", out / "onnx")
+    config = TextTraining(**settings)  # type: ignore[arg-type]  # click has made each what its default is
+    if data is None and exported is None:
+        raise click.UsageError("give --data, a folder with a corpus")
+    with sentences(DataError, FileNotFoundError, ModuleNotFoundError, ValueError):
+        if data is not None and exported is None:
+            tasks = _tasks(detect(data), [detect(folder) for folder in also])
+            if averaged:
+                exported, scores = out / "mean.pt", average(averaged, tasks[0], out / "mean.pt")
+            else:
+                epoch, scores = finetune(tasks, out, config, start)
+                exported = out / f"epoch-{epoch}.pt"
+            click.echo(json.dumps({"config": asdict(config), "file": exported.name, "dev": scores.as_dict()}))
+        assert exported is not None
+        sizes = export(exported, out / "onnx")
     click.echo(f"{out / 'onnx'}: {sizes['int8_mb']:.1f} MB (float32: {sizes['float32_mb']:.1f} MB)")
+
+
+def _tasks(main: Corpus, others: list[Corpus]) -> list[Task]:
+    """The others give all their splits, less what is held out of the main corpus."""
+    held_out = [one for split in ("dev", "test") if split in main.splits for one in main.read(split)]
+    tasks = [Task(main.name, main.labels, main.read("train"), main.read("dev"))]
+    for other in others:
+        everything: list[Dialogue] = [one for split in other.splits for one in other.read(split)]
+        kept = without_overlap(everything, held_out)
+        logging.info(
+            "%s: %d of %d dialogues; the rest is held out of %s", other.name, len(kept), len(everything), main.name
+        )
+        tasks.append(Task(other.name, other.labels, kept))
+    return tasks

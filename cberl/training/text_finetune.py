@@ -1,0 +1,207 @@
+"""Fine-tunes MiniLM for emotion recognition with past turns in its input, on one corpus or on several at once.
+
+    cberl finetune-text --data MELD --out runs/text
+
+Keeps every epoch, and names the one that is best on the first corpus's dev. Needs the `train` extra; the result is
+exported by `cberl.training.export_text`.
+"""
+
+import logging
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from cberl.data.asr_noise import AsrNoise
+from cberl.data.dialogue import Dialogue
+from cberl.encoders.text import TextInput, TextPrompt
+from cberl.losses import class_weights, focal_loss
+from cberl.metrics import Scores, score
+from cberl.training.text_encoder import (
+    Example,
+    TextClassifier,
+    batches,
+    collate,
+    examples,
+    load_minilm,
+    predict,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TextTraining:
+    epochs: int = 4
+    batch_size: int = 32
+    learning_rate: float = 5e-5
+    weight_decay: float = 0.01
+    warmup: float = 0.1  # share of all steps
+    head_dropout: float = 0.2
+    label_smoothing: float = 0.05
+    class_weight_power: float = 0.4  # class weights are frequency^-power, so that rare emotions leave a trace
+    strip_punctuation: float = 0.25  # share of training inputs that look like a plain ASR transcript
+    word_noise: float = 0.0  # share of words misheard in those, at most: each draws its own word error rate below it
+    max_tokens: int = 96
+    past_turns: int = 3
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A corpus to learn from; `dev` may be empty for any but the first."""
+
+    corpus: str
+    labels: tuple[str, ...]
+    train: Sequence[Dialogue]
+    dev: Sequence[Dialogue] = ()
+
+
+class _Run:
+    """One task's examples and class weights."""
+
+    def __init__(self, task: Task, config: TextTraining) -> None:
+        self.corpus = task.corpus
+        self.train = examples(task.train, config.past_turns)
+        self.noise = AsrNoise(one.text for one in self.train)
+        counts = torch.bincount(torch.tensor([one.label for one in self.train]), minlength=len(task.labels))
+        self.weight = class_weights(counts, config.class_weight_power)
+
+    def epoch(self, prompt: TextPrompt, config: TextTraining, rng: random.Random) -> list[tuple["_Run", Any, Tensor]]:
+        """Batches of this corpus: itself, the encoder's input (three (B, T) tensors) and labels (B,)."""
+        inputs = [self._input(one, prompt, config, rng) for one in self.train]
+        return [
+            (self, collate([inputs[i] for i in rows]), torch.tensor([self.train[i].label for i in rows]))
+            for rows in batches([len(one.ids) for one in inputs], config.batch_size, rng)
+        ]
+
+    def _input(self, one: Example, prompt: TextPrompt, config: TextTraining, rng: random.Random) -> TextInput:
+        if rng.random() >= config.strip_punctuation:
+            return prompt.build(one.past, one.speaker, one.text)
+        rate = rng.uniform(0, config.word_noise)
+        past = [(who, self.noise.corrupt(said, rate, rng)) for who, said in one.past]
+        return prompt.build(past, one.speaker, self.noise.corrupt(one.text, rate, rng))
+
+
+def finetune(tasks: Sequence[Task], out: Path, config: TextTraining, start: Path | None = None) -> tuple[int, Scores]:
+    """Trains on all tasks, mixed, and leaves `epoch-N.pt` (weights, config) in `out`.
+
+    start: an `epoch-N.pt` whose encoder to go on from. Returns the best epoch, from 1, and its scores on the first
+    task's dev.
+    """
+    torch.manual_seed(config.seed)
+    rng = random.Random(config.seed)
+    encoder, folder = load_minilm()
+    classes = {task.corpus: len(task.labels) for task in tasks}
+    model = TextClassifier(encoder, classes, config.head_dropout)
+    if start is not None:
+        model.load_state_dict(_encoder_only(torch.load(start, weights_only=True)["model"]), strict=False)
+    prompt = prompt_of(config, folder)
+    runs = [_Run(task, config) for task in tasks]
+    steps = config.epochs * sum(math.ceil(len(run.train) / config.batch_size) for run in runs)
+    weights = model.parameters()
+    optimizer = torch.optim.AdamW(weights, config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_linear(step, steps, config.warmup))
+    out.mkdir(parents=True, exist_ok=True)
+    kept: list[Scores] = []
+    with Progress() as progress:
+        bar = progress.add_task("fine-tuning", total=steps)
+        for epoch in range(1, config.epochs + 1):
+            model.train()
+            mixed = [batch for run in runs for batch in run.epoch(prompt, config, rng)]
+            rng.shuffle(mixed)
+            for run, given, label in mixed:
+                _step(model, run, given, label, optimizer, config.label_smoothing)
+                schedule.step()
+                progress.advance(bar)
+            scores = dev_scores(model, tasks[0], prompt)
+            log.info("epoch %d: dev weighted F1 %.2f, macro F1 %.2f", epoch, scores.weighted_f1, scores.macro_f1)
+            save(out / f"epoch-{epoch}.pt", model, classes, config, epoch, scores)
+            kept.append(scores)
+    best = max(range(len(kept)), key=lambda epoch: kept[epoch].selection)
+    return best + 1, kept[best]
+
+
+def prompt_of(config: TextTraining, folder: Path) -> TextPrompt:
+    """The encoder's input, with the tokenizer in `folder`."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return TextPrompt(tokenizer, max_tokens=config.max_tokens, past_turns=config.past_turns)
+
+
+def _step(
+    model: TextClassifier, run: _Run, given: Any, label: Tensor, optimizer: torch.optim.Optimizer, smoothing: float
+) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(run.corpus, *given)
+    loss = focal_loss(logits.float(), label, weight=run.weight, smoothing=smoothing)
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+
+
+def dev_scores(model: TextClassifier, task: Task, prompt: TextPrompt) -> Scores:
+    """How the encoder's own head does on a task's dev dialogues."""
+    dev = examples(task.dev, prompt.past_turns)
+    inputs: list[TextInput] = [prompt.build(one.past, one.speaker, one.text) for one in dev]
+    labels = np.array([one.label for one in dev])
+    return score(labels, predict(model, task.corpus, inputs).argmax(1).numpy(), task.labels)
+
+
+def save(
+    path: Path, model: TextClassifier, classes: dict[str, int], config: TextTraining, epoch: int, scores: Scores
+) -> None:
+    """What `load` and `cberl.training.export_text` read."""
+    dev = {"weighted_f1": scores.weighted_f1, "macro_f1": scores.macro_f1}
+    state = {"model": model.state_dict(), "classes": classes, "config": asdict(config), "epoch": epoch, "dev": dev}
+    torch.save(state, path)
+
+
+def load(path: Path) -> tuple[TextClassifier, dict[str, Any], Path]:
+    """The network in an `epoch-N.pt`, all else that the file says, and the folder of its tokenizer."""
+    state = torch.load(path, weights_only=True)
+    encoder, folder = load_minilm()
+    model = TextClassifier(encoder, state["classes"])
+    model.load_state_dict(state.pop("model"))
+    return model, state, folder
+
+
+def average(paths: Sequence[Path], task: Task, out: Path) -> Scores:
+    """The mean of the weights of several runs from one start, as one file (model soup, Wortsman et al. 2022).
+
+    It costs no more to run than one of them. Returns its scores on the task's dev. Raises `ValueError` when the files
+    do not belong together.
+    """
+    states = [torch.load(path, weights_only=True) for path in paths]
+    kinds = {tuple(sorted((name, tuple(one.shape)) for name, one in state["model"].items())) for state in states}
+    if len(kinds) != 1:
+        raise ValueError("these files hold networks of different shapes: average runs on the same corpora")
+    mean = {
+        name: torch.stack([state["model"][name].float() for state in states]).mean(0).to(one.dtype)
+        for name, one in states[0]["model"].items()
+    }
+    encoder, folder = load_minilm()
+    model = TextClassifier(encoder, states[0]["classes"])
+    model.load_state_dict(mean)
+    config = TextTraining(**states[0]["config"])
+    scores = dev_scores(model, task, prompt_of(config, folder))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save(out, model, states[0]["classes"], config, states[0]["epoch"], scores)
+    return scores
+
+
+def _encoder_only(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in weights.items() if name.startswith("encoder.")}
+
+
+def _warm_linear(step: int, steps: int, warmup: float) -> float:
+    warm = warmup * steps
+    return step / warm if step < warm else max(0.0, (steps - step) / (steps - warm))
