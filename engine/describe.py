@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from cberl.encoders.audio import AudioHistory
 from cberl.encoders.text import TextHistory, TextInput
+from cberl.encoders.visual import Seen
 from engine.messages import Float32, Transcript, Turn, Utterance, VideoFrame
 from engine.timing import Stopwatch
 
 Transcribe = Callable[[Float32], Awaitable[Transcript]]
 EncodeText = Callable[[TextInput], Awaitable[Float32]]
 DescribeAudio = Callable[[Float32], Awaitable[Float32]]
-DescribeVisual = Callable[[tuple[VideoFrame, ...]], Awaitable[Float32 | None]]
+DescribeVisual = Callable[[tuple[VideoFrame, ...]], Awaitable[Seen | None]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +23,7 @@ class HeardTurn:
     turn: Turn
     transcript: Transcript
     audio: Float32  # raw; NaN is what does not exist
-    visual: Float32 | None
+    visual: Seen | None
     timings_ms: dict[str, float]
 
 
@@ -40,7 +41,7 @@ async def hear(
         with watch("describe_audio"):
             return await describe_audio(turn.pcm)
 
-    async def seen() -> Float32 | None:
+    async def seen() -> Seen | None:
         if not turn.frames:
             return None
         with watch("describe_visual"):
@@ -71,4 +72,5 @@ class Describer:
                 text = await self._encode_text(self._text_history.push(turn.speaker, transcript.text))
             audio = self._audio_history.push(turn.speaker, heard.audio)
         timings = heard.timings_ms | watch.timings_ms
-        return Utterance(turn, transcript, text, audio, heard.visual, timings)
+        visual, quality = (heard.visual.vector, heard.visual.quality) if heard.visual else (None, 0.0)
+        return Utterance(turn, transcript, text, audio, visual, quality, timings)

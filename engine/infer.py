@@ -110,11 +110,11 @@ def _tensor(vector: Float32 | None) -> torch.Tensor | None:
 
 
 def _modalities(utterance: Utterance) -> dict[str, float | None]:
-    """How far each modality can be trusted, 0..1; None = absent. Only the recogniser says so of itself, yet."""
+    """How far each modality can be trusted, 0..1; None = absent. The recogniser and the face's picture say so."""
     transcript = utterance.transcript
     sure = 1.0 if transcript is None or transcript.confidence is None else transcript.confidence
     return {
         "text": None if utterance.text is None else sure,
         "audio": None if utterance.audio is None else 1.0,
-        "visual": None if utterance.visual is None else 1.0,
+        "visual": None if utterance.visual is None else utterance.visual_quality,
     }

@@ -4,7 +4,7 @@ One clock inside a conversation: seconds of its media time (`_s`). Wall clock li
 Classes that carry arrays compare by identity (`eq=False`).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -24,25 +24,31 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class VideoFrame:
+    """One sampled frame, uint8[h, w, 3] in RGB order, of whoever speaks on `track`."""
+
+    track: Track
+    at_s: float
+    rgb: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class AudioChunk:
-    """Mono audio at 16 kHz, float32[n] in -1..1, starting at `start_s`."""
+    """Mono audio at 16 kHz, float32[n] in -1..1, starting at `start_s`; `frames`: what was seen meanwhile."""
 
     track: Track
     start_s: float
     pcm: Float32
+    frames: tuple[VideoFrame, ...] = ()
 
     @property
     def end_s(self) -> float:
         return self.start_s + len(self.pcm) / SAMPLE_RATE
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class VideoFrame:
-    """One sampled frame, uint8[h, w, 3] in RGB order."""
-
-    track: Track
-    at_s: float
-    rgb: NDArray[np.uint8]
+    def moved(self, by_s: float) -> "AudioChunk":
+        """The same, so much later."""
+        frames = tuple(replace(frame, at_s=frame.at_s + by_s) for frame in self.frames)
+        return replace(self, start_s=self.start_s + by_s, frames=frames)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,13 +82,17 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Utterance:
-    """A turn, understood: float32[d] a modality, or None where the modality is absent."""
+    """A turn, understood: float32[d] a modality, or None where the modality is absent.
+
+    `visual_quality` in 0..1 says how well the face could be seen.
+    """
 
     turn: Turn
     transcript: Transcript | None
     text: Float32 | None
     audio: Float32 | None
     visual: Float32 | None
+    visual_quality: float = 1.0
     timings_ms: dict[str, float] = field(default_factory=dict)
 
 

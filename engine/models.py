@@ -13,12 +13,16 @@ import torch
 from cberl.checkpoint import STARTER, WEIGHTS, Checkpoint, CheckpointError, load_checkpoint
 from cberl.data.features import fingerprint
 from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig
+from cberl.encoders.expression import ExpressionEncoder
+from cberl.encoders.face import CascadeDetector
+from cberl.encoders.onnx import network_files
+from cberl.encoders.speech_emotion import SpeechEncoder
 from cberl.encoders.text import TextEncoder, TextHistory, TextInput, encoder_files
-from cberl.encoders.visual import NoVisual, VisualEncoder
+from cberl.encoders.visual import FaceVisual, NoVisual, Seen, VisualEncoder, VisualEncoderConfig
 from cberl.streaming import StepInput, initial_state
 from engine.config import Settings
 from engine.infer import GraphRequest, GraphResult, run_graph
-from engine.messages import SAMPLE_RATE, Float32, Transcript, VideoFrame
+from engine.messages import SAMPLE_RATE, Float32, Track, Transcript, VideoFrame
 from engine.transcribe import Transcriber
 from engine.transcribe.choose import choose_transcriber
 from engine.turns.vad import SileroVad, VadRequest, VadResult, VadState
@@ -38,8 +42,13 @@ class Models:
     transcribe: Worker[Float32, Transcript]
     encode_text: Worker[TextInput, Float32]
     describe_audio: Worker[Float32, Float32]
-    describe_visual: Worker[tuple[VideoFrame, ...], Float32 | None]
+    describe_visual: Worker[tuple[VideoFrame, ...], Seen | None]
     graph: Worker[GraphRequest, GraphResult]
+
+    @property
+    def looks(self) -> bool:
+        """Whether the network reads faces: else nobody need decode pictures."""
+        return "visual" in self.checkpoint.model.config.modality_dims
 
 
 def resolve_device(wanted: str) -> str:
@@ -51,50 +60,80 @@ def resolve_device(wanted: str) -> str:
     return wanted
 
 
-def load_starter(settings: Settings) -> tuple[Checkpoint, TextEncoder, AudioEncoderConfig]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoders:
+    """What a checkpoint was trained with."""
+
+    text: TextEncoder
+    audio: AudioEncoder
+    visual: VisualEncoder
+
+
+def load_starter(settings: Settings) -> tuple[Checkpoint, Encoders]:
     """The checkpoint and the encoders that it was trained with. Raises `CheckpointError`."""
     folder = Path(settings.checkpoint) if settings.checkpoint else STARTER
     checkpoint = load_checkpoint(folder, resolve_device(settings.device))
     try:
         wanted = checkpoint.encoders["text"]["sha256"]
-        audio_config = AudioEncoderConfig(**checkpoint.encoders["audio"])
+        audio = AudioEncoderConfig(**checkpoint.encoders["audio"])
+        seen_by = checkpoint.encoders.get("visual")
+        visual = VisualEncoderConfig(**seen_by) if seen_by else None
         files = encoder_files(WEIGHTS / "text")
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder} does not say how its input was encoded ({error}): train it again") from error
     except FileNotFoundError as error:
         raise CheckpointError(f"{error}; reinstall cberl-engine") from error
-    if wanted != fingerprint(*files):  # before it is loaded: it may be damaged
+    _require_same(folder, "text encoder", wanted, *files)  # before it is loaded: it may be damaged
+    return checkpoint, Encoders(TextEncoder(WEIGHTS / "text"), _ears(folder, audio), _eyes(folder, visual))
+
+
+def _ears(checkpoint: Path, config: AudioEncoderConfig) -> AudioEncoder:
+    if config.features != "prosody+speech":
+        return AudioEncoder(config)
+    folder = WEIGHTS / "speech"
+    _require_same(checkpoint, "speech network", config.speech_sha256, *network_files(folder, "speech"))
+    return AudioEncoder(config, SpeechEncoder(folder))
+
+
+def _eyes(checkpoint: Path, config: VisualEncoderConfig | None) -> VisualEncoder:
+    if config is None:
+        return NoVisual()
+    folder = WEIGHTS / "expression"
+    _require_same(checkpoint, "expression network", config.expression_sha256, *network_files(folder, "expression"))
+    return FaceVisual(CascadeDetector(), ExpressionEncoder(folder), config)
+
+
+def _require_same(checkpoint: Path, what: str, sha256: str, *files: Path) -> None:
+    if sha256 != fingerprint(*files):
         raise CheckpointError(
-            f"{folder} was trained with another text encoder than the installed one: "
+            f"{checkpoint} was trained with another {what} than the installed one: "
             "train it again with `cberl train`, or install the version of cberl-engine that it came with"
         )
-    return checkpoint, TextEncoder(WEIGHTS / "text"), audio_config
 
 
 @asynccontextmanager
 async def open_models(settings: Settings) -> AsyncIterator[Models]:
     """Loads, warms and, at the end, releases. Raises `CheckpointError`, `TranscriberError` or `VadError`."""
-    checkpoint, text_encoder, audio_config = await asyncio.to_thread(load_starter, settings)
+    checkpoint, encoders = await asyncio.to_thread(load_starter, settings)
     transcriber, note = await asyncio.to_thread(
         choose_transcriber, settings.asr, settings.whisper_model, settings.hub_timeout_s
     )
     vad = await asyncio.to_thread(SileroVad)
-    audio_encoder = AudioEncoder(audio_config)
     async with AsyncExitStack() as stack:
         models = Models(
             checkpoint=checkpoint,
-            text_encoder=text_encoder,
-            audio_config=audio_config,
+            text_encoder=encoders.text,
+            audio_config=encoders.audio.config,
             asr=transcriber.name,
             asr_note=note,
             vad=await stack.enter_async_context(Worker(vad.run, name="vad", max_batch=64)),
             transcribe=await stack.enter_async_context(_transcribe_worker(transcriber)),
-            encode_text=await stack.enter_async_context(Worker(text_encoder.encode, name="text")),
+            encode_text=await stack.enter_async_context(Worker(encoders.text.encode, name="text")),
             describe_audio=await stack.enter_async_context(
-                Worker(partial(_describe_all, audio_encoder), name="audio", max_batch=4)
+                Worker(partial(_describe_all, encoders.audio), name="audio", max_batch=4)
             ),
             describe_visual=await stack.enter_async_context(
-                Worker(partial(_see_all, NoVisual()), name="visual", max_batch=4)
+                Worker(partial(_see_all, encoders.visual), name="visual", max_batch=4)
             ),
             graph=await stack.enter_async_context(Worker(partial(run_graph, checkpoint), name="graph", max_batch=64)),
         )
@@ -106,7 +145,7 @@ def _transcribe_worker(transcriber: Transcriber) -> Worker[Float32, Transcript]:
     return Worker(transcriber.transcribe, name="transcribe", max_batch=1, kind=transcriber.kind)
 
 
-def _see_all(encoder: VisualEncoder, turns: list[tuple[VideoFrame, ...]]) -> list[Float32 | None]:
+def _see_all(encoder: VisualEncoder, turns: list[tuple[VideoFrame, ...]]) -> list[Seen | None]:
     return [encoder.describe([frame.rgb for frame in frames]) for frames in turns]
 
 
@@ -120,6 +159,7 @@ async def _warm(models: Models) -> None:
     await models.vad(VadRequest(VadState(), second[:512].reshape(1, 512)))
     await models.transcribe(second)
     await models.describe_audio(second)
+    await models.describe_visual((VideoFrame(Track("a", "a"), 0.0, np.zeros((360, 640, 3), np.uint8)),))
     vector = await models.encode_text(TextHistory(models.text_encoder.prompt).peek("a", "hello there"))
     state = initial_state(models.checkpoint.model)
     await models.graph(GraphRequest(state, StepInput("a", {"text": torch.from_numpy(vector)})))

@@ -109,7 +109,7 @@ class Session:
         async for chunk in source:
             if offset_s is None:
                 offset_s = self._timeline.now_s() - chunk.start_s if self._timeline.delivered_s else 0.0
-            moved = replace(chunk, start_s=chunk.start_s + offset_s) if offset_s else chunk
+            moved = chunk.moved(offset_s) if offset_s else chunk
             clock.arrived(moved.end_s)
             self._timeline.arrived(moved.end_s)
             yield moved

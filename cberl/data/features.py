@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +88,19 @@ def _stacked(rows: Sequence[Float32 | None], dim: int) -> Tensor:
 def _speaker_ids(dialogue: Dialogue) -> list[int]:
     ids: dict[str, int] = {}
     return [ids.setdefault(line.speaker, len(ids)) for line in dialogue.lines]
+
+
+def widened(features: FeatureSet, dims: dict[str, int]) -> FeatureSet:
+    """As a network of these sizes reads them: numbers that a modality lacks at its end are 0, as if they could not be
+    measured; a modality that is not there at all is absent.
+    """
+    count = len(features.label)
+    x, present = dict(features.x), dict(features.present)
+    for name, dim in dims.items():
+        known = x.get(name, torch.zeros(count, 0))
+        x[name] = torch.cat([known, known.new_zeros(count, dim - known.shape[1])], dim=1)
+        present.setdefault(name, torch.zeros(count, dtype=torch.bool))
+    return replace(features, x=x, present=present)
 
 
 def save_features(features: FeatureSet, path: Path, about: dict[str, str] | None = None) -> None:

@@ -1,19 +1,20 @@
 """The audio encoder: a stateless heavy half for a worker thread, and a light half with a conversation's memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 
+from cberl.encoders.evidence import EVIDENCE_DIM, evidence
 from cberl.encoders.frames import Float32
 from cberl.encoders.logmel import BANDS, SAMPLE_RATE, pooled_log_mel
 from cberl.encoders.normalize import RunningNormalizer
 from cberl.encoders.prosody import PROSODY_NAMES, compress, prosody
-from cberl.encoders.speech_emotion import SPEECH_DIM, SpeechEncoder
+from cberl.encoders.speech_emotion import SpeechEncoder
 
 Features = Literal["prosody", "prosody+logmel", "prosody+speech"]
-EXTRA = {"prosody": 0, "prosody+logmel": 2 * BANDS, "prosody+speech": SPEECH_DIM}  # numbers after the eight
+EXTRA = {"prosody": 0, "prosody+logmel": 2 * BANDS, "prosody+speech": EVIDENCE_DIM}  # numbers after the eight
 
 DURATION, INTENSITY = PROSODY_NAMES.index("duration_s"), PROSODY_NAMES.index("intensity_db")
 
@@ -27,6 +28,7 @@ class AudioEncoderConfig:
     features: Features = "prosody"
     prior_weight: float = 16.0  # in utterances; MELD dev likes more (short dialogues), long talks and new rooms less
     min_duration_s: float = 0.1  # shorter sounds are absent
+    speech_sha256: str = ""  # of the speech network's files, where `features` asks for it
 
     def __post_init__(self) -> None:
         if self.features not in get_args(Features):
@@ -41,6 +43,11 @@ class AudioEncoderConfig:
     def dim(self) -> int:
         """Length of what the encoder gives, raw and normalised alike."""
         return len(PROSODY_NAMES) + EXTRA[self.features]
+
+    def prosody_only(self) -> "AudioEncoderConfig":
+        """The same without what `features` adds to the eight numbers."""
+        mean, sd = (list(row)[: len(PROSODY_NAMES)] for row in (self.prior_mean, self.prior_sd))
+        return replace(self, prior_mean=mean, prior_sd=sd, features="prosody", speech_sha256="")
 
 
 class AudioEncoder:
@@ -67,7 +74,8 @@ class AudioEncoder:
         if self.config.features == "prosody+logmel" or self._speech is None:
             return np.concatenate([numbers, pooled_log_mel(pcm)])
         voice = self._speech.describe(pcm)
-        return np.concatenate([numbers, np.full(SPEECH_DIM, np.nan, np.float32) if voice is None else voice])
+        opinion = np.full(EVIDENCE_DIM, np.nan, np.float32) if voice is None else evidence(voice[-EVIDENCE_DIM:])
+        return np.concatenate([numbers, opinion])
 
 
 class AudioHistory:

@@ -15,7 +15,7 @@ def open_network(folder: Path, name: str, *, threads: int = 1) -> tuple[Any, dic
 
     Raises `FileNotFoundError` where a file is missing, `ValueError` where its labels are not MELD's seven.
     """
-    network, config_file = folder / f"{name}.onnx", folder / f"{name}.json"
+    network, config_file = network_files(folder, name)
     for file in (network, config_file):
         if not file.is_file():
             raise FileNotFoundError(f"{file} is missing: make it with `cberl train-encoder {name}`")
@@ -25,6 +25,11 @@ def open_network(folder: Path, name: str, *, threads: int = 1) -> tuple[Any, dic
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"]), config
+
+
+def network_files(folder: Path, name: str) -> tuple[Path, Path]:
+    """Everything that decides on what the network gives: for a checkpoint to know it by."""
+    return folder / f"{name}.onnx", folder / f"{name}.json"
 
 
 def _expect_meld(file: Path, labels: Sequence[str]) -> None:

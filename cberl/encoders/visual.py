@@ -1,14 +1,36 @@
 """What a visual encoder has to offer, the one that reads faces, and the one that sees nothing."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cberl.encoders.evidence import EVIDENCE_DIM, evidence
 from cberl.encoders.expression import ExpressionEncoder
 from cberl.encoders.face import FaceDetector, find_face
 from cberl.encoders.frames import Float32
+
+
+@dataclass(frozen=True, slots=True)
+class VisualEncoderConfig:
+    """What a checkpoint must remember of its visual encoder; `dataclasses.asdict` of it is plain JSON and back."""
+
+    expression_sha256: str  # of the expression network's files
+    max_frames: int = 8  # a turn
+
+    def __post_init__(self) -> None:
+        if self.max_frames < 1:
+            raise ValueError(f"max_frames must be at least 1, not {self.max_frames}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What a turn's frames show: `vector` float32[dim]; `quality` in 0..1, how well it could be seen."""
+
+    vector: Float32
+    quality: float
 
 
 class VisualEncoder(Protocol):
@@ -16,11 +38,11 @@ class VisualEncoder(Protocol):
 
     @property
     def dim(self) -> int:
-        """Length of what `describe` gives."""
+        """Length of the vector that `describe` gives."""
         ...
 
-    def describe(self, frames: Sequence[NDArray[np.uint8]]) -> Float32 | None:
-        """float32[dim] of RGB frames uint8[h, w, 3]; None where there is no face to read."""
+    def describe(self, frames: Sequence[NDArray[np.uint8]]) -> Seen | None:
+        """What RGB frames uint8[h, w, 3] show; None where there is no face to read."""
         ...
 
 
@@ -36,23 +58,22 @@ class NoVisual:
 class FaceVisual:
     """The expression of the face in a turn's frames: at most `max_frames` of them, evenly spread, pooled by quality."""
 
-    def __init__(self, detector: FaceDetector, expression: ExpressionEncoder, *, max_frames: int = 8) -> None:
-        if max_frames < 1:
-            raise ValueError(f"max_frames must be at least 1, not {max_frames}")
+    dim = EVIDENCE_DIM
+
+    def __init__(self, detector: FaceDetector, expression: ExpressionEncoder, config: VisualEncoderConfig) -> None:
         self._detector = detector
         self._expression = expression
-        self._max_frames = max_frames
-        self.dim = expression.dim
+        self._max_frames = config.max_frames
 
-    def describe(self, frames: Sequence[NDArray[np.uint8]]) -> Float32 | None:
-        """float32[71]: the mean vector (64) and the mean probabilities (MELD's 7), better views counting more."""
+    def describe(self, frames: Sequence[NDArray[np.uint8]]) -> Seen | None:
+        """The `evidence` of the mean probabilities, and the mean quality; better views count more in both."""
         if len(frames) > self._max_frames:
             at = np.linspace(0, len(frames) - 1, self._max_frames).round().astype(int)
             frames = [frames[i] for i in at]
         faces = [face for frame in frames if (face := find_face(self._detector, frame)) is not None]
         if not faces:
             return None
-        vectors, probabilities = self._expression.encode(np.stack([face.pixels for face in faces]))
-        weight = np.array([face.quality for face in faces], np.float32) + 1e-6  # all blurred: an even mean
-        pooled: Float32 = (weight / weight.sum()) @ np.concatenate([vectors, probabilities], axis=1)
-        return pooled
+        _, probabilities = self._expression.encode(np.stack([face.pixels for face in faces]))
+        quality = np.array([face.quality for face in faces], np.float32)
+        weight = (quality + 1e-6) / (quality + 1e-6).sum()  # all blurred: an even mean
+        return Seen(evidence(weight @ probabilities), float(weight @ quality))

@@ -15,7 +15,7 @@ from cberl.checkpoint import WEIGHTS
 from cberl.data.clips import describe_clips
 from cberl.data.corpus import Corpus
 from cberl.data.dialogue import Dialogue
-from cberl.data.features import FeatureSet, extract, fingerprint, load_features, save_features
+from cberl.data.features import FeatureSet, extract, fingerprint, load_features, save_features, widened
 from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig
 from cberl.encoders.normalize import fit_prior
 from cberl.encoders.prosody import PROSODY_NAMES, compress
@@ -66,7 +66,11 @@ def fitted_audio(corpus: Corpus, cache: Path) -> AudioEncoderConfig:
 def corpus_features(
     corpus: Corpus, split: str, audio: AudioEncoderConfig, cache: Path, text: Path = TEXT_ENCODER
 ) -> FeatureSet:
-    """One split's features, from the cache if they were made from the same data by the same encoders."""
+    """One split's features, from the cache if they were made from the same data by the same encoders.
+
+    No corpus is heard by the speech network: what `audio` has beyond prosody is 0, as where it hears nothing.
+    """
+    heard_as, audio = audio, audio.prosody_only()
     made_from = [fingerprint(*corpus.files), text_fingerprint(text), asdict(audio), corpus.labels, _DESCRIBED_BY]
     digest = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
     path = cache / f"{corpus.name.lower()}-{split}-{digest}.safetensors"
@@ -76,7 +80,7 @@ def corpus_features(
             task = bar.add_task(f"encoding {split}", total=sum(len(one.lines) for one in dialogues))
             features = extract(dialogues, TextEncoder(text), audio, lambda: bar.advance(task))
         save_features(features, path)
-    return load_features(path)
+    return widened(load_features(path), {"audio": heard_as.dim})
 
 
 def text_fingerprint(folder: Path = TEXT_ENCODER) -> str:

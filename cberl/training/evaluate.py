@@ -10,7 +10,7 @@ import numpy as np
 from cberl.calibration import expected_calibration_error
 from cberl.checkpoint import Checkpoint, CheckpointError
 from cberl.data.corpus import Corpus
-from cberl.data.features import FeatureSet
+from cberl.data.features import FeatureSet, widened
 from cberl.encoders.audio import AudioEncoderConfig
 from cberl.metrics import Scores, score
 from cberl.training.corpus import TEXT_ENCODER, corpus_features, text_fingerprint
@@ -30,7 +30,8 @@ def features_for(checkpoint: Checkpoint, corpus: Corpus, split: str, cache: Path
         raise CheckpointError(
             f"{checkpoint.name} was trained with another text encoder than the one in {TEXT_ENCODER}: train it again"
         )
-    return corpus_features(corpus, split, AudioEncoderConfig(**checkpoint.encoders["audio"]), cache)
+    features = corpus_features(corpus, split, AudioEncoderConfig(**checkpoint.encoders["audio"]), cache)
+    return widened(features, checkpoint.model.config.modality_dims)
 
 
 def evaluate(checkpoint: Checkpoint, features: FeatureSet) -> Evaluated:

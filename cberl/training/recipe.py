@@ -1,8 +1,8 @@
 """A recipe: everything that decides on a training run, as TOML. Its header holds the exact command.
 
-Tables `[model]`, `[train]` and `[augment]` (with `[augment.gan]`) take the fields of `ModelConfig`, `TrainConfig` and
-`AugmentConfig`; what is not named keeps its default. `labels`, the sizes of modalities and the seed come from the
-corpus and the command.
+Tables `[model]`, `[train]`, `[augment]` (with `[augment.gan]`) and `[compose]` take the fields of `ModelConfig`,
+`TrainConfig`, `AugmentConfig` and `ComposeConfig`; what is not named keeps its default. `labels`, the sizes of
+modalities and the seed come from the corpus and the command.
 """
 
 import tomllib
@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from cberl.config import ModelConfig, TrainConfig
 from cberl.data.features import FeatureSet
 from cberl.training.augment import AugmentConfig
+from cberl.training.compose import ComposeConfig
 
 FOLDER = Path(__file__).parent / "recipes"
 _FROM_CORPUS = {"labels", "text_dim", "audio_dim", "visual_dim", "seed"}
@@ -31,6 +32,7 @@ class Recipe:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    compose: ComposeConfig = field(default_factory=ComposeConfig)
 
     def for_corpus(self, features: FeatureSet, labels: tuple[str, ...], seed: int) -> tuple[TrainConfig, AugmentConfig]:
         """The configurations of one run on these features."""

@@ -90,11 +90,11 @@ def _device(settings: Settings) -> Finding:
 
 def _checkpoint(settings: Settings) -> Finding:
     try:
-        checkpoint, text_encoder, _ = load_starter(settings)
+        checkpoint, encoders = load_starter(settings)
     except CheckpointError as error:
         return Finding("checkpoint", "missing", str(error))
     reads = ", ".join(checkpoint.model.config.modality_dims)
-    ms = _median_ms(lambda: text_encoder.encode([text_encoder.prompt.build((), "a", "how could you do that to me")]))
+    ms = _median_ms(lambda: encoders.text.encode([encoders.text.prompt.build((), "a", "how could you do that to me")]))
     return Finding("checkpoint", "ok", f"{checkpoint.name}, reads {reads}; encoding a turn's text takes {ms:.0f} ms")
 
 

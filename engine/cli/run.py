@@ -76,7 +76,7 @@ async def _run(file: str, realtime: bool, speakers: list[str] | None, settings: 
         subscription = supervisor.hub.subscribe(conversation)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_show_events(subscription, show))
-            source = read_media(file, realtime=realtime, speakers=speakers)
+            source = read_media(file, realtime=realtime, speakers=speakers, look=supervisor.models.looks)
             try:
                 await supervisor.join(conversation, source, live=False)
             finally:

@@ -13,9 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cberl.checkpoint import Checkpoint, CheckpointError
 from cberl.data.corpus import Corpus, detect
 from cberl.data.dialogue import DataError
-from cberl.data.features import FeatureSet, fingerprint
+from cberl.data.features import FeatureSet, fingerprint, widened
 from cberl.training.augment import augment
+from cberl.training.compose import compose
 from cberl.training.corpus import corpus_features, fitted_audio, text_fingerprint
+from cberl.training.pools import composed_encoders, read_pools
 from cberl.training.recipe import Recipe, RecipeError, load_recipe, names
 from cberl.training.train import Epoch, Trainer, fit, set_threads
 from engine.cli.common import sentences
@@ -26,8 +28,9 @@ from engine.cli.common import sentences
     epilog=f"""\b
 Examples:
   cberl train --data MELD --out runs/a                       one seed, the defaults
-  cberl train starter --data MELD --out runs/five --seeds 5  five seeds, the best on dev is named
-  cberl train starter --data MELD --out runs/five --seeds 5 --resume
+  cberl train real --data MELD --out runs/five --seeds 5     five seeds, the best on dev is named
+  cberl train real --data MELD --out runs/five --seeds 5 --resume
+  cberl train starter --data MELD --ravdess RAVDESS --fer2013 FER2013.npz --out runs/starter
   cberl train plain --data MELD --set train.focal_gamma=2 --set model.past=5
 Recipes: {", ".join(names())}; or a .toml file of yours.
 DATA is a folder with MELD, IEMOCAP, EmoryNLP or your own conversations: see docs/data.md.""",
@@ -35,6 +38,8 @@ DATA is a folder with MELD, IEMOCAP, EmoryNLP or your own conversations: see doc
 @click.argument("recipe", required=False)
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder with the corpus.")
 @click.option("--classes", type=int, help="6 or 4: which of IEMOCAP's label sets.")
+@click.option("--ravdess", type=click.Path(path_type=Path), help="RAVDESS's folder, if the recipe joins voices.")
+@click.option("--fer2013", type=click.Path(path_type=Path), help="FER2013's .npz, if the recipe joins faces.")
 @click.option("--out", type=click.Path(path_type=Path), default="runs/cberl", show_default=True, help="Runs' folder.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Over the recipe; may be repeated.")
 @click.option("--name", default="cberl", show_default=True, help="Name that events carry as `model`.")
@@ -48,6 +53,8 @@ def command(
     recipe: str | None,
     data: Path,
     classes: int | None,
+    ravdess: Path | None,
+    fer2013: Path | None,
     out: Path,
     settings: tuple[str, ...],
     name: str,
@@ -62,14 +69,25 @@ def command(
     set_threads(threads)
     with sentences(RecipeError, DataError, CheckpointError, FileNotFoundError, ValueError):
         chosen, corpus = load_recipe(recipe, settings), detect(data, classes)
-        audio = fitted_audio(corpus, cache)
-        train, dev = (corpus_features(corpus, split, audio, cache) for split in ("train", "dev"))
-        encoders = {"text": {"sha256": text_fingerprint()}, "audio": asdict(audio), "visual": None}
-        provenance = {"corpus": corpus.name, "data_sha256": fingerprint(*corpus.files)}
+        pools = read_pools(chosen.compose, "train", corpus.labels, cache, ravdess, fer2013)
+        plain = fitted_audio(corpus, cache)
+        train, dev = (corpus_features(corpus, split, plain, cache) for split in ("train", "dev"))
+        audio, visual = composed_encoders(plain, pools, chosen.compose, train)
+        encoders = {
+            "text": {"sha256": text_fingerprint()},
+            "audio": asdict(audio),
+            "visual": asdict(visual) if visual else None,
+        }
+        provenance = {
+            "corpus": corpus.name,
+            "data_sha256": fingerprint(*corpus.files),
+            "compose": asdict(chosen.compose) if pools else None,
+        }
         selections: dict[Path, float] = {}
         for one in range(seed, seed + seeds):
             folder = out / f"seed-{one}"
-            trainer, about = _trainer(chosen, corpus, train, dev, one, device)
+            composed = compose(train, pools, chosen.compose, audio, one)
+            trainer, about = _trainer(chosen, corpus, composed, dev, one, device)
             _fit(trainer, folder, one, resume=resume)
             checkpoint = trainer.finish(name, encoders, provenance | about)
             checkpoint.save(folder)
@@ -84,7 +102,9 @@ def _trainer(
     """A seed's training, on features augmented as the recipe says, and what a checkpoint should tell of that."""
     config, augmentation = recipe.for_corpus(train, corpus.labels, seed)
     features = augment(train, augmentation, len(corpus.labels))
-    return Trainer(config, features, dev, device), {"augment": asdict(augmentation)}
+    # Dev stays real: what is chosen and calibrated there owes nothing to what was joined.
+    seen_as = widened(dev, config.model.modality_dims)
+    return Trainer(config, features, seen_as, device), {"augment": asdict(augmentation)}
 
 
 def _fit(trainer: Trainer, folder: Path, seed: int, *, resume: bool) -> None:

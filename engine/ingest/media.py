@@ -1,16 +1,19 @@
-"""Audio from files and stream addresses (anything FFmpeg reads), through PyAV."""
+"""Audio from files and stream addresses (anything FFmpeg reads), through PyAV; pictures from files."""
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 
-from engine.messages import SAMPLE_RATE, AudioChunk, Float32, Track
+from engine.ingest.film import Film, Picture
+from engine.messages import SAMPLE_RATE, AudioChunk, Float32, Track, VideoFrame
 from engine.timing import Pacer
 
 CHUNK = SAMPLE_RATE // 10  # samples a chunk: 100 ms
@@ -28,32 +31,38 @@ class MediaError(Exception):
 
 
 async def read_media(
-    path_or_url: str, *, realtime: bool = False, speakers: list[str] | None = None
+    path_or_url: str, *, realtime: bool = False, speakers: list[str] | None = None, look: bool = False
 ) -> AsyncGenerator[AudioChunk, None]:
     """Decode to chunks of 100 ms, mono float32 at 16 kHz, until the end of the file.
 
     One channel is one speaker; two channels are two speakers, their chunks alternating in time, unless both
     carry the same sound: then they are one. More channels are mixed down to one. Speakers are "speaker-1",
     "speaker-2", or the names given, one a channel. With `realtime`, a chunk comes out when it would have been
-    spoken. Decoding runs in a thread of its own, a chunk at a time. Raises MediaError.
+    spoken. With `look`, the chunks of a film with one speaker carry its pictures, three a second; whose face two
+    speakers' film shows is not known, and addresses are only listened to. Decoding runs in a thread of its own, a chunk
+    at a time. Raises MediaError.
     """
     loop = asyncio.get_running_loop()
     pacer = Pacer()
-    blocks = _decode(path_or_url, separate=speakers is not None and len(speakers) == 2)
+    separate = speakers is not None and len(speakers) == 2
+    decoded = _decode(path_or_url, separate, look)
     tracks: list[Track] = []
     start = 0  # samples
     thread = ThreadPoolExecutor(1, thread_name_prefix="media")
     try:
-        while (block := await loop.run_in_executor(thread, next, blocks, None)) is not None:
+        while (step := await loop.run_in_executor(thread, next, decoded, None)) is not None:
+            block, pictures = step
             tracks = tracks or _name_tracks(path_or_url, len(block), speakers)
             end = start + block.shape[1]
             if realtime:
                 await pacer.until(end / SAMPLE_RATE)
+            shown = pictures if len(tracks) == 1 else []
+            frames = tuple(VideoFrame(tracks[0], at_s, rgb) for at_s, rgb in shown)
             for track, pcm in zip(tracks, block, strict=True):
-                yield AudioChunk(track, start / SAMPLE_RATE, pcm)
+                yield AudioChunk(track, start / SAMPLE_RATE, pcm, frames)
             start = end
     finally:
-        thread.submit(blocks.close)  # after the step under way, if any
+        thread.submit(decoded.close)  # after the step under way, if any
         thread.shutdown(wait=False)
     if not tracks:
         raise MediaError(f"{path_or_url} has an audio stream, but no sound in it.")
@@ -71,14 +80,26 @@ def _name_tracks(source: str, channels: int, speakers: list[str] | None) -> list
     return [Track(f"audio-{n + 1}", name) for n, name in enumerate(names)]
 
 
-def _decode(source: str, separate: bool) -> Generator[Float32]:
-    """Blocks of float32[channels, 1600], the last shorter. `separate` keeps two alike channels apart."""
+def _decode(source: str, separate: bool, look: bool) -> Generator[tuple[Float32, list[Picture]]]:
+    """Blocks of float32[channels, 1600], the last shorter, each with what was seen until its end.
+
+    `separate` keeps two alike channels apart.
+    """
     try:
-        with av.open(source, timeout=NETWORK_TIMEOUT_S) as container:
+        with (
+            av.open(source, timeout=NETWORK_TIMEOUT_S) as container,
+            closing(Film(source)) if look and Path(source).is_file() else nullcontext() as film,
+        ):
             if not container.streams.audio:
                 raise MediaError(f"{source} has no audio stream: there is nothing to listen to.")
             blocks = _blocks(_resample(container))
-            yield from blocks if separate else _one_if_same(blocks)
+            sound = container.streams.audio[0]
+            first_s = float(sound.start_time * sound.time_base) if sound.start_time is not None else 0.0
+            heard = 0  # samples
+            for block in blocks if separate else _one_if_same(blocks):
+                heard += block.shape[1]
+                seen = film.until(first_s + heard / SAMPLE_RATE) if film else []
+                yield block, [(at_s - first_s, rgb) for at_s, rgb in seen]
     except FileNotFoundError as error:
         raise MediaError(f"There is no file {source}: check the path.") from error
     except (av.FFmpegError, OSError) as error:

@@ -1,11 +1,13 @@
 """The stage from audio chunks to turns: one VAD worker for all tracks, one segmenter a track."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from engine.messages import SAMPLE_RATE, AudioChunk, Float32, Track, Turn
 from engine.turns.segmenter import Segmenter, SegmenterConfig
+from engine.turns.sight import Sight
 from engine.turns.vad import WINDOW, VadRequest, VadResult, VadState
 from engine.worker import Worker
 
@@ -43,6 +45,7 @@ class _TrackTurns:
         self._vad = vad
         self._config = config
         self._turn_ids = turn_ids
+        self._sight = Sight()
         self._segmenter: Segmenter
         self._state: VadState
         self._rest: Float32  # less than a window, not yet judged
@@ -55,9 +58,20 @@ class _TrackTurns:
         return float("inf") if since is None else since
 
     async def push(self, chunk: AudioChunk) -> list[Turn]:
+        """Turns that this completed, each with what was seen while it was spoken."""
+        self._sight.push(chunk.frames)
+        turns = self._looked_at(await self._hear(chunk))
+        self._sight.forget_before(min(self.speaking_since_s, self._segmenter.now_s))
+        return turns
+
+    async def finish(self) -> list[Turn]:
+        """Judge what is left of a window, filled up with silence, and end the turn under way."""
+        return self._looked_at(await self._finish())
+
+    async def _hear(self, chunk: AudioChunk) -> list[Turn]:
         gap_s = chunk.start_s - (self._segmenter.now_s + len(self._rest) / SAMPLE_RATE)
         if gap_s >= self._config.end_silence_ms / 1e3:  # nothing was heard for so long: whoever spoke is done
-            turns = await self.finish()
+            turns = await self._finish()
             self._restart(chunk.start_s)
             return turns + await self._judge(chunk.pcm)
         missing = round(gap_s * SAMPLE_RATE) if abs(gap_s) > JITTER_S else 0
@@ -65,8 +79,7 @@ class _TrackTurns:
             return await self._judge(np.concatenate([np.zeros(missing, np.float32), chunk.pcm]))
         return await self._judge(chunk.pcm[-missing:] if missing else chunk.pcm)
 
-    async def finish(self) -> list[Turn]:
-        """Judge what is left of a window, filled up with silence, and end the turn under way."""
+    async def _finish(self) -> list[Turn]:
         turns: list[Turn] = []
         if len(self._rest):
             window = np.pad(self._rest, (0, WINDOW - len(self._rest)))
@@ -87,6 +100,9 @@ class _TrackTurns:
         for window, probability in zip(windows, result.probabilities, strict=True):
             turns += self._segmenter.push(window, float(probability))
         return turns
+
+    def _looked_at(self, turns: list[Turn]) -> list[Turn]:
+        return [replace(turn, frames=self._sight.between(turn.start_s, turn.end_s)) for turn in turns]
 
     def _restart(self, start_s: float) -> None:
         self._segmenter = Segmenter(self._speaker, self._config, self._turn_ids, start_s)

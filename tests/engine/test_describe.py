@@ -8,6 +8,7 @@ import pytest
 from cberl.checkpoint import WEIGHTS
 from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig, AudioHistory
 from cberl.encoders.text import TextEncoder, TextHistory, TextInput
+from cberl.encoders.visual import Seen
 from engine.describe import Describer, HeardTurn, hear
 from engine.messages import SAMPLE_RATE, Float32, Transcript, Turn, Utterance, VideoFrame
 
@@ -73,14 +74,15 @@ def test_words_voice_and_face_are_worked_on_side_by_side() -> None:
         await everybody.wait()
         return pcm[:8]
 
-    async def describe_visual(frames: tuple[VideoFrame, ...]) -> Float32:
+    async def describe_visual(frames: tuple[VideoFrame, ...]) -> Seen:
         await everybody.wait()
-        return np.full(3, len(frames), np.float32)
+        return Seen(np.full(3, len(frames), np.float32), 0.5)
 
     result = asyncio.run(hear(turn(frames=(frame, frame)), transcribe, describe_audio, describe_visual))
     assert result.transcript.text == "16000"
     np.testing.assert_array_equal(result.audio, SECOND[:8])
-    np.testing.assert_array_equal(result.visual, [2, 2, 2])
+    assert result.visual is not None
+    np.testing.assert_array_equal(result.visual.vector, [2, 2, 2])
     assert result.timings_ms.keys() == {"transcribe", "describe_audio", "describe_visual"}
 
 
@@ -91,7 +93,7 @@ def test_without_frames_nobody_looks() -> None:
     async def describe_audio(pcm: Float32) -> Float32:
         return pcm[:8]
 
-    async def describe_visual(frames: tuple[VideoFrame, ...]) -> Float32:
+    async def describe_visual(frames: tuple[VideoFrame, ...]) -> Seen:
         raise AssertionError("there is nothing to see")
 
     result = asyncio.run(hear(turn(), transcribe, describe_audio, describe_visual))

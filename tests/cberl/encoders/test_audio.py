@@ -6,10 +6,11 @@ import pytest
 
 from cberl.checkpoint import WEIGHTS
 from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig, AudioHistory
+from cberl.encoders.evidence import EVIDENCE_DIM, evidence
 from cberl.encoders.logmel import BANDS, HOP, WINDOW, log_mel, pooled_log_mel
 from cberl.encoders.normalize import fit_prior
 from cberl.encoders.prosody import compress
-from cberl.encoders.speech_emotion import SPEECH_DIM, SpeechEncoder
+from cberl.encoders.speech_emotion import SpeechEncoder
 
 RATE = 16_000
 CORPUS = np.array(
@@ -77,16 +78,27 @@ def test_log_mel_joins_the_prosody_where_asked():
 
 
 def test_the_speech_network_joins_the_prosody_where_asked():
-    dim = 8 + SPEECH_DIM
+    dim = 8 + EVIDENCE_DIM
     both = config(features="prosody+speech", prior_mean=[0.0] * dim, prior_sd=[1.0] * dim)
     speech = SpeechEncoder(WEIGHTS / "speech")
     encoder, history = AudioEncoder(both, speech), AudioHistory(both)
-    np.testing.assert_array_equal(encoder.describe(speech_like(1.0))[8:], speech.describe(speech_like(1.0)))
+    heard = encoder.describe(speech_like(1.0))
+    np.testing.assert_array_equal(heard[8:], evidence(speech.describe(speech_like(1.0))[64:]))
     short = encoder.describe(speech_like(0.2))  # long enough for prosody, too short for the network
     assert np.isnan(short[8:]).all()
     assert (history.push("ann", short)[8:] == 0).all()
     with pytest.raises(ValueError, match="need a SpeechEncoder"):
         AudioEncoder(both)
+    alone = both.prosody_only()
+    assert AudioEncoderConfig([0.0] * 8, [1.0] * 8) == alone
+    np.testing.assert_array_equal(AudioHistory(alone).push("ann", heard[:8]), AudioHistory(both).push("ann", heard)[:8])
+
+
+def test_evidence_by_hand():
+    even = evidence(np.full(7, 1 / 7))
+    np.testing.assert_allclose(even, np.zeros(7), atol=1e-6)
+    sure = evidence(np.array([[0, 0, 0, 1, 0, 0, 0.0]]))
+    np.testing.assert_allclose(sure[0], np.log(100) * (np.arange(7) == 3) - np.log(100) / 7, rtol=1e-5)
 
 
 def test_the_config_survives_json():

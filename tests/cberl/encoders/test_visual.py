@@ -7,15 +7,25 @@ import numpy as np
 import pytest
 
 from cberl.checkpoint import WEIGHTS
+from cberl.encoders.evidence import evidence
 from cberl.encoders.expression import ExpressionEncoder
 from cberl.encoders.face import Box, CascadeDetector, YuNetDetector, find_face
-from cberl.encoders.visual import FaceVisual, NoVisual, VisualEncoder
+from cberl.encoders.visual import FaceVisual, NoVisual, Seen, VisualEncoder, VisualEncoderConfig
 from cberl.labels import MELD
 
 
 @pytest.fixture(scope="module")
 def expression() -> ExpressionEncoder:
     return ExpressionEncoder(WEIGHTS / "expression")
+
+
+CONFIG = VisualEncoderConfig(expression_sha256="")
+
+
+def seen(encoder: VisualEncoder, frames: list[np.ndarray]) -> Seen:
+    described = encoder.describe(frames)
+    assert described is not None
+    return described
 
 
 @pytest.fixture(scope="module")
@@ -51,47 +61,45 @@ def test_seeing_nothing_is_absence_and_not_zeros() -> None:
 
 
 def test_no_frames_and_no_face_are_none(expression: ExpressionEncoder) -> None:
-    encoder: VisualEncoder = FaceVisual(CascadeDetector(), expression)
+    encoder: VisualEncoder = FaceVisual(CascadeDetector(), expression, CONFIG)
     assert encoder.describe([]) is None
     assert encoder.describe([np.zeros((360, 640, 3), np.uint8)] * 3) is None
 
 
 def test_frames_without_a_face_do_not_count(expression: ExpressionEncoder) -> None:
-    encoder, black = FaceVisual(Counting(), expression), np.zeros((64, 64, 3), np.uint8)
-    alone = encoder.describe([textured(1)])
-    assert alone is not None
-    np.testing.assert_allclose(encoder.describe([black, textured(1), black]), alone, atol=1e-5)
+    encoder, black = FaceVisual(Counting(), expression, CONFIG), np.zeros((64, 64, 3), np.uint8)
+    alone, between = seen(encoder, [textured(1)]), seen(encoder, [black, textured(1), black])
+    np.testing.assert_allclose(between.vector, alone.vector, atol=1e-5)
+    assert between.quality == pytest.approx(alone.quality)
 
 
 def test_pooling_is_the_mean_by_quality(expression: ExpressionEncoder) -> None:
     frames = [textured(1), textured(2, blur=32)]  # the second is as good as featureless
-    encoder, detector = FaceVisual(Counting(), expression), Counting()
-    faces = [find_face(detector, frame) for frame in frames]
-    quality = np.array([face.quality for face in faces if face is not None])
-    one, two = (encoder.describe([frame]) for frame in frames)
-    assert one is not None
-    assert two is not None
-    assert quality[1] < quality[0]
-    expected = (quality[0] * one + quality[1] * two) / quality.sum()
-    np.testing.assert_allclose(encoder.describe(frames), expected, atol=1e-4)
+    encoder = FaceVisual(Counting(), expression, CONFIG)
+    faces = [face for frame in frames if (face := find_face(Counting(), frame)) is not None]
+    _, probabilities = expression.encode(np.stack([face.pixels for face in faces]))
+    quality = np.array([face.quality for face in faces])
+    assert 0 < quality[1] < quality[0]
+    pooled = seen(encoder, frames)
+    np.testing.assert_allclose(pooled.vector, evidence(quality / quality.sum() @ probabilities), atol=1e-4)
+    assert pooled.quality == pytest.approx((quality**2).sum() / quality.sum(), rel=1e-4)
 
 
 def test_a_long_turn_costs_no_more_than_its_share_of_frames(expression: ExpressionEncoder) -> None:
     detector = Counting()
-    described = FaceVisual(detector, expression, max_frames=4).describe([textured(i) for i in range(1, 101)])
-    assert described is not None
+    seen(FaceVisual(detector, expression, VisualEncoderConfig("", max_frames=4)), [textured(i) for i in range(1, 101)])
     assert detector.seen == [1, 34, 67, 100]
     with pytest.raises(ValueError, match="max_frames must be at least 1, not 0"):
-        FaceVisual(detector, expression, max_frames=0)
+        VisualEncoderConfig("", max_frames=0)
 
 
 def test_a_real_face_reads_alike_by_either_detector(
     expression: ExpressionEncoder, video: list[np.ndarray], shared: Path
 ) -> None:
     detectors = (CascadeDetector(), YuNetDetector(shared / "models/face_detection_yunet.onnx"))
-    described = [FaceVisual(detector, expression).describe(video) for detector in detectors]
-    for row in described:
-        assert row is not None
-        assert row.shape == (64 + len(MELD),)
-        assert row[64:].sum() == pytest.approx(1, abs=1e-4)
-    assert np.corrcoef(described[0][:64], described[1][:64])[0, 1] > 0.5  # type: ignore[index]
+    described = [seen(FaceVisual(detector, expression, CONFIG), video) for detector in detectors]
+    for one in described:
+        assert one.vector.shape == (len(MELD),)
+        assert one.vector.sum() == pytest.approx(0, abs=1e-4)
+        assert 0.1 < one.quality <= 1
+    assert np.corrcoef(described[0].vector, described[1].vector)[0, 1] > 0.5
