@@ -24,7 +24,7 @@ class Film:
 
     def __init__(self, path: str) -> None:
         self._container = av.open(path)
-        moving = [stream for stream in self._container.streams.video if not _is_cover(stream)]
+        moving = moving_pictures(self._container)
         self._pictures = _sampled(self._container, moving[0]) if moving else iter(())
         self._next: Picture | None = None
 
@@ -39,6 +39,12 @@ class Film:
 
     def close(self) -> None:
         self._container.close()
+
+
+def moving_pictures(container: Any) -> list[Any]:
+    """Its video streams; a cover is none."""
+    cover = av.stream.Disposition.attached_pic
+    return [stream for stream in container.streams.video if not stream.disposition & cover]
 
 
 def _sampled(container: Any, stream: Any) -> Iterator[Picture]:
@@ -63,7 +69,3 @@ def _rgb(frame: Any) -> NDArray[np.uint8]:
     size = max(2, round(frame.width * shrink)), max(2, round(frame.height * shrink))
     picture = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
     return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))  # as phones want to be shown
-
-
-def _is_cover(stream: Any) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)

@@ -12,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 
-from engine.ingest.film import Film, Picture
+from engine.ingest.film import Film, Picture, moving_pictures
 from engine.messages import SAMPLE_RATE, AudioChunk, Float32, Track, VideoFrame
 from engine.timing import Pacer
 
@@ -36,7 +36,8 @@ async def read_media(
     """Decode to chunks of 100 ms, mono float32 at 16 kHz, until the end of the file.
 
     One channel is one speaker; two channels are two speakers, their chunks alternating in time, unless both
-    carry the same sound: then they are one. More channels are mixed down to one. Speakers are "speaker-1",
+    carry the same sound: then they are one. More channels are mixed down to one, and so are a film's two, which are
+    left and right of one scene, unless two speakers are named. Speakers are "speaker-1",
     "speaker-2", or the names given, one a channel. With `realtime`, a chunk comes out when it would have been
     spoken. With `look`, the chunks of a film with one speaker carry its pictures, three a second; whose face two
     speakers' film shows is not known, and addresses are only listened to. Decoding runs in a thread of its own, a chunk
@@ -92,7 +93,8 @@ def _decode(source: str, separate: bool, look: bool) -> Generator[tuple[Float32,
         ):
             if not container.streams.audio:
                 raise MediaError(f"{source} has no audio stream: there is nothing to listen to.")
-            blocks = _blocks(_resample(container))
+            scene = bool(moving_pictures(container)) and not separate
+            blocks = _blocks(_resample(container, mixed=scene))
             sound = container.streams.audio[0]
             first_s = float(sound.start_time * sound.time_base) if sound.start_time is not None else 0.0
             heard = 0  # samples
@@ -106,10 +108,10 @@ def _decode(source: str, separate: bool, look: bool) -> Generator[tuple[Float32,
         raise MediaError(f"{source} cannot be read as media: {error.strerror or error}.") from error
 
 
-def _resample(container: Any) -> Iterator[Float32]:
+def _resample(container: Any, mixed: bool) -> Iterator[Float32]:
     """float32[channels, n] at 16 kHz, one or two channels; what was lost on the way is silence."""
     stream = container.streams.audio[0]
-    channels = 2 if stream.codec_context.channels == 2 else 1
+    channels = 2 if stream.codec_context.channels == 2 and not mixed else 1
     resampler = av.AudioResampler(format="fltp", layout=("mono", "stereo")[channels - 1], rate=SAMPLE_RATE)
     first_s: float | None = None
     heard_s = 0.0

@@ -1,0 +1,100 @@
+"""A film through the whole engine, with a network that reads voice and face: real pictures, real speech."""
+
+import asyncio
+from dataclasses import asdict
+from itertools import cycle, islice
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from cberl.calibration import Calibration
+from cberl.checkpoint import WEIGHTS, Checkpoint
+from cberl.config import ModelConfig
+from cberl.data.features import fingerprint
+from cberl.encoders.audio import AudioEncoderConfig
+from cberl.encoders.onnx import network_files
+from cberl.encoders.text import encoder_files
+from cberl.encoders.visual import VisualEncoderConfig
+from cberl.model import CBERL
+from engine.config import Settings
+from engine.ingest.media import read_media
+from engine.messages import SAMPLE_RATE, EmotionEvent
+from engine.publish.wire import decode
+from engine.supervisor import Supervisor, open_supervisor
+from tests.loopback.live import demo
+
+LENGTH_S, RATE = 5, 10
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """Untrained, but for these encoders: 8 + 7 numbers of a voice and 7 of a face."""
+    torch.manual_seed(0)
+    encoders = {
+        "text": {"sha256": fingerprint(*encoder_files(WEIGHTS / "text"))},
+        "audio": asdict(
+            AudioEncoderConfig(
+                prior_mean=[0.0] * 15,
+                prior_sd=[10.0] * 15,
+                features="prosody+speech",
+                speech_sha256=fingerprint(*network_files(WEIGHTS / "speech", "speech")),
+            )
+        ),
+        "visual": asdict(VisualEncoderConfig(fingerprint(*network_files(WEIGHTS / "expression", "expression")))),
+    }
+    config = ModelConfig(audio_dim=15, visual_dim=7, latent_dim=16, hidden_dim=16, heads=2)
+    Checkpoint("sees", CBERL(config).eval(), Calibration((0.0,) * 7), encoders).save(tmp_path / "sees")
+    return tmp_path / "sees"
+
+
+def make_film(shared: Path, path: Path) -> Path:
+    """The face of the shared clip, again and again, over the first speaker of the demo."""
+    with av.open(str(shared / "data/faces/pyfeat_single_face.mp4")) as container:
+        faces = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    with av.open(str(path), "w") as container:
+        video, audio = container.add_stream("mpeg4", rate=RATE), container.add_stream("pcm_s16le", rate=SAMPLE_RATE)
+        video.width, video.height, video.pix_fmt, video.bit_rate = 640, 360, "yuv420p", 2_000_000
+        audio.layout = "mono"
+        for number, rgb in enumerate(islice(cycle(faces), LENGTH_S * RATE)):
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+            frame.pts = number
+            container.mux(video.encode(frame))
+        pcm = (demo()[:1, : LENGTH_S * SAMPLE_RATE] * 32767).astype(np.int16)
+        sound = av.AudioFrame.from_ndarray(pcm, format="s16", layout="mono")
+        sound.sample_rate, sound.pts = SAMPLE_RATE, 0
+        container.mux([*audio.encode(sound), *audio.encode(None), *video.encode(None)])
+    return path
+
+
+async def events_of(supervisor: Supervisor, film: Path, *, look: bool) -> list[EmotionEvent]:
+    conversation = f"looked-{look}"
+    subscription = supervisor.hub.subscribe(conversation)
+    await supervisor.join(conversation, read_media(str(film), look=look), live=False)
+    subscription.end("done")
+    messages = [decode(text)[1] async for _, text in subscription]
+    return [message for message in messages if isinstance(message, EmotionEvent)]
+
+
+@pytest.mark.timeout(400)
+def test_a_face_is_seen_while_its_owner_speaks(checkpoint: Path, shared: Path, tmp_path: Path) -> None:
+    film = make_film(shared, tmp_path / "film.mkv")
+
+    async def main() -> tuple[list[EmotionEvent], list[EmotionEvent]]:
+        async with open_supervisor(Settings(checkpoint=str(checkpoint), asr="sphinx")) as supervisor:
+            assert supervisor.models.looks
+            return await events_of(supervisor, film, look=True), await events_of(supervisor, film, look=False)
+
+    seen, unseen = asyncio.run(main())
+    assert len(seen) == len(unseen) > 0
+    for one, other in zip(seen, unseen, strict=True):
+        assert one.modalities["visual"] is not None
+        assert 0.1 < one.modalities["visual"] <= 1
+        assert other.modalities["visual"] is None
+        assert one.modalities["audio"] == other.modalities["audio"] == 1.0
+        assert one.text == other.text
+        assert one.probabilities != other.probabilities
+        assert "describe_visual" in one.timings_ms
+        assert "describe_visual" not in other.timings_ms
