@@ -1,6 +1,7 @@
 """The pictures of a film, sampled: what its sound's reader asks for, chunk by chunk."""
 
 import logging
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,7 +59,7 @@ def _sampled(container: Any, stream: Any) -> Iterator[Picture]:
             continue
         for frame in frames:
             if frame.time is not None and frame.time >= due_s:
-                due_s = max(due_s, frame.time) + 1 / SAMPLES_PER_S - 1e-6
+                due_s = (math.floor(frame.time * SAMPLES_PER_S + 1e-3) + 1) / SAMPLES_PER_S - 1e-3
                 yield frame.time, _rgb(frame)
     if damaged:
         log.warning("%s: damaged pictures left out: %d", container.name, damaged)

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cberl.checkpoint import load_checkpoint
+from cberl.checkpoint import CheckpointError, load_checkpoint
 from engine.cli.app import cli
+from engine.config import Settings
+from engine.models import load_starter
+from tests.cberl.training.test_pools import make_faces, make_voices
 
 LABELS = ("neutral", "anger", "fear")
 SAID = {
@@ -60,6 +63,30 @@ def test_train_with_every_lever_then_evaluate(folder: Path, tmp_path: Path) -> N
     scored = CliRunner().invoke(cli, ["evaluate", *checkpoints, *common, "--split", "dev", "--json"])
     assert scored.exit_code == 0, scored.output
     assert json.loads(scored.stdout.splitlines()[-1])["seeds"] == 2
+
+
+def test_a_composed_corpus_makes_a_checkpoint_that_names_its_encoders(folder: Path, tmp_path: Path) -> None:
+    ravdess, fer2013 = make_voices(tmp_path / "ravdess"), make_faces(tmp_path / "fer2013.npz")
+    common = ["--data", str(folder), "--cache", str(tmp_path / "cache")]
+    small = ["--set", "train.epochs=1", "--set", "model.hidden_dim=16", "--set", "model.heads=2", "--threads", "1"]
+    words = ["train", "starter", *common, *small, "--out", str(tmp_path / "runs")]
+    refused = CliRunner().invoke(cli, words)
+    assert refused.exit_code == 1
+    assert "give --ravdess FOLDER" in refused.output
+    trained = CliRunner().invoke(cli, [*words, "--ravdess", str(ravdess), "--fer2013", str(fer2013)])
+    assert trained.exit_code == 0, trained.output
+    run = tmp_path / "runs" / "seed-0"
+    checkpoint, encoders = load_starter(Settings(checkpoint=str(run)))
+    assert checkpoint.model.config.modality_dims == {"text": 384, "audio": 15, "visual": 7}
+    assert (encoders.audio.dim, encoders.visual.dim) == (15, 7)
+    assert checkpoint.provenance["compose"]["mismatch"] == 0.4
+    scored = CliRunner().invoke(cli, ["evaluate", str(run), *common, "--split", "dev"])
+    assert scored.exit_code == 0, scored.output
+    other = json.loads((run / "config.json").read_text())
+    other["encoders"]["visual"]["expression_sha256"] = "0"
+    (run / "config.json").write_text(json.dumps(other))
+    with pytest.raises(CheckpointError, match="another expression network than the installed one"):
+        load_starter(Settings(checkpoint=str(run)))
 
 
 def test_a_checkpoint_is_not_scored_on_other_labels(folder: Path, tmp_path: Path) -> None:

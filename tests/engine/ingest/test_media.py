@@ -27,9 +27,9 @@ def write(path: Path, *channels: NDArray[np.float64]) -> str:
     return str(path)
 
 
-def read(path: str, speakers: list[str] | None = None, realtime: bool = False) -> list[AudioChunk]:
+def read(path: str, speakers: list[str] | None = None, realtime: bool = False, look: bool = False) -> list[AudioChunk]:
     async def main() -> list[AudioChunk]:
-        return [chunk async for chunk in read_media(path, realtime=realtime, speakers=speakers)]
+        return [chunk async for chunk in read_media(path, realtime=realtime, speakers=speakers, look=look)]
 
     return asyncio.run(main())
 
@@ -108,6 +108,40 @@ def test_a_film_without_sound_says_so(tmp_path: Path) -> None:
         container.mux([*stream.encode(frame), *stream.encode(None)])
     with pytest.raises(MediaError, match="no audio stream"):
         read(str(path))
+
+
+def film(path: Path, *sound: np.ndarray, seconds: float = 2.0, rate: int = 10) -> str:
+    """Each picture is as bright as its number; what `sound` holds is its channels."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=rate)
+        audio = container.add_stream("pcm_s16le", rate=RATE)
+        video.width, video.height, video.pix_fmt = 1280, 720, "yuv420p"
+        audio.layout = "stereo" if len(sound) == 2 else "mono"
+        for number in range(int(seconds * rate)):
+            frame = av.VideoFrame.from_ndarray(np.full((720, 1280, 3), 10 * number, np.uint8), format="rgb24")
+            frame.pts = number
+            container.mux(video.encode(frame))
+        pcm = (np.stack(sound, axis=1).reshape(1, -1) * 20_000).astype(np.int16)  # (n, channels) -> (1, n * channels)
+        block = av.AudioFrame.from_ndarray(pcm, format="s16", layout=audio.layout.name)
+        block.sample_rate, block.pts = RATE, 0
+        container.mux([*audio.encode(block), *audio.encode(None), *video.encode(None)])
+    return str(path)
+
+
+def test_a_film_shows_three_pictures_a_second_with_the_sound_of_their_time(tmp_path: Path) -> None:
+    path = film(tmp_path / "scene.mkv", tone(440, seconds=2.0), tone(880, seconds=2.0))
+    chunks = read(path, look=True)
+    assert {chunk.track.speaker for chunk in chunks} == {"speaker-1"}  # left and right of one scene
+    shown = [(chunk, frame) for chunk in chunks for frame in chunk.frames]
+    assert [frame.at_s for _, frame in shown] == pytest.approx([0, 0.4, 0.7, 1.0, 1.4, 1.7], abs=0.01)
+    for chunk, frame in shown:
+        assert chunk.start_s - 1e-3 <= frame.at_s < chunk.end_s
+        assert frame.rgb.shape == (360, 640, 3)
+        assert frame.rgb.mean() == pytest.approx(100 * frame.at_s, abs=4)
+    assert not any(chunk.frames for chunk in read(path))
+    two = read(path, ["ann", "bob"], look=True)
+    assert {chunk.track.speaker for chunk in two} == {"ann", "bob"}
+    assert not any(chunk.frames for chunk in two)  # whose face it is, nobody knows
 
 
 def test_damage_in_the_middle_costs_its_place_and_nothing_else(
