@@ -22,7 +22,7 @@ bench: .venv/installed ## every measurement in bench/, each as a table
 	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || echo "(not measured)"; done
 
 train: .venv/installed ## train five seeds on MELD in DATA, then score them on test
-	$(BIN)/cberl train starter --data $(DATA) --out runs/meld --seeds 5 --resume
+	$(BIN)/cberl train real --data $(DATA) --out runs/meld --seeds 5 --resume
 	$(BIN)/cberl evaluate runs/meld/seed-* --data $(DATA)
 
 clean: ## remove .venv, caches and runs
