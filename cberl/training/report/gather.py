@@ -73,7 +73,7 @@ def gather(
         "groups": [_row(one, first, plain) for one in measured],
         "anchors": anchors(source.corpus),
         "over_plain": _over_plain(first, bare) if bare else None,
-        "modalities": _modalities(first),
+        "modalities": by_modality(first.group, first.features, first.runs),
         "without_context": _both(first.group.predict(without_context(first.features))),
         "future": _future(measured),
         "calibration": curves.calibration(first.runs),
@@ -150,25 +150,28 @@ def _over_plain(first: Measured, bare: Measured) -> dict[str, Any] | None:
     }
 
 
-def _modalities(first: Measured) -> dict[str, Any]:
-    """By subset of what the network reads and the split has, and with a random half missing."""
-    features = first.features
-    names = [name for name in first.config.modality_dims if features.present[name].any()]
+def by_modality(group: Group, features: FeatureSet, complete: Sequence[Predicted]) -> dict[str, Any]:
+    """By subset of what the network reads and the split has, and with a random half missing.
+
+    `complete`: what the group says of `features` as they are.
+    """
+    reads = group.checkpoints[0].model.config.modality_dims
+    names = [name for name in reads if features.present[name].any()]
     subsets = [part for size in range(1, len(names)) for part in combinations(names, size)]
     with _bar(len(subsets) + DRAWS, "modalities") as advance:
         by_subset = {}
         for part in subsets:
-            by_subset["+".join(part)] = _both(first.group.predict(only(features, part)))
+            by_subset["+".join(part)] = _both(group.predict(only(features, part)))
             advance()
-        by_subset["+".join(names)] = _both(first.runs)
+        by_subset["+".join(names)] = _both(complete)
         drawn, missing = [], []
         for seed in range(DRAWS):
             less = half_missing(features, names, seed)
-            drawn.append(first.group.predict(less))
+            drawn.append(group.predict(less))
             missing.append(100 * share_missing(features, less, names))
             advance()
     halves = [run for runs in drawn for run in runs]
-    return {"subsets": by_subset, "half_missing": _half(drawn, missing) | {"loss": _losses(first.runs, halves)}}
+    return {"subsets": by_subset, "half_missing": _half(drawn, missing) | {"loss": _losses(complete, halves)}}
 
 
 def _half(drawn: Sequence[Sequence[Predicted]], missing: Sequence[float]) -> dict[str, Any]:

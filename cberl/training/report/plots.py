@@ -89,14 +89,14 @@ def _interval(axes: Any, one: Row, at: int) -> None:
 
 def _modalities(found: Row, path: Path) -> None:
     rows = {**found["subsets"], "random half missing": found["half_missing"]}
-    with _figure(path, 8, 1.4 + 0.4 * len(rows)) as (_, axes):
+    with _figure(path, 8, 1.8 + 0.4 * len(rows)) as (figure, axes):
         for n, (key, name) in enumerate(_KINDS):
             mean, sd = _columns([row[key] for row in rows.values()])
             axes.barh(np.arange(len(rows)) + (n - 0.5) * 0.38, mean, 0.38, xerr=sd, label=name, capsize=2)
         axes.set_yticks(range(len(rows)), list(rows))
         axes.invert_yaxis()
         axes.set_xlabel("F1, %")
-        axes.legend(loc="lower right")
+        figure.legend(loc="outside lower center", ncols=2)
 
 
 def _future(rows: Sequence[Row], path: Path) -> None:
