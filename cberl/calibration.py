@@ -84,6 +84,12 @@ def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int 
     return float(gap.sum() / len(labels))
 
 
+def maximum_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
+    """MCE: the largest gap of any bin that is not empty, however few are in it: (N, C), int[N] -> 0..1."""
+    found = reliability(probabilities, labels, bins)
+    return float((found.accuracy - found.confidence).abs().nan_to_num().max())
+
+
 def threshold_at_coverage(confidence: Tensor, coverage: float) -> float:
     """The largest threshold that at least a share `coverage` of confidences (N,) reaches; 0 when all must.
 

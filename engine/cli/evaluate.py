@@ -11,7 +11,9 @@ from cberl.checkpoint import STARTER, CheckpointError, load_checkpoint
 from cberl.data.corpus import detect
 from cberl.data.dialogue import DataError
 from cberl.metrics import Scores
-from cberl.training.evaluate import evaluate, features_for, plot_confusion, summary
+from cberl.training.corpus import TEXT_ENCODER
+from cberl.training.evaluate import evaluate, features_for, summary
+from cberl.training.report.plots import plot_confusion
 from engine.cli.common import sentences
 
 
@@ -30,6 +32,13 @@ Examples:
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), default="test", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write the confusion matrix as PNG.")
+@click.option(
+    "--text-encoder",
+    type=click.Path(path_type=Path),
+    default=TEXT_ENCODER,
+    show_default="the one that comes along",
+    help="Folder of the text encoder that CHECKPOINTS were trained with.",
+)
 @click.option("--cache", type=click.Path(path_type=Path), default="cache", show_default=True, help="Encoded features.")
 def command(
     checkpoints: tuple[Path, ...],
@@ -38,6 +47,7 @@ def command(
     split: str,
     as_json: bool,
     plot: Path | None,
+    text_encoder: Path,
     cache: Path,
 ) -> None:
     """Score CHECKPOINTS (default: the starter): F1 weighted, macro and by class, confusion matrix, calibration."""
@@ -46,7 +56,7 @@ def command(
         runs = []
         for folder in checkpoints or (STARTER,):
             checkpoint = load_checkpoint(folder)
-            runs.append(evaluate(checkpoint, features_for(checkpoint, corpus, split, cache)))
+            runs.append(evaluate(checkpoint, features_for(checkpoint, corpus, split, cache, text_encoder)))
     if plot:
         plot_confusion(runs[0][0], plot)
     if as_json:

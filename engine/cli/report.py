@@ -1,16 +1,19 @@
 """`cberl report`"""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from cberl.checkpoint import CheckpointError, load_checkpoint
-from cberl.data.corpus import detect
+from cberl.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from cberl.data.corpus import Corpus, detect
 from cberl.data.dialogue import DataError
-from cberl.training.compare import Group, difference, measure
+from cberl.data.features import FeatureSet
+from cberl.training.compare import Group
+from cberl.training.corpus import TEXT_ENCODER
 from cberl.training.evaluate import features_for
-from cberl.training.report import write_report
+from cberl.training.noisy import NoisyText
+from cberl.training.report.gather import Source, gather
+from cberl.training.report.page import write_report
 from cberl.training.train import set_threads
 from engine.cli.common import sentences
 
@@ -19,44 +22,72 @@ from engine.cli.common import sentences
     "report",
     epilog="""\b
 Examples:
-  cberl report runs/starter runs/plain --data MELD                 docs/report.md, on dev
+  cberl report runs/starter runs/plain --plain plain --data MELD   docs/report.md, on dev
   cberl report runs/starter --data MELD --split test --out out/test
-Each GROUP is a folder of `cberl train --seeds N`; the others are compared with the first.""",
+  cberl report runs/starter --data MELD --asr-noise 0,10,20,30,40
+Each GROUP is a folder of `cberl train --seeds N`; the others are compared with the first, which is shown in depth.
+Groups trained with --set model.lookahead=2 or --set model.direction=offline show what the future is worth.""",
 )
 @click.argument("groups", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder with the corpus.")
 @click.option("--classes", type=int, help="6 or 4: which of IEMOCAP's label sets.")
 @click.option("--split", type=click.Choice(["dev", "test"]), default="dev", show_default=True)
+@click.option("--plain", metavar="GROUP", help="The group without any lever: it decides by argmax, as it comes.")
+@click.option("--asr-noise", metavar="LIST", default="", help="Word error rates in percent, as 0,10,20.")
+@click.option(
+    "--text-encoder",
+    type=click.Path(path_type=Path),
+    default=TEXT_ENCODER,
+    show_default="the one that comes along",
+    help="Folder of the text encoder that all groups were trained with.",
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), default="docs/report", show_default=True, help="Without suffix."
 )
 @click.option("--cache", type=click.Path(path_type=Path), default="cache", show_default=True, help="Encoded features.")
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
 def command(
-    groups: tuple[Path, ...], data: Path, classes: int | None, split: str, out: Path, cache: Path, threads: int
+    groups: tuple[Path, ...],
+    data: Path,
+    classes: int | None,
+    split: str,
+    plain: str | None,
+    asr_noise: str,
+    text_encoder: Path,
+    out: Path,
+    cache: Path,
+    threads: int,
 ) -> None:
-    """Compare groups of runs: one page with tables and plots, and every figure as JSON."""
+    """Compare groups of runs, and show the first in depth: one page with tables and plots, and every figure as JSON."""
     set_threads(threads)
+    rates = _rates(asr_noise)
     with sentences(DataError, CheckpointError, FileNotFoundError):
         corpus = detect(data, classes)
-        loaded = [_load(folder) for folder in groups]
-        rows: list[dict[str, Any]] = []
-        for group in loaded:
-            features = features_for(group.checkpoints[0], corpus, split, cache)
-            against = difference(group, loaded[0], features) if group is not loaded[0] else None
-            rows.append(measure(group, features) | ({"against_first": against} if against else {}))
-    names = " ".join(folder.name for folder in groups)
-    write_report(
-        {
-            "command": f"cberl report {names} --split {split}",
-            "corpus": corpus.name,
-            "split": split,
-            "labels": list(corpus.labels),
-            "groups": rows,
-        },
-        out,
-    )
+        source = _source(corpus, split, cache, text_encoder)
+        found, maps = gather([_load(folder) for folder in groups], source, plain, rates)
+    words = [folder.name for folder in groups] + ["--split", split]
+    words += ["--plain", plain] if plain else []
+    words += ["--asr-noise", asr_noise] if asr_noise else []
+    write_report({"command": f"cberl report {' '.join(words)}", **found}, maps, out)
     click.echo(f"{out}.md")
+
+
+def _source(corpus: Corpus, split: str, cache: Path, text: Path) -> Source:
+    def features(checkpoint: Checkpoint, of: str) -> FeatureSet:
+        return features_for(checkpoint, corpus, of, cache, text)
+
+    return Source(corpus.name, split, features, NoisyText(corpus, split, cache, text).features)
+
+
+def _rates(asr_noise: str) -> list[float]:
+    """`0,10` -> [0.0, 0.1]"""
+    try:
+        rates = [float(rate) / 100 for rate in asr_noise.split(",") if rate.strip()]
+    except ValueError as error:
+        raise click.BadParameter(f"{asr_noise!r} is no list of percentages such as 0,10,20") from error
+    if any(not 0 <= rate <= 1 for rate in rates):
+        raise click.BadParameter("a word error rate is from 0 to 100 percent", param_hint="--asr-noise")
+    return rates
 
 
 def _load(folder: Path) -> Group:

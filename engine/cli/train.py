@@ -16,7 +16,7 @@ from cberl.data.dialogue import DataError
 from cberl.data.features import FeatureSet, fingerprint, widened
 from cberl.training.augment import augment
 from cberl.training.compose import compose
-from cberl.training.corpus import corpus_features, fitted_audio, text_fingerprint
+from cberl.training.corpus import TEXT_ENCODER, corpus_features, fitted_audio, text_fingerprint
 from cberl.training.pools import composed_encoders, read_pools
 from cberl.training.recipe import Recipe, RecipeError, load_recipe, names
 from cberl.training.train import Epoch, Trainer, fit, set_threads
@@ -46,6 +46,13 @@ DATA is a folder with MELD, IEMOCAP, EmoryNLP or your own conversations: see doc
 @click.option("--seed", default=0, show_default=True, help="First seed.")
 @click.option("--seeds", default=1, show_default=True, help="How many seeds, one run each.")
 @click.option("--cache", type=click.Path(path_type=Path), default="cache", show_default=True, help="Encoded features.")
+@click.option(
+    "--text-encoder",
+    type=click.Path(path_type=Path),
+    default=TEXT_ENCODER,
+    show_default="the one that comes along",
+    help="Folder of the text encoder, as `cberl finetune-text` writes it.",
+)
 @click.option("--resume", is_flag=True, help="Go on where runs in --out were stopped.")
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
@@ -61,6 +68,7 @@ def command(
     seed: int,
     seeds: int,
     cache: Path,
+    text_encoder: Path,
     resume: bool,
     threads: int,
     device: str,
@@ -71,10 +79,10 @@ def command(
         chosen, corpus = load_recipe(recipe, settings), detect(data, classes)
         pools = read_pools(chosen.compose, "train", corpus.labels, cache, ravdess, fer2013)
         plain = fitted_audio(corpus, cache)
-        train, dev = (corpus_features(corpus, split, plain, cache) for split in ("train", "dev"))
+        train, dev = (corpus_features(corpus, split, plain, cache, text_encoder) for split in ("train", "dev"))
         audio, visual = composed_encoders(plain, pools, chosen.compose, train)
         encoders = {
-            "text": {"sha256": text_fingerprint()},
+            "text": {"sha256": text_fingerprint(text_encoder)},
             "audio": asdict(audio),
             "visual": asdict(visual) if visual else None,
         }

@@ -8,6 +8,7 @@ from cberl.calibration import (
     expected_calibration_error,
     fit_temperature,
     log_prior,
+    maximum_calibration_error,
     reliability,
     risk_coverage,
     threshold_at_coverage,
@@ -41,8 +42,9 @@ def test_reliability_bins_by_hand() -> None:
     torch.testing.assert_close(found.accuracy[[5, 8, 9]], torch.tensor([1.0, 0.0, 0.5]).double())
     torch.testing.assert_close(found.confidence[[5, 8, 9]], torch.tensor([0.55, 0.85, 0.95]).double())
     assert found.accuracy[0].isnan()
-    error = expected_calibration_error(torch.stack([top, 1 - top], dim=-1), torch.tensor([0, 1, 0, 1]), bins=10)
-    assert error == pytest.approx((0.45 + 0.85 + 2 * 0.45) / 4)
+    given = torch.stack([top, 1 - top], dim=-1), torch.tensor([0, 1, 0, 1])
+    assert expected_calibration_error(*given, bins=10) == pytest.approx((0.45 + 0.85 + 2 * 0.45) / 4)
+    assert maximum_calibration_error(*given, bins=10) == pytest.approx(0.85)
 
 
 @pytest.mark.parametrize("coverage", [0.05, 0.5, 0.7, 0.9, 0.999])

@@ -1,60 +1,45 @@
-"""Comparisons against hand counts and scikit-learn."""
+"""Comparisons against scikit-learn, and intervals that can be said without drawing."""
 
-import numpy as np
 import pytest
 import torch
 from sklearn.metrics import f1_score
 
 from cberl.calibration import Calibration
-from cberl.checkpoint import Checkpoint
-from cberl.config import ModelConfig
-from cberl.data.features import FeatureSet
-from cberl.model import CBERL
-from cberl.training.compare import Group, difference, measure, only, without_context
-from cberl.training.train import predict
+from cberl.training.compare import difference, macro_f1, summed_f1, weighted_f1
+from cberl.training.evaluate import Predicted
+from tests.cberl.training.toys import features, group
 
-CONFIG = ModelConfig(labels=("a", "b", "c"), text_dim=6, audio_dim=4, latent_dim=8, hidden_dim=8, heads=2)
+NAMES = ("a", "b", "c")
 
 
-def features() -> FeatureSet:
-    generator = torch.Generator().manual_seed(0)
-    label = torch.randint(-1, 3, (60,), generator=generator)
-    return FeatureSet(
-        {"text": torch.randn(60, 6, generator=generator), "audio": torch.randn(60, 4, generator=generator)},
-        {"text": torch.ones(60, dtype=torch.bool), "audio": torch.arange(60) % 3 > 0},
-        torch.arange(60) % 2,
-        label,
-        torch.full((12,), 5),
-    )
+def run(decided: list[int], label: list[int], lengths: list[int]) -> Predicted:
+    logits = torch.eye(len(NAMES))[decided]
+    return Predicted(NAMES, Calibration((0.0,) * 3), logits, torch.tensor(label), torch.tensor(lengths))
 
 
-def group(name: str, *seeds: int) -> Group:
-    made = []
-    for seed in seeds:
-        torch.manual_seed(seed)
-        made.append(Checkpoint(name, CBERL(CONFIG).eval(), Calibration((0.0, 0.0, 0.0))))
-    return Group(name, made)
-
-
-def test_the_difference_of_single_seeds_is_that_of_their_scores() -> None:
-    one, two, given = group("one", 1), group("two", 2), features()
-    known = given.label >= 0
-    f1 = [
-        100 * f1_score(given.label[known], predict(g.checkpoints[0].model, given)[0].argmax(-1)[known], average="macro")
-        for g in (one, two)
-    ]
-    found = difference(one, two, given)["macro_f1"]
-    assert found["difference"] == pytest.approx(f1[0] - f1[1], abs=0.01)
-    assert found["low"] < found["difference"] < found["high"]
-    assert difference(two, one, given)["macro_f1"]["difference"] == pytest.approx(-found["difference"])
-
-
-def test_less_is_less() -> None:
+@pytest.mark.parametrize(("average", "statistic"), [("macro", macro_f1), ("weighted", weighted_f1)])
+def test_the_difference_is_that_of_the_mean_scores(average, statistic) -> None:  # type: ignore[no-untyped-def]
     given = features()
-    assert not only(given, ["text"]).present["audio"].any()
-    assert torch.equal(only(given, ["text"]).present["text"], given.present["text"])
-    assert without_context(given).lengths.tolist() == [1] * 60
-    measured = measure(group("both", 1, 2), given)
-    assert measured["seeds"] == 2
-    assert measured["subsets"].keys() == {"text", "audio"}
-    assert np.sum(measured["confusion"]) == 2 * int((given.label >= 0).sum())
+    one, two = group("one", 1).predict(given), group("two", 2, 3).predict(given)
+
+    def mean(runs: list[Predicted]) -> float:
+        pairs = [(r.labelled()[1], r.labelled()[0].argmax(-1)) for r in runs]
+        return 100 * sum(f1_score(label, decided, average=average) for label, decided in pairs) / len(pairs)
+
+    found = difference(one, two, statistic)
+    assert found["difference"] == pytest.approx(mean(one) - mean(two), abs=0.01)
+    assert found["low"] < found["difference"] < found["high"]
+    assert difference(two, one, statistic)["difference"] == pytest.approx(-found["difference"])
+
+
+def test_equal_runs_differ_by_nothing_with_certainty() -> None:
+    runs = group("one", 1).predict(features())
+    assert difference(runs, runs * 3, macro_f1) == {"difference": 0, "low": 0, "high": 0}
+
+
+def test_the_sum_of_two_classes_by_hand() -> None:
+    label, lengths = [0, 0, 1, 1, 2, 2], [6]
+    # b: one hit of two, one false alarm -> 2 / 4; c: two hits, one false alarm -> 4 / 5.
+    # Of one dialogue there is but one resample.
+    found = difference([run([0, 1, 1, 2, 2, 2], label, lengths)], [run(label, label, lengths)], summed_f1([1, 2]))
+    assert found == {"difference": -70.0, "low": -70.0, "high": -70.0}

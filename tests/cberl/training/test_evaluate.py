@@ -1,14 +1,15 @@
-"""Scores of trained networks: what is saved predicts the same, and its confusion matrix can be drawn."""
+"""Scores of trained networks: what is saved predicts the same."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from cberl.calibration import Calibration
 from cberl.checkpoint import load_checkpoint
 from cberl.config import ModelConfig, TrainConfig
 from cberl.data.features import FeatureSet
-from cberl.training.evaluate import evaluate, plot_confusion, summary
+from cberl.training.evaluate import Predicted, evaluate, summary
 from cberl.training.train import Trainer, predict
 
 CONFIG = TrainConfig(
@@ -65,7 +66,11 @@ def test_dropout_of_modalities_never_takes_the_last() -> None:
     assert not (audio & ~batch.present["audio"]).any()
 
 
-def test_the_confusion_matrix_is_drawn(tmp_path: Path) -> None:
-    trainer = Trainer(replace(CONFIG, epochs=1), toy(0), toy(1))
-    plot_confusion(trainer.dev_scores(), tmp_path / "new" / "confusion.png")
-    assert (tmp_path / "new" / "confusion.png").read_bytes().startswith(b"\x89PNG")
+def test_counts_by_dialogue_add_up_to_the_confusion_matrix() -> None:
+    logits = torch.eye(3)[[0, 1, 2, 0, 0]]
+    label, lengths = torch.tensor([0, 2, -1, 0, 1]), torch.tensor([2, 3])
+    run = Predicted(("a", "b", "c"), Calibration((0.0,) * 3), logits, label, lengths)
+    counts = run.counts()
+    assert counts[0].tolist() == [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
+    assert counts[1].tolist() == [[1, 0, 0], [1, 0, 0], [0, 0, 0]]
+    assert (counts.sum(0) == run.scores().confusion).all()

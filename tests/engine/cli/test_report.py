@@ -1,0 +1,94 @@
+"""`cberl report` as typed, on a small corpus of one's own and networks that were never trained."""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from cberl.calibration import Calibration
+from cberl.checkpoint import Checkpoint
+from cberl.config import ModelConfig
+from cberl.model import CBERL
+from cberl.training.corpus import TEXT_ENCODER, UNSCALED, text_fingerprint
+from engine.cli.app import cli
+
+LABELS = ("neutral", "fear")
+SAID = ("it is on the table", "please do not leave me here", "we take the train", "something is in the dark")
+
+
+@pytest.fixture
+def talks(tmp_path: Path) -> Path:
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    (folder / "corpus.toml").write_text(f'name = "talks"\nlabels = {json.dumps(LABELS)}\n')
+    for split in ("train", "dev"):
+        rows = [
+            {
+                "conversation": f"{split}-{conversation}",
+                "speaker": "ab"[n % 2],
+                "start_s": n,
+                "end_s": n + 0.9,
+                "text": text,
+                "emotion": LABELS[n % 2],
+            }
+            for conversation in range(3)
+            for n, text in enumerate(SAID)
+        ]
+        (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+def checkpoint(folder: Path, seed: int, text: Path = TEXT_ENCODER, **shape: object) -> None:
+    torch.manual_seed(seed)
+    model = CBERL(ModelConfig(labels=LABELS, latent_dim=8, hidden_dim=8, heads=2, **shape))  # type: ignore[arg-type]
+    encoders = {"text": {"sha256": text_fingerprint(text)}, "audio": asdict(UNSCALED), "visual": None}
+    Checkpoint("toy", model, Calibration((-0.6, -0.8)), encoders, {}).save(folder / f"seed-{seed}")
+
+
+def test_a_report_of_two_groups(talks: Path, tmp_path: Path) -> None:
+    checkpoint(tmp_path / "ours", 0)
+    checkpoint(tmp_path / "ours", 1)
+    checkpoint(tmp_path / "later", 2, lookahead=1)
+    common = [
+        "--data",
+        str(talks),
+        "--cache",
+        str(tmp_path / "cache"),
+        "--threads",
+        "1",
+        "--out",
+        str(tmp_path / "page"),
+    ]
+    groups = [str(tmp_path / "ours"), str(tmp_path / "later")]
+    shown = CliRunner().invoke(cli, ["report", *groups, *common, "--asr-noise", "0,50"])
+    assert shown.exit_code == 0, shown.output
+    found = json.loads((tmp_path / "page.json").read_text())
+    assert found["command"] == "cberl report ours later --split dev --asr-noise 0,50"
+    assert [row["later"] for row in found["future"]["rows"]] == [0, 1]
+    assert [row["asked"] for row in found["misheard"]] == [None, 0, 50]
+    assert found["groups"][0]["seeds"] == 2
+
+
+def test_another_text_encoder_is_named(talks: Path, tmp_path: Path) -> None:
+    other = tmp_path / "encoder"
+    shutil.copytree(TEXT_ENCODER, other)
+    (other / "text.json").write_text((other / "text.json").read_text() + "\n")
+    checkpoint(tmp_path / "ours", 0, other)
+    common = ["--data", str(talks), "--cache", str(tmp_path / "cache"), "--split", "dev"]
+    words = ["evaluate", str(tmp_path / "ours" / "seed-0"), *common, "--json"]
+    refused = CliRunner().invoke(cli, words)
+    assert refused.exit_code == 1
+    assert "--text-encoder" in refused.output
+    scored = CliRunner().invoke(cli, [*words, "--text-encoder", str(other)])
+    assert scored.exit_code == 0, scored.output
+
+
+@pytest.mark.parametrize("rates", ["ten", "0,120"])
+def test_error_rates_are_percentages(talks: Path, tmp_path: Path, rates: str) -> None:
+    refused = CliRunner().invoke(cli, ["report", str(tmp_path), "--data", str(talks), "--asr-noise", rates])
+    assert refused.exit_code == 2
+    assert "percent" in refused.output
