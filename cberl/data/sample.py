@@ -17,7 +17,7 @@ from cberl.data import own
 from cberl.data.sound import SAMPLE_RATE
 
 CONVERSATIONS = {"train": 20, "dev": 6, "test": 6}
-LINE_S, PAUSE_S = 1.2, 0.4
+WORD_S, PAUSE_S = 0.25, 0.4
 
 Float32 = NDArray[np.float32]
 
@@ -62,35 +62,37 @@ def make_sample(folder: Path, seed: int = 0) -> None:
 
 def _conversation(folder: Path, name: str, draw: random.Random) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
-    sound: list[Float32] = []
+    sound, start_s = [_silence()], PAUSE_S
     for n in range(draw.randint(3, 6)):
         speaker = list(VOICES_HZ)[n % len(VOICES_HZ)]
         emotion = draw.choices(list(MANNERS), [manner.weight for manner in MANNERS.values()])[0]
         manner = MANNERS[emotion]
-        start_s = n * (LINE_S + PAUSE_S)
+        text = draw.choice(manner.lines)
+        pcm = _buzz(len(text.split()), VOICES_HZ[speaker] * manner.pitch * draw.uniform(0.95, 1.05), manner.loudness)
+        end_s = start_s + len(pcm) / SAMPLE_RATE
         rows.append(
             {
                 "conversation": name,
                 "speaker": speaker,
                 "start_s": round(start_s, 3),
-                "end_s": round(start_s + LINE_S, 3),
-                "text": draw.choice(manner.lines),
+                "end_s": round(end_s, 3),
+                "text": text,
                 "emotion": emotion,
                 "media": f"media/{name}.wav",
             }
         )
-        sound += [_buzz(VOICES_HZ[speaker] * manner.pitch * draw.uniform(0.95, 1.05), manner.loudness), _silence()]
+        sound += [pcm, _silence()]
+        start_s = end_s + PAUSE_S
     _write(folder / "media" / f"{name}.wav", np.concatenate(sound))
     return rows
 
 
-def _buzz(hz: float, loudness: float) -> Float32:
-    """A falling tone with the overtones of a voice: float32[LINE_S at 16 kHz]."""
-    time_s = np.arange(round(LINE_S * SAMPLE_RATE)) / SAMPLE_RATE
-    phase = 2 * np.pi * np.cumsum(hz * (1.1 - 0.2 * time_s / LINE_S)) / SAMPLE_RATE
+def _buzz(words: int, hz: float, loudness: float) -> Float32:
+    """A falling tone with the overtones of a voice, one swell a word: float32[words * WORD_S at 16 kHz]."""
+    at_word = np.arange(round(words * WORD_S * SAMPLE_RATE)) / SAMPLE_RATE / WORD_S  # 0 .. words
+    phase = 2 * np.pi * np.cumsum(hz * (1.1 - 0.2 * at_word / words)) / SAMPLE_RATE
     tone = sum(np.sin(k * phase) / k for k in range(1, 9))
-    swell = np.sin(np.pi * time_s / LINE_S) ** 0.5
-    return np.asarray(loudness * swell * tone, dtype=np.float32)
+    return np.asarray(loudness * np.sin(np.pi * at_word) ** 2 * tone, dtype=np.float32)
 
 
 def _silence() -> Float32:

@@ -89,12 +89,13 @@ def _receive(pipe: Connection, process: SpawnProcess, task: Task) -> Epoch | Res
 
 
 def _why(errors: Path, code: int) -> str:
-    """The last line of a traceback, or what ended the process."""
+    """What ended the process: a signal, or the exception below its traceback."""
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
-    lines = errors.read_text(errors="replace").split("\n") if errors.is_file() else []
-    told = [line for line in lines if line and not line.startswith(" ")]
-    return told[-1] if told else f"ended with code {code}"
+    lines = errors.read_text(errors="replace").splitlines() if errors.is_file() else []
+    last_frame = max((n for n, line in enumerate(lines) if line.startswith("  File ")), default=-1)
+    told = [line for line in lines[last_frame + 1 :] if line and not line.startswith(" ")]
+    return told[0] if told else f"ended with code {code}"
 
 
 def _child(pipe: Connection, task: Task) -> None:

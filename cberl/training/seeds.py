@@ -13,7 +13,7 @@ from cberl.data.features import FeatureSet, features_about, fingerprint, load_fe
 from cberl.encoders.audio import AudioEncoderConfig
 from cberl.training.augment import augment
 from cberl.training.compose import ComposeConfig, Pool, Pools, compose
-from cberl.training.corpus import corpus_features, fitted_audio, text_fingerprint
+from cberl.training.corpus import TEXT_ENCODER, corpus_features, fitted_audio, text_fingerprint
 from cberl.training.pools import composed_encoders, read_pools
 from cberl.training.recipe import Recipe
 from cberl.training.train import Epoch, Trainer, fit
@@ -29,12 +29,18 @@ class Material:
     train: FeatureSet
     dev: FeatureSet
     audio: AudioEncoderConfig
+    text_sha256: str
     provenance: dict[str, Any]
     pools: Pools = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """For other processes: `train`, `dev` and `pools.safetensors`."""
-        about = {"labels": self.labels, "audio": asdict(self.audio), "provenance": self.provenance}
+        about = {
+            "labels": self.labels,
+            "audio": asdict(self.audio),
+            "text_sha256": self.text_sha256,
+            "provenance": self.provenance,
+        }
         save_features(self.train, folder / "train.safetensors", {"material": json.dumps(about)})
         save_features(self.dev, folder / "dev.safetensors")
         arrays = {f"{kind}.evidence": pool.evidence for kind, pool in self.pools.items()}
@@ -49,13 +55,14 @@ class Material:
         kinds = {name.partition(".")[0] for name in arrays}
         pools = {kind: Pool(arrays[f"{kind}.evidence"], arrays[f"{kind}.label"]) for kind in kinds}
         audio = AudioEncoderConfig(**about["audio"])
-        return cls(tuple(about["labels"]), train, dev, audio, about["provenance"], pools)
+        return cls(tuple(about["labels"]), train, dev, audio, about["text_sha256"], about["provenance"], pools)
 
 
 def prepare(
     corpus: Corpus,
     composed: Sequence[ComposeConfig],
     cache: Path,
+    text: Path = TEXT_ENCODER,
     ravdess: Path | None = None,
     fer2013: Path | None = None,
 ) -> Material:
@@ -67,9 +74,9 @@ def prepare(
     for config in composed:
         pools |= read_pools(config, "train", corpus.labels, cache, ravdess, fer2013)
     audio = fitted_audio(corpus, cache)
-    train, dev = (corpus_features(corpus, split, audio, cache) for split in ("train", "dev"))
+    train, dev = (corpus_features(corpus, split, audio, cache, text) for split in ("train", "dev"))
     provenance = {"corpus": corpus.name, "data_sha256": fingerprint(*corpus.files)}
-    return Material(corpus.labels, train, dev, audio, provenance, pools)
+    return Material(corpus.labels, train, dev, audio, text_fingerprint(text), provenance, pools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,7 @@ def run_seed(run: Run, material: Material, *, resume: bool, report: Callable[[Ep
     pools = {kind: material.pools[kind] for kind in composed.wanted}
     audio, visual = composed_encoders(material.audio, pools, composed, material.train)
     encoders = {
-        "text": {"sha256": text_fingerprint()},
+        "text": {"sha256": material.text_sha256},
         "audio": asdict(audio),
         "visual": asdict(visual) if visual else None,
     }

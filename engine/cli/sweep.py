@@ -17,6 +17,7 @@ from cberl.checkpoint import CheckpointError
 from cberl.data.corpus import detect
 from cberl.data.dialogue import DataError
 from cberl.training.cluster import ClusterError, run_on_ray
+from cberl.training.corpus import TEXT_ENCODER
 from cberl.training.processes import STDERR, Failure, Task, run_in_processes
 from cberl.training.recipe import RecipeError, names
 from cberl.training.seeds import Result, Run, prepare
@@ -54,6 +55,13 @@ Ray needs pip install 'cberl-engine[cluster]'; RAY_ADDRESS names a cluster, whos
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of each run.  [default: cores / jobs]")
 @click.option("--backend", type=click.Choice(["processes", "ray"]), default="processes", show_default=True)
 @click.option("--cache", type=click.Path(path_type=Path), default="cache", show_default=True, help="Encoded features.")
+@click.option(
+    "--text-encoder",
+    type=click.Path(path_type=Path),
+    default=TEXT_ENCODER,
+    show_default="the one that comes along",
+    help="Folder of the text encoder, as `cberl finetune-text` writes it.",
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 def command(
     recipe: str | None,
@@ -71,6 +79,7 @@ def command(
     threads: int | None,
     backend: str,
     cache: Path,
+    text_encoder: Path,
     device: str,
 ) -> None:
     """Train every combination of a grid with every seed.
@@ -80,10 +89,10 @@ def command(
     threads = threads or max(1, CORES // jobs)
     set_threads(threads)
     out = out.resolve()
-    with sentences(RecipeError, DataError, CheckpointError, FileNotFoundError, ClusterError):
+    with sentences(RecipeError, DataError, CheckpointError, FileNotFoundError, ClusterError, ValueError):
         tried = combinations(recipe, settings, grid)
         corpus = detect(data, classes)
-        prepare(corpus, [one.recipe.compose for one in tried], cache, ravdess, fer2013).save(out)
+        prepare(corpus, [one.recipe.compose for one in tried], cache, text_encoder, ravdess, fer2013).save(out)
         runs = [
             Run(one.recipe, n, out / one.name / f"seed-{n}", name, device)
             for one in tried

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cberl.checkpoint import CheckpointError
 from cberl.data.corpus import detect
 from cberl.data.dialogue import DataError
+from cberl.training.corpus import TEXT_ENCODER
 from cberl.training.recipe import RecipeError, load_recipe, names
 from cberl.training.seeds import Material, Result, Run, prepare, run_seed
 from cberl.training.train import Epoch, set_threads
@@ -72,7 +73,7 @@ def command(
     set_threads(threads)
     with sentences(RecipeError, DataError, CheckpointError, FileNotFoundError, ValueError):
         chosen, corpus = load_recipe(recipe, settings), detect(data, classes)
-        material = prepare(corpus, [chosen.compose], cache, ravdess, fer2013)
+        material = prepare(corpus, [chosen.compose], cache, text_encoder, ravdess, fer2013)
         results = []
         for one in range(seed, seed + seeds):
             results.append(_run(Run(chosen, one, out / f"seed-{one}", name, device), material, resume=resume))
