@@ -39,15 +39,23 @@ def run_on_ray(tasks: Sequence[Task], at_once: int, storage: Path, report: Repor
         tune.report({"result": asdict(work(tasks[config["task"]], tell))})
 
     class Told(tune.Callback):  # type: ignore[misc]  # Ray is seen as Any
+        def __init__(self, report: Report) -> None:
+            self.report = report
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}  # Tune keeps a copy on disk, and a terminal cannot be pickled
+
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
         ) -> None:
             said = Result(**result["result"]) if "result" in result else Epoch(**result["epoch"])
-            report(trial.config["task"], said)
+            self.report(trial.config["task"], said)
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             lines = Path(trial.error_file).read_text().splitlines() if trial.error_file else []
-            report(trial.config["task"], Failure(next((line for line in reversed(lines) if line), "no reason given")))
+            self.report(
+                trial.config["task"], Failure(next((line for line in reversed(lines) if line), "no reason given"))
+            )
 
     local = "RAY_ADDRESS" not in os.environ
     ray.init(num_cpus=at_once * tasks[0].threads if local else None, include_dashboard=False if local else None)
@@ -55,7 +63,7 @@ def run_on_ray(tasks: Sequence[Task], at_once: int, storage: Path, report: Repor
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": tasks[0].threads}),
             param_space={"task": tune.grid_search(list(range(len(tasks))))},
-            run_config=tune.RunConfig(name="tune", storage_path=str(storage), callbacks=[Told()], verbose=0),
+            run_config=tune.RunConfig(name="tune", storage_path=str(storage), callbacks=[Told(report)], verbose=0),
         ).fit()
     finally:
         ray.shutdown()
