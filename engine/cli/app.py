@@ -13,6 +13,7 @@ VERBS = {
     "doctor": "What works on this machine, what is missing, how to get it.",
     "data": "Check a corpus, or turn it into features.",
     "train": "Train CBERL on MELD.",
+    "sweep": "Train every combination of a grid with every seed.",
     "evaluate": "Score checkpoints: F1 by class, confusion matrix.",
     "report": "Compare groups of runs: tables, plots, every figure as JSON.",
     "finetune-text": "Fine-tune and export the text encoder.",
