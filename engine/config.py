@@ -50,6 +50,11 @@ class Settings(BaseSettings):
     rejoin_grace_s: float = Field(30.0, ge=0, le=86_400, description="How long a conversation waits for publishers.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line shown.")
 
+    event_log: str = Field("", description="SQLite file that keeps all events; empty: nothing is kept.")
+    keep_text: bool = Field(False, description="Keep in the event log what was said, too.")
+    event_log_days: float = Field(30.0, gt=0, le=36_500, description="Older events are deleted.")
+    event_log_mb: int = Field(1024, ge=1, le=1 << 20, description="The oldest events of a larger log are deleted.")
+
     _file: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod

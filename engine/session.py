@@ -134,6 +134,7 @@ class Session:
         utterance = await self._describer.describe(heard)
         event = await self._inference.infer(utterance)
         self._hub.publish(self._timed(event, heard.turn, under_way.clock))
+        await self._hub.flush()  # only what is kept counts as published; and a slow disk makes its sources wait
         under_way.published.set_result(None)
 
     def _timed(self, event: EmotionEvent, turn: Turn, clock: MediaClock) -> EmotionEvent:

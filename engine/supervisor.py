@@ -28,8 +28,8 @@ class _Conversation:
 class Supervisor:
     """Use inside `open_supervisor`."""
 
-    def __init__(self, models: Models, settings: Settings, tasks: asyncio.TaskGroup) -> None:
-        self.hub = Hub(settings.replay_events, settings.subscriber_queue)
+    def __init__(self, models: Models, settings: Settings, tasks: asyncio.TaskGroup, hub: Hub) -> None:
+        self.hub = hub
         self.models = models
         self._settings = settings
         self._tasks = tasks
@@ -149,10 +149,14 @@ class Supervisor:
 
 
 @asynccontextmanager
-async def open_supervisor(settings: Settings) -> AsyncIterator[Supervisor]:
-    """Models loaded and warm on entry; every conversation ended and every worker stopped on exit."""
+async def open_supervisor(settings: Settings, hub: Hub | None = None) -> AsyncIterator[Supervisor]:
+    """Models loaded and warm on entry; every conversation ended and every worker stopped on exit.
+
+    Events go to `hub`; to one of its own, which keeps nothing, where none is given.
+    """
+    hub = hub or Hub(settings.replay_events, settings.subscriber_queue)
     async with open_models(settings) as models, asyncio.TaskGroup() as tasks:
-        supervisor = Supervisor(models, settings, tasks)
+        supervisor = Supervisor(models, settings, tasks, hub)
         try:
             yield supervisor
         finally:

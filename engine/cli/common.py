@@ -13,6 +13,7 @@ from engine.config import Settings, SettingsError, load_settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 LISTENING = ("host", "port", "insecure", "allow_origin")
+KEEPING = ("event_log", "keep_text", "event_log_days", "event_log_mb")
 
 
 def settings_options(*, without: tuple[str, ...] = ()) -> Callable[[Command], Command]:
