@@ -8,6 +8,7 @@ from cberl.checkpoint import CheckpointError
 from engine.cli.common import run_async, settings_from, settings_options
 from engine.config import Settings
 from engine.publish.database import StoreError
+from engine.publish.mqtt_broker import BrokerError
 from engine.publish.outlets import open_outlets
 from engine.server import ServerError, create_app, serve
 from engine.supervisor import open_supervisor
@@ -31,7 +32,7 @@ def command(**flags: Any) -> None:
     A setting comes from its flag, else from the environment (CBERL_PORT=9000), else from cberl.toml.
     """
     settings = settings_from(flags)
-    run_async(_serve(settings), ServerError, StoreError, CheckpointError, TranscriberError, VadError)
+    run_async(_serve(settings), ServerError, StoreError, BrokerError, CheckpointError, TranscriberError, VadError)
 
 
 async def _serve(settings: Settings) -> None:

@@ -50,7 +50,6 @@ class JournalConfig:
 
 
 class _Record(NamedTuple):
-    event: Event
     row: EventRow | None
     outbox: list[OutboxRow]
     deliver: Callable[[], None]
@@ -64,7 +63,7 @@ class Journal:
         self.outbox = Outbox(database, config.brokers, config.outbox_rows)
         self.not_kept = 0  # events that the disk did not take
         self.feed: Feed = lambda event, seq, at_s: []
-        self.on_delivered: Callable[[Sequence[Event]], None] = lambda events: None
+        self.on_delivered: Callable[[Sequence[OutboxRow]], None] = lambda rows: None
         self._db = database
         self._thread = thread
         self._config = config
@@ -91,7 +90,7 @@ class Journal:
         row = self._row(event, entry, at_s) if self.keeps_events and entry.key is None else None
         if self.keeps_events:
             self._number(event, entry.seq)
-        self._waiting.append(_Record(event, row, self.feed(event, entry.seq, at_s), deliver))
+        self._waiting.append(_Record(row, self.feed(event, entry.seq, at_s), deliver))
         self._appended += 1
         self._arrived.set()
 
@@ -132,7 +131,7 @@ class Journal:
                 await self._keep(batch)
                 for record in batch:
                     record.deliver()
-                self.on_delivered([record.event for record in batch])
+                self.on_delivered([row for record in batch for row in record.outbox])
                 self._delivered += len(batch)
                 while self._flushing and self._flushing[0][0] <= self._delivered:
                     _, done = self._flushing.popleft()

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-Kind = Literal["utterance", "change"]
+# An utterance that says how its speaker feels now, a correction of an earlier one, or a change of emotion.
+Kind = Literal["current", "past", "change"]
 _FIELDS = "n, at_s, kind, id, conversation, speaker, json"
 
 
@@ -53,10 +54,10 @@ class Outbox:
         return [OutboxRow(*row) for row in found]
 
     def latest(self) -> list[OutboxRow]:
-        """The last utterance of each speaker that is still here."""
+        """How each speaker felt last, as far as it is still here."""
         found = self._db.execute(
             f"SELECT {_FIELDS} FROM outbox WHERE n IN"
-            " (SELECT max(n) FROM outbox WHERE kind = 'utterance' GROUP BY conversation, speaker) ORDER BY n"
+            " (SELECT max(n) FROM outbox WHERE kind = 'current' GROUP BY conversation, speaker) ORDER BY n"
         )
         return [OutboxRow(*row) for row in found]
 
