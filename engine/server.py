@@ -56,7 +56,7 @@ def create_app(supervisor: Supervisor, settings: Settings, outlets: Outlets | No
 
     async def readyz(request: Request) -> Response:
         ready = supervisor.ready
-        status = {"ready": ready, **supervisor.status, **await outlets.status()}
+        status = {"ready": ready, **supervisor.status, **outlets.status()}
         return JSONResponse(status, status_code=200 if ready else 503)
 
     async def schema(request: Request) -> Response:

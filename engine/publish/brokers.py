@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -67,13 +68,13 @@ class Brokers:
         for publisher in self._publishers:
             publisher.tell((), gone)
 
-    async def status(self) -> dict[str, dict[str, object]]:
+    def status(self) -> dict[str, dict[str, object]]:
         """For `/readyz`: a broker that is away is no reason to be not ready."""
         outbox = self._journal.outbox
         return {
             it.name: {
                 "connected": it.connected,
-                "waiting": await self._journal.call(outbox.waiting, it.name),
+                "waiting": outbox.waiting(it.name),
                 "dropped": outbox.dropped[it.name],
                 **({} if it.connected else {"problem": it.problem}),
             }
@@ -145,6 +146,7 @@ def client_maker(broker: Broker, settings: Settings, identifier: str | None = No
             clean_start=True,
             max_queued_incoming_messages=MAX_WAITING_COMMANDS,
             tls_context=context,
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # small messages must not wait for each other
         )
 
     return make

@@ -13,16 +13,15 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, ParamSpec, TypeVar
 
-from engine.messages import EmotionEvent
 from engine.notices import ConversationEnded, Event
 from engine.publish.database import MEMORY, open_database
 from engine.publish.event_log import EventLog, EventRow
 from engine.publish.outbox import Outbox, OutboxRow
 from engine.publish.subscription import Entry
-from engine.publish.wire import encode
+from engine.publish.wire import without_words
 from engine.timing import unix_s
 
 MAX_BATCH = 256
@@ -32,7 +31,7 @@ TIDY_EVERY_S = 60.0
 log = logging.getLogger(__name__)
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
-Feed = Callable[[Event, int, float], list[OutboxRow]]  # (event, seq, wall clock) -> what brokers are to get
+Feed = Callable[[Event, Entry, float], list[OutboxRow]]  # (event, encoded, wall clock) -> what brokers are to get
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,6 @@ class JournalConfig:
     keep_text: bool = False
     max_age_s: float = 30 * 86_400.0
     max_bytes: int = 1 << 30
-    run: str = "0"
     brokers: tuple[str, ...] = ()
     outbox_rows: int = 100_000
     outbox_age_s: float = 86_400.0
@@ -62,7 +60,7 @@ class Journal:
         self.log = EventLog(database)
         self.outbox = Outbox(database, config.brokers, config.outbox_rows)
         self.not_kept = 0  # events that the disk did not take
-        self.feed: Feed = lambda event, seq, at_s: []
+        self.feed: Feed = lambda event, entry, at_s: []
         self.on_delivered: Callable[[Sequence[OutboxRow]], None] = lambda rows: None
         self._db = database
         self._thread = thread
@@ -90,7 +88,7 @@ class Journal:
         row = self._row(event, entry, at_s) if self.keeps_events and entry.key is None else None
         if self.keeps_events:
             self._number(event, entry.seq)
-        self._waiting.append(_Record(row, self.feed(event, entry.seq, at_s), deliver))
+        self._waiting.append(_Record(row, self.feed(event, entry, at_s), deliver))
         self._appended += 1
         self._arrived.set()
 
@@ -167,9 +165,7 @@ class Journal:
             log.error("the event log cannot be closed well: %s", error)
 
     def _row(self, event: Event, entry: Entry, at_s: float) -> EventRow:
-        text = entry.text
-        if isinstance(event, EmotionEvent) and event.text is not None and not self._config.keep_text:
-            text = encode(replace(event, text=None), entry.seq, self._config.run)
+        text = entry.text if self._config.keep_text else without_words(event, entry.text)
         return EventRow(event.conversation, entry.seq, at_s, getattr(event, "speaker", None), text)
 
     def _number(self, event: Event, seq: int) -> None:
@@ -195,7 +191,7 @@ class Journal:
             self._to_reserve = limits | self._to_reserve
             log.error("%d events could not be kept: %s", len(rows), error)
 
-    def _write(self, rows: Iterable[EventRow], outbox: Iterable[OutboxRow], limits: dict[str, int]) -> None:
+    def _write(self, rows: Iterable[EventRow], outbox: Sequence[OutboxRow], limits: dict[str, int]) -> None:
         self.log.reserve(limits)
         self.log.add(rows)
         self.outbox.add(outbox)

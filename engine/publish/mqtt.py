@@ -25,7 +25,7 @@ from engine.publish.mqtt_feed import Person, States
 from engine.publish.mqtt_topics import Messages, MqttMessage
 from engine.timing import unix_s
 
-WINDOW = 100  # messages under way at once
+WINDOW = 100  # messages under way at once; aiomqtt counts them all for each
 DRAIN_S = 3.0  # for what waits, when the engine ends
 STABLE_S = 5.0  # a connection that lasts so long is a good one: the next wait is short again
 
@@ -108,7 +108,9 @@ class MqttPublisher:
 
     async def _connect(self) -> None:
         gone = self._messages.status(online=False)
-        will = aiomqtt.Will(gone.topic, gone.payload, qos=1, retain=True, properties=_will_properties(gone))
+        will = aiomqtt.Will(
+            gone.topic, gone.payload, qos=1, retain=True, properties=properties_of(gone, PacketTypes.WILLMESSAGE)
+        )
         async with self._make_client(will) as client:
             client.pending_calls_threshold = 2 * WINDOW
             stable = asyncio.get_running_loop().call_later(STABLE_S, self._backoff.reset)
@@ -121,7 +123,7 @@ class MqttPublisher:
                 stable.cancel()
 
     async def _stay(self, client: aiomqtt.Client) -> None:
-        self._historical = await self._journal.call(self._journal.outbox.newest)
+        self._historical = self._journal.outbox.newest
         for topic in self._listening.topics:
             await client.subscribe(topic, qos=1)
         await _publish(client, [self._messages.status(online=True)])
@@ -133,17 +135,18 @@ class MqttPublisher:
 
     async def _send(self, client: aiomqtt.Client) -> None:
         loop, give_up_at = asyncio.get_running_loop(), float("inf")
+        acknowledged = 0
         while loop.time() < give_up_at:
             self._wake.clear()
             taken_away = list(self._retained)
             states = self._take_states()
-            rows = await self._journal.call(self._journal.outbox.next, self.name, WINDOW)
+            rows = await self._journal.call(self._journal.outbox.next, self.name, acknowledged, WINDOW)
             now_s = unix_s()
             events = [self._messages.event(row, now_s, row.n <= self._historical) for row in rows]
             await _publish(client, [*taken_away, *states, *(message for message in events if message)])
             del self._retained[: len(taken_away)]
             if rows:
-                await self._journal.call(self._journal.outbox.acknowledged, self.name, rows[-1].n)
+                acknowledged = rows[-1].n
             elif self._closing.is_set():
                 return
             else:
@@ -183,19 +186,14 @@ async def _publish(client: aiomqtt.Client, messages: Iterable[MqttMessage]) -> N
     """Returns when the broker has acknowledged them all. They go out in order."""
     async with asyncio.TaskGroup() as tasks:
         for it in messages:
-            tasks.create_task(client.publish(it.topic, it.payload, qos=1, retain=it.retain, properties=_properties(it)))
+            tasks.create_task(
+                client.publish(it.topic, it.payload, qos=1, retain=it.retain, properties=properties_of(it))
+            )
 
 
-def _properties(message: MqttMessage) -> Properties:
-    properties = Properties(PacketTypes.PUBLISH)
-    return _filled(properties, message)
-
-
-def _will_properties(message: MqttMessage) -> Properties:
-    return _filled(Properties(PacketTypes.WILLMESSAGE), message)
-
-
-def _filled(properties: Properties, message: MqttMessage) -> Properties:
+def properties_of(message: MqttMessage, packet: int = PacketTypes.PUBLISH) -> Properties:
+    """As paho wants them."""
+    properties = Properties(packet)
     if message.payload:
         properties.PayloadFormatIndicator = 1  # UTF-8
         properties.ContentType = message.content_type

@@ -3,14 +3,14 @@
 import json
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import replace
 
 from engine.messages import EmotionEvent
 from engine.notices import ConversationEnded, Event
 from engine.publish.change import ChangeDetector
 from engine.publish.mqtt_topics import with_field
 from engine.publish.outbox import Kind, OutboxRow
-from engine.publish.wire import encode, event_id
+from engine.publish.subscription import Entry
+from engine.publish.wire import event_id, without_words
 
 Person = tuple[str, str]  # (conversation, speaker)
 MAX_PEOPLE = 10_000
@@ -25,19 +25,19 @@ class MqttFeed:
         self._with_text = with_text
         self._current: dict[str, dict[str, float]] = {}  # by conversation and speaker: start of the latest utterance
 
-    def rows(self, event: Event, seq: int, at_s: float) -> list[OutboxRow]:
-        """What goes into the outbox, in order. `at_s` is wall clock."""
+    def rows(self, event: Event, entry: Entry, at_s: float) -> list[OutboxRow]:
+        """What goes into the outbox, in order. `entry` is the encoded event, `at_s` wall clock."""
         if isinstance(event, ConversationEnded):
             self._changes.forget(event.conversation)
             self._current.pop(event.conversation, None)
         if not isinstance(event, EmotionEvent) or event.status == "interim":
             return []
-        text = encode(event if self._with_text else replace(event, text=None), seq, self._run)
-        rows = [self._row(self._kind(event), event, seq, at_s, text)]
+        text = entry.text if self._with_text else without_words(event, entry.text)
+        rows = [self._row(self._kind(event), event, entry.seq, at_s, text)]
         before = self._changes.push(event)
         if before is not None:
             text = with_field(text, f'"previous":{json.dumps(before)}')
-            rows.append(self._row("change", event, seq, at_s, text))
+            rows.append(self._row("change", event, entry.seq, at_s, text))
         return rows
 
     def _kind(self, event: EmotionEvent) -> Kind:

@@ -106,7 +106,6 @@ class Messages:
             ("source", f"/{self.topics.prefix}/{self.topics.node}"),
             ("type", f"cberl.{kind}"),
             ("time", datetime.fromtimestamp(row.at_s, UTC).isoformat(timespec="milliseconds")),
-            ("subject", f"{row.conversation}/{row.speaker}"),
         )
 
 

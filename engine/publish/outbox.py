@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 # An utterance that says how its speaker feels now, a correction of an earlier one, or a change of emotion.
@@ -28,26 +28,30 @@ class Outbox:
     def __init__(self, database: sqlite3.Connection, brokers: Sequence[str], capacity: int) -> None:
         self.dropped: Counter[str] = Counter()  # by broker
         self._db = database
+        found = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+        self.newest: int = found[0] if found else 0  # the highest n there ever was
         self._capacity = capacity
         self._sent = {broker: self._cursor(broker) for broker in brokers}
         marks = ", ".join("?" * len(brokers))
         self._db.execute(f"DELETE FROM sent WHERE broker NOT IN ({marks})", tuple(brokers))
         self._trim_sent()
 
-    def add(self, rows: Iterable[OutboxRow]) -> None:
+    def add(self, rows: Sequence[OutboxRow]) -> None:
+        if not rows:
+            return
         self._db.executemany(
             "INSERT INTO outbox (at_s, kind, id, conversation, speaker, json) VALUES (?, ?, ?, ?, ?, ?)",
             [row[1:] for row in rows],
         )
-        self._drop(self.newest() - self._capacity)
+        (self.newest,) = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+        self._drop(self.newest - self._capacity)
 
-    def newest(self) -> int:
-        """The highest n there ever was."""
-        found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
-        return int(found[0]) if found else 0
-
-    def next(self, broker: str, limit: int) -> list[OutboxRow]:
-        """The oldest that this broker has not got."""
+    def next(self, broker: str, acknowledged: int, limit: int) -> list[OutboxRow]:
+        """The oldest rows that this broker has not got. It has everything up to `acknowledged`, if that is not 0."""
+        if acknowledged > self._sent[broker]:
+            self._sent[broker] = acknowledged
+            self._db.execute("INSERT OR REPLACE INTO sent VALUES (?, ?)", (broker, acknowledged))
+            self._trim_sent()
         found = self._db.execute(
             f"SELECT {_FIELDS} FROM outbox WHERE n > ? ORDER BY n LIMIT ?", (self._sent[broker], limit)
         )
@@ -61,15 +65,9 @@ class Outbox:
         )
         return [OutboxRow(*row) for row in found]
 
-    def acknowledged(self, broker: str, n: int) -> None:
-        """The broker has everything up to `n`. What all have is deleted."""
-        self._sent[broker] = n
-        self._db.execute("INSERT OR REPLACE INTO sent VALUES (?, ?)", (broker, n))
-        self._trim_sent()
-
     def waiting(self, broker: str) -> int:
-        (count,) = self._db.execute("SELECT count(*) FROM outbox WHERE n > ?", (self._sent[broker],)).fetchone()
-        return int(count)
+        """At most so many rows wait for it. Asks no database, so it may be asked from anywhere."""
+        return self.newest - self._sent[broker]
 
     def expire(self, before_s: float) -> None:
         """Drop what is older."""
@@ -83,12 +81,12 @@ class Outbox:
         """A broker that is new gets what comes from now on."""
         found = self._db.execute("SELECT n FROM sent WHERE broker = ?", (broker,)).fetchone()
         if found is None:
-            self._db.execute("INSERT INTO sent VALUES (?, ?)", (broker, self.newest()))
-        return int(found[0]) if found else self.newest()
+            self._db.execute("INSERT INTO sent VALUES (?, ?)", (broker, self.newest))
+        return int(found[0]) if found else self.newest
 
     def _trim_sent(self) -> None:
         """Without brokers, nobody waits for anything."""
-        self._db.execute("DELETE FROM outbox WHERE n <= ?", (min(self._sent.values(), default=self.newest()),))
+        self._db.execute("DELETE FROM outbox WHERE n <= ?", (min(self._sent.values(), default=self.newest),))
 
     def _drop(self, up_to: int) -> None:
         (oldest,) = self._db.execute("SELECT min(n) FROM outbox").fetchone()

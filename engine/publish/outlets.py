@@ -34,13 +34,13 @@ class Outlets:
             self.brokers.forget(conversation, speakers)
         return deleted
 
-    async def status(self) -> dict[str, object]:
+    def status(self) -> dict[str, object]:
         """For `/readyz`."""
         status: dict[str, object] = {}
         if self.journal and self.journal.keeps_events:
             status["event_log"] = {"not_kept": self.journal.not_kept}
         if self.brokers:
-            status["brokers"] = await self.brokers.status()
+            status["brokers"] = self.brokers.status()
         return status
 
 
@@ -51,20 +51,19 @@ async def open_outlets(settings: Settings) -> AsyncIterator[Outlets]:
     async with AsyncExitStack() as stack:
         journal, brokers = None, None
         if settings.event_log or settings.mqtt:
-            journal = await stack.enter_async_context(open_journal(_journal_config(settings, run)))
+            journal = await stack.enter_async_context(open_journal(_journal_config(settings)))
         if settings.mqtt and journal:
             brokers = await stack.enter_async_context(open_brokers(settings, journal, run))
         hub = Hub(settings.replay_events, settings.subscriber_queue, run=run, journal=journal)
         yield Outlets(hub, journal, brokers)
 
 
-def _journal_config(settings: Settings, run: str) -> JournalConfig:
+def _journal_config(settings: Settings) -> JournalConfig:
     return JournalConfig(
         path=settings.event_log,
         keep_text=settings.keep_text,
         max_age_s=settings.event_log_days * DAY_S,
         max_bytes=settings.event_log_mb << 20,
-        run=run,
         brokers=tuple(broker.name for broker in parse_brokers(settings.mqtt)),
         outbox_rows=settings.mqtt_outbox_events,
         outbox_age_s=settings.mqtt_expiry_s,

@@ -94,6 +94,14 @@ def decode(text: str | bytes) -> tuple[int | None, Message]:
     return seq, message
 
 
+def without_words(event: Event, text: str) -> str:
+    """The encoded event, but what was said is null. Cheaper than to encode it again."""
+    if not isinstance(event, EmotionEvent) or event.text is None:
+        return text
+    # Inside a string its quotes would be escaped, so this can only be the field itself.
+    return text.replace(f'"text":{json.dumps(event.text, ensure_ascii=False)}', '"text":null', 1)
+
+
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of every message that a socket of this server may send."""
     definitions: dict[str, Any] = {}

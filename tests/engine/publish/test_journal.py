@@ -18,7 +18,7 @@ from tests.engine.publish.events import emotion
 @asynccontextmanager
 async def kept(path, **config):
     """(hub, journal) over this file."""
-    async with open_journal(JournalConfig(str(path), run="r", **config)) as journal:
+    async with open_journal(JournalConfig(str(path), **config)) as journal:
         yield Hub(run="r", journal=journal), journal
 
 
