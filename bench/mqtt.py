@@ -152,7 +152,7 @@ async def outage(folder: Path, away_s: float, rate: float) -> dict[str, Any]:
 
 
 def _ends(watcher: Subscriber, kind: str, start_s: float) -> bool:
-    return any(body["start_s"] == start_s for body in watcher.of(kind)[-1:])
+    return bool(watcher.last(kind).get("start_s") == start_s)
 
 
 def _counted(watcher: Subscriber, broker: Mosquitto, published: int) -> dict[str, Any]:

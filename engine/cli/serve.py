@@ -40,6 +40,8 @@ async def _serve(settings: Settings) -> None:
     async with open_outlets(settings) as outlets, open_supervisor(settings, outlets.hub) as supervisor:
         if supervisor.models.asr_note:
             click.echo(supervisor.models.asr_note, err=True)
+        if outlets.brokers:
+            outlets.brokers.carry_out = supervisor.carry_out
         await serve(create_app(supervisor, settings, outlets), settings, _greet)
 
 

@@ -139,8 +139,10 @@ class MqttPublisher:
         while loop.time() < give_up_at:
             self._wake.clear()
             taken_away = list(self._retained)
-            states = self._take_states()
             rows = await self._journal.call(self._journal.outbox.next, self.name, acknowledged, WINDOW)
+            # A row may be here before `tell` has come: its state must not be later than it.
+            self._new |= dict.fromkeys(self._states.push(rows, live=False))
+            states = self._take_states()
             now_s = unix_s()
             events = [self._messages.event(row, now_s, row.n <= self._historical) for row in rows]
             await _publish(client, [*taken_away, *states, *(message for message in events if message)])

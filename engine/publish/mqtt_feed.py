@@ -60,12 +60,15 @@ class States:
     def __init__(self) -> None:
         self._rows: OrderedDict[Person, OutboxRow] = OrderedDict()
 
-    def push(self, rows: Iterable[OutboxRow]) -> list[Person]:
-        """Whose state is new by these rows."""
-        new = {(row.conversation, row.speaker): row for row in rows if row.kind == "current"}
-        for person, row in new.items():
-            self._rows[person] = row
-            self._rows.move_to_end(person)
+    def push(self, rows: Iterable[OutboxRow], live: bool = True) -> list[Person]:
+        """Whose state is new by these rows. Where they are not `live`, one that is not older may be known already."""
+        new = {}
+        for row in rows:
+            person = (row.conversation, row.speaker)
+            known = self._rows.get(person)
+            if row.kind == "current" and (live or known is None or known.at_s < row.at_s):
+                new[person] = self._rows[person] = row
+                self._rows.move_to_end(person)
         while len(self._rows) > MAX_PEOPLE:
             self._rows.popitem(last=False)
         return list(new)

@@ -92,8 +92,9 @@ class Outbox:
         (oldest,) = self._db.execute("SELECT min(n) FROM outbox").fetchone()
         if oldest is None or oldest > up_to:
             return
-        for broker, sent in self._sent.items():
+        for broker, sent in list(self._sent.items()):
             between = (max(sent, oldest - 1), up_to)
             (lost,) = self._db.execute("SELECT count(*) FROM outbox WHERE n > ? AND n <= ?", between).fetchone()
             self.dropped[broker] += lost
+            self._sent[broker] = max(sent, up_to)
         self._db.execute("DELETE FROM outbox WHERE n <= ?", (up_to,))

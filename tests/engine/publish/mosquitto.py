@@ -50,7 +50,8 @@ class Mosquitto:
         raise RuntimeError("mosquitto did not start")
 
     async def kill(self):
-        self._process.kill()
+        if self._process.returncode is None:
+            self._process.kill()
         await self._process.wait()
 
     async def save(self):
@@ -109,6 +110,11 @@ class Subscriber:
         while not enough(self):
             self._arrived.clear()
             await self._arrived.wait()
+
+    def last(self, kind):
+        """The latest payload of the topics that end like this; {} before the first."""
+        found = (it.payload for it in reversed(self.messages) if it.topic.value.endswith("/" + kind) and it.payload)
+        return json.loads(next(found, "{}"))
 
     def of(self, kind):
         """Payloads of the topics that end like this."""
