@@ -2,6 +2,7 @@
 
     python bench/mqtt.py                 throughput, best of several rounds of each
     python bench/mqtt.py --outage        the broker is killed three times for ten seconds under 50 events/s
+    python bench/mqtt.py --transcript    what mosquitto_sub prints while the engine hears the demo conversation
     python bench/mqtt.py --json          one object
 
 Starts a Mosquitto of its own. Ours is the whole way: hub, commit to the event log and the outbox, topics and
@@ -25,12 +26,16 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import engine.demo
 from engine.config import Settings
+from engine.demo.score import read_script
+from engine.ingest.media import read_media
 from engine.publish.mqtt import properties_of
 from engine.publish.mqtt_topics import Messages, Topics
 from engine.publish.outbox import OutboxRow
 from engine.publish.outlets import Outlets, open_outlets
 from engine.publish.wire import encode
+from engine.supervisor import open_supervisor
 from tests.engine.publish.events import emotion
 from tests.engine.publish.mosquitto import PROGRAM, Mosquitto, Subscriber, distinct, mosquitto, watching
 
@@ -171,9 +176,31 @@ def _counted(watcher: Subscriber, broker: Mosquitto, published: int) -> dict[str
     }
 
 
+async def transcript(folder: Path) -> None:
+    """The subscriber's own lines; all but the first event cut to the page."""
+    async with mosquitto(folder / "broker") as broker:
+        command = ["mosquitto_sub", "-V", "5", "-p", str(broker.port), "-q", "1", "-t", "cberl/#", "-F", "%r %t %p"]
+        subscriber = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        settings = Settings(mqtt=broker.url, mqtt_text=True, asr="sphinx")
+        demo = Path(engine.demo.__file__).parent
+        async with open_outlets(settings) as outlets, open_supervisor(settings, outlets.hub) as supervisor:
+            await _until(lambda: _idle(outlets, broker))
+            script = read_script(demo / "conversation.json")
+            source = read_media(str(demo / "conversation.flac"), speakers=list(script.speakers))
+            await supervisor.join("lobby", source, live=False)
+        await asyncio.sleep(1.0)  # for the last lines to come through
+        subscriber.terminate()
+        lines = (await subscriber.communicate())[0].decode().splitlines()
+    whole = next(line for line in lines if line.split()[1].endswith("/utterance"))
+    print("$ mosquitto_sub -V 5 -q 1 -t 'cberl/#' -F '%r %t %p'")
+    for line in lines:
+        print(line if line is whole else line[:116] + (" …" if len(line) > 116 else ""))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--outage", action="store_true")
+    parser.add_argument("--transcript", action="store_true")
     parser.add_argument("--away-s", type=float, default=10.0, help="how long the broker is away each time")
     parser.add_argument("--rate", type=float, default=50.0, help="events a second")
     parser.add_argument("--json", action="store_true")
@@ -181,6 +208,9 @@ def main() -> None:
     if PROGRAM is None:
         raise SystemExit("no mosquitto: apt-get install mosquitto")
     with tempfile.TemporaryDirectory() as folder:
+        if options.transcript:
+            asyncio.run(transcript(Path(folder)))
+            return
         measure = outage(Path(folder), options.away_s, options.rate) if options.outage else throughput(Path(folder))
         result: dict[str, Any] = asyncio.run(measure)
     if options.json:
