@@ -177,7 +177,7 @@ def _counted(watcher: Subscriber, broker: Mosquitto, published: int) -> dict[str
 
 
 async def transcript(folder: Path) -> None:
-    """The subscriber's own lines; all but the first event cut to the page."""
+    """The subscriber's own lines: the first dozen and the last, all but the first event cut to the page."""
     async with mosquitto(folder / "broker") as broker:
         command = ["mosquitto_sub", "-V", "5", "-p", str(broker.port), "-q", "1", "-t", "cberl/#", "-F", "%r %t %p"]
         subscriber = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
@@ -193,7 +193,7 @@ async def transcript(folder: Path) -> None:
         lines = (await subscriber.communicate())[0].decode().splitlines()
     whole = next(line for line in lines if line.split()[1].endswith("/utterance"))
     print("$ mosquitto_sub -V 5 -q 1 -t 'cberl/#' -F '%r %t %p'")
-    for line in lines:
+    for line in [*lines[:12], "…", lines[-1]]:
         print(line if line is whole else line[:116] + (" …" if len(line) > 116 else ""))
 
 
