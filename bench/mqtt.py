@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from rich.console import Console
 from rich.table import Table
 
@@ -30,8 +32,7 @@ import engine.demo
 from engine.config import Settings
 from engine.demo.score import read_script
 from engine.ingest.media import read_media
-from engine.publish.mqtt import properties_of
-from engine.publish.mqtt_topics import Messages, Topics
+from engine.publish.mqtt_topics import Messages, MqttMessage, Topics
 from engine.publish.outbox import OutboxRow
 from engine.publish.outlets import Outlets, open_outlets
 from engine.publish.wire import encode
@@ -79,7 +80,7 @@ def _bare(port: int, with_properties: bool) -> tuple[float, float]:
     sent = []
     for row in rows:
         message = messages.event(row, 1e9, historical=False)
-        properties = properties_of(message) if with_properties else None
+        properties = _properties(message) if with_properties else None
         sent.append(client.publish(message.topic, message.payload, qos=1, properties=properties))
     for one in sent:
         one.wait_for_publish()
@@ -87,6 +88,16 @@ def _bare(port: int, with_properties: bool) -> tuple[float, float]:
     client.disconnect()
     client.loop_stop()
     return taken
+
+
+def _properties(message: MqttMessage) -> Properties:
+    """As paho's own examples make them."""
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.PayloadFormatIndicator = 1
+    properties.ContentType = message.content_type
+    properties.MessageExpiryInterval = message.expiry_s
+    properties.UserProperty = list(message.properties)
+    return properties
 
 
 async def _ours(outlets: Outlets, broker: Mosquitto) -> tuple[float, float]:
