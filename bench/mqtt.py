@@ -158,6 +158,8 @@ async def outage(folder: Path, away_s: float, rate: float) -> dict[str, Any]:
 
         await stream(away_s / 2)
         for _ in range(3):
+            # What the broker has acknowledged and not passed on dies with it; that is not ours to lose.
+            await asyncio.gather(stream(1.0), watcher.caught_up())
             await broker.kill()
             await stream(away_s)
             await broker.start()

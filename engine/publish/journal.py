@@ -71,6 +71,7 @@ class Journal:
         self._to_reserve: dict[str, int] = {}
         self._waiting: deque[_Record] = deque()
         self._appended = self._delivered = 0
+        self._over = False
         self._arrived = asyncio.Event()
         self._flushing: deque[tuple[int, asyncio.Future[None]]] = deque()
 
@@ -94,7 +95,7 @@ class Journal:
 
     async def flush(self) -> None:
         """See `hub.Journal`."""
-        if self._delivered < self._appended:
+        if self._delivered < self._appended and not self._over:
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._flushing.append((self._appended, done))
             await done
@@ -121,20 +122,30 @@ class Journal:
 
     async def pump(self) -> None:
         """Keeps and delivers, for ever."""
-        while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-                await self._keep(batch)
-                for record in batch:
-                    record.deliver()
-                self.on_delivered([row for record in batch for row in record.outbox])
-                self._delivered += len(batch)
-                while self._flushing and self._flushing[0][0] <= self._delivered:
-                    _, done = self._flushing.popleft()
-                    if not done.done():
-                        done.set_result(None)
+        try:
+            while True:
+                await self._arrived.wait()
+                self._arrived.clear()
+                while self._waiting:
+                    batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+                    await self._keep(batch)
+                    self._deliver(batch)
+        finally:  # cancelled: nobody is left waiting for ever
+            self._over = True
+            self._release(self._appended)
+
+    def _deliver(self, batch: Sequence[_Record]) -> None:
+        for record in batch:
+            record.deliver()
+        self.on_delivered([row for record in batch for row in record.outbox])
+        self._delivered += len(batch)
+        self._release(self._delivered)
+
+    def _release(self, up_to: int) -> None:
+        while self._flushing and self._flushing[0][0] <= up_to:
+            _, done = self._flushing.popleft()
+            if not done.done():
+                done.set_result(None)
 
     async def tidy(self) -> None:
         """Deletes what is too old or too much. Raises sqlite3.Error."""

@@ -29,7 +29,8 @@ class Mosquitto:
         self._database = folder / "mosquitto.db"
         self._config.write_text(
             f"listener {self.port} 127.0.0.1\nuser root\npersistence true\npersistence_location {folder}/\n"
-            f"autosave_interval 0\nmax_queued_messages 0\nlog_dest none\n{settings or 'allow_anonymous true'}\n"
+            f"autosave_interval 0\nmax_queued_messages 0\nmax_inflight_messages 0\nlog_dest none\n"
+            f"{settings or 'allow_anonymous true'}\n"
         )
         self._process = None
 
@@ -85,6 +86,7 @@ class Subscriber:
 
     def __init__(self, port, topic="cberl/#", **options):
         self.messages = []
+        self._marks = 0
         self._port, self._topic, self._options = port, topic, options
         self._arrived = asyncio.Event()
         self.subscribed = asyncio.Event()
@@ -110,6 +112,14 @@ class Subscriber:
         while not enough(self):
             self._arrived.clear()
             await self._arrived.wait()
+
+    async def caught_up(self):
+        """Has all that the broker had when this was called. What a broker has acknowledged dies with it."""
+        self._marks += 1
+        mark = str(self._marks).encode()
+        async with aiomqtt.Client("127.0.0.1", self._port) as client:
+            await client.publish(self._topic.replace("#", "mark"), mark, qos=1)
+        await self.until(lambda it: any(message.payload == mark for message in it.messages[-50:]))
 
     def last(self, kind):
         """The latest payload of the topics that end like this; {} before the first."""

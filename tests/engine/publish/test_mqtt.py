@@ -88,6 +88,14 @@ def test_an_engine_that_dies_is_offline_and_words_stay_at_home(tmp_path):
     asyncio.run(main())
 
 
+async def until_all(outlets, holds):
+    """Returns when this holds of the status of every broker."""
+    while True:
+        if all(holds(it) for it in outlets.status()["brokers"].values()):
+            return
+        await asyncio.sleep(0.01)
+
+
 def check(watcher, broker, published):
     """Each final once and in order, after duplicates are dropped by id; the state is the last."""
     finals = distinct(watcher.of("utterance"))
@@ -119,10 +127,11 @@ def test_a_broker_that_is_killed_three_times_loses_nothing(tmp_path):
 
             await stream(20)
             for _ in range(3):
+                await asyncio.gather(stream(10), watcher.caught_up())
                 await broker.kill()
                 await stream(30)
                 await broker.start()
-                await stream(30)
+                await stream(20)
             await watcher.until(lambda it: it.last("utterance").get("start_s") == 2.0 * published)
             await watcher.until(lambda it: it.last("state").get("start_s") == 2.0 * published)
             check(watcher, broker, published)
@@ -131,8 +140,7 @@ def test_a_broker_that_is_killed_three_times_loses_nothing(tmp_path):
             assert not all(late)
             assert not any(body.get("historical") for body in watcher.of("state"))
             name = f"127.0.0.1:{broker.port}"
-            while outlets.status()["brokers"][name]["waiting"]:  # the last acknowledgement is still on its way
-                await asyncio.sleep(0.01)
+            await until_all(outlets, lambda it: it["waiting"] == 0)  # the last acknowledgement is still on its way
             assert outlets.status()["brokers"] == {name: {"connected": True, "waiting": 0, "dropped": 0}}
 
     asyncio.run(main())
@@ -180,6 +188,7 @@ def test_an_engine_that_is_killed_loses_nothing_that_was_acknowledged(tmp_path):
         async with mosquitto(tmp_path / "broker") as broker, watching(broker) as watcher:
             await broker.save()
             seen = await acknowledged(ENGINE.format(root=root, url=broker.url, log=log, first=1), 200)
+            await watcher.caught_up()
             await broker.kill()
             seen += await acknowledged(ENGINE.format(root=root, url=broker.url, log=log, first=1_000), 200)
             await broker.start()
@@ -276,7 +285,7 @@ def test_commands_are_carried_out_for_who_has_the_token(tmp_path, caplog):
             open_outlets(Settings(mqtt=broker.url, mqtt_control_token="open")) as outlets,
         ):
             outlets.brokers.carry_out = carry_out
-            await wait_connected(outlets)
+            await until_all(outlets, lambda it: it["connected"])
             for token, conversation in [("shut", "demo"), ("open", "demo"), ("open", "none")]:
                 await asyncio.to_thread(command, broker, token, {"command": "stop", "conversation": conversation})
             await answers.until(lambda it: len(it.messages) == 2)
@@ -293,10 +302,3 @@ def command(broker, token, body):
     command = ["mosquitto_pub", "-p", str(broker.port), "-V", "5", "-q", "1", "-t", "cberl/engine/control"]
     command += ["-m", json.dumps(body), "-D", "publish", "user-property", "token", token]
     subprocess.run([*command, "-D", "publish", "response-topic", "answers"], check=True)
-
-
-async def wait_connected(outlets):
-    while True:
-        if all(it["connected"] for it in outlets.status()["brokers"].values()):
-            return
-        await asyncio.sleep(0.01)
