@@ -55,6 +55,7 @@ class Session:
             tail_ms=min(TAIL_MS, settings.end_silence_ms),
             max_turn_s=settings.max_turn_s,
         )
+        self._names: dict[str, str] = {}  # what speakers are called, where that is not what their track says
         self._turns: Channel[_TurnUnderWay] = Channel(TURNS_AHEAD)
         self._turn_ids = itertools.count(1)
         self._timeline = MediaClock()  # the conversation's own: where a publisher who joins later begins
@@ -78,6 +79,13 @@ class Session:
     def close(self) -> None:
         """No more turns: `run()` ends when those under way are out."""
         self._turns.close()
+
+    def rename(self, speaker: str, name: str) -> None:
+        """Call the speaker of these tracks otherwise, from the next event on. To the network they are who they were."""
+        self._names[speaker] = name
+
+    def name_of(self, speaker: str) -> str:
+        return self._names.get(speaker, speaker)
 
     async def join(self, source: AsyncIterable[AudioChunk]) -> None:
         """One publisher's media, until it ends and its last event is in the hub.
@@ -134,8 +142,10 @@ class Session:
         utterance = await self._describer.describe(heard)
         event = await self._inference.infer(utterance)
         self._hub.publish(self._timed(event, heard.turn, under_way.clock))
+        await self._hub.flush()  # only what is kept counts as published; and a slow disk makes its sources wait
         under_way.published.set_result(None)
 
     def _timed(self, event: EmotionEvent, turn: Turn, clock: MediaClock) -> EmotionEvent:
         timings = event.timings_ms | {"after_speech": clock.after_speech_ms(turn.end_s)}
-        return replace(event, timings_ms=timings, lag_s=clock.lag_s(turn.decided_s))
+        name = self.name_of(event.speaker)
+        return replace(event, speaker=name, timings_ms=timings, lag_s=clock.lag_s(turn.decided_s))

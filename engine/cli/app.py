@@ -10,6 +10,7 @@ VERBS = {
     "serve": "Run the engine: pages, /ingest and /events on one port.",
     "run": "Emotions of a recording, turn by turn.",
     "demo": "Play a spoken conversation into a running engine and watch.",
+    "mqtt": "Look at what an MQTT broker is told.",
     "doctor": "What works on this machine, what is missing, how to get it.",
     "data": "Check a corpus, or turn it into features.",
     "train": "Train CBERL on MELD.",
