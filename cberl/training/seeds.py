@@ -14,6 +14,8 @@ from cberl.encoders.audio import AudioEncoderConfig
 from cberl.training.augment import augment
 from cberl.training.compose import ComposeConfig, Pool, Pools, compose
 from cberl.training.corpus import TEXT_ENCODER, corpus_features, fitted_audio, text_fingerprint
+from cberl.training.noisy import NoisyText
+from cberl.training.placement import joined
 from cberl.training.pools import composed_encoders, read_pools
 from cberl.training.recipe import Recipe
 from cberl.training.train import Epoch, Trainer, fit
@@ -32,15 +34,19 @@ class Material:
     text_sha256: str
     provenance: dict[str, Any]
     pools: Pools = field(default_factory=dict)
+    misheard: dict[float, FeatureSet] = field(default_factory=dict)  # `train` by word error rate
 
     def save(self, folder: Path) -> None:
-        """For other processes: `train`, `dev` and `pools.safetensors`."""
+        """For other processes: `train`, `dev`, misheard copies and `pools.safetensors`."""
         about = {
             "labels": self.labels,
             "audio": asdict(self.audio),
             "text_sha256": self.text_sha256,
             "provenance": self.provenance,
+            "misheard": list(self.misheard),
         }
+        for rate, features in self.misheard.items():
+            save_features(features, folder / _misheard_file(rate))
         save_features(self.train, folder / "train.safetensors", {"material": json.dumps(about)})
         save_features(self.dev, folder / "dev.safetensors")
         arrays = {f"{kind}.evidence": pool.evidence for kind, pool in self.pools.items()}
@@ -55,7 +61,13 @@ class Material:
         kinds = {name.partition(".")[0] for name in arrays}
         pools = {kind: Pool(arrays[f"{kind}.evidence"], arrays[f"{kind}.label"]) for kind in kinds}
         audio = AudioEncoderConfig(**about["audio"])
-        return cls(tuple(about["labels"]), train, dev, audio, about["text_sha256"], about["provenance"], pools)
+        misheard = {rate: load_features(folder / _misheard_file(rate)) for rate in about["misheard"]}
+        labels, sha256, provenance = tuple(about["labels"]), about["text_sha256"], about["provenance"]
+        return cls(labels, train, dev, audio, sha256, provenance, pools, misheard)
+
+
+def _misheard_file(rate: float) -> str:
+    return f"train-misheard-{rate}.safetensors"
 
 
 def prepare(
@@ -66,7 +78,7 @@ def prepare(
     ravdess: Path | None = None,
     fer2013: Path | None = None,
 ) -> Material:
-    """A corpus, encoded as the live engine would, and the pools that any of `composed` needs.
+    """A corpus, encoded as the live engine would, and the pools and copies that any of `composed` needs.
 
     Raises `DataError` or `FileNotFoundError`.
     """
@@ -75,8 +87,10 @@ def prepare(
         pools |= read_pools(config, "train", corpus.labels, cache, ravdess, fer2013)
     audio = fitted_audio(corpus, cache)
     train, dev = (corpus_features(corpus, split, audio, cache, text) for split in ("train", "dev"))
+    noisy = NoisyText(corpus, "train", cache, text)
+    misheard = {one.misheard: noisy.features(train, one.misheard)[0] for one in composed if one.misheard}
     provenance = {"corpus": corpus.name, "data_sha256": fingerprint(*corpus.files)}
-    return Material(corpus.labels, train, dev, audio, text_fingerprint(text), provenance, pools)
+    return Material(corpus.labels, train, dev, audio, text_fingerprint(text), provenance, pools, misheard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +135,14 @@ def run_seed(run: Run, material: Material, *, resume: bool, report: Callable[[Ep
         "audio": asdict(audio),
         "visual": asdict(visual) if visual else None,
     }
-    provenance = material.provenance | {"compose": asdict(composed) if pools else None}
+    provenance = material.provenance | {"compose": asdict(composed) if pools or composed.misheard else None}
     state = RunState(run.folder / "run.json", _settings(run, material, encoders), resume=resume)
     if state.result:
         return Result(str(run.folder), **state.result)
-    joined = compose(material.train, pools, composed, audio, run.seed)
-    config, augmentation = run.recipe.for_corpus(joined, material.labels, run.seed)
-    features = augment(joined, augmentation, len(material.labels))
+    copies = [material.train, *([material.misheard[composed.misheard]] if composed.misheard else [])]
+    shown = joined([compose(copy, pools, composed, audio, run.seed) for copy in copies])
+    config, augmentation = run.recipe.for_corpus(shown, material.labels, run.seed)
+    features = augment(shown, augmentation, len(material.labels))
     # Dev stays real: what is chosen and calibrated there owes nothing to what was joined.
     trainer = Trainer(config, features, widened(material.dev, config.model.modality_dims), run.device)
     fit(trainer, run.folder, resume=resume, report=report)
