@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cberl.encoders.audio import AudioHistory
 from cberl.encoders.text import TextHistory, TextInput
@@ -25,6 +25,7 @@ class HeardTurn:
     audio: Float32  # raw; NaN is what does not exist
     visual: Seen | None
     timings_ms: dict[str, float]
+    encoded: tuple[TextInput, Float32] | None = None  # against a past that may have grown since
 
 
 async def hear(
@@ -62,15 +63,26 @@ class Describer:
         self._text_history = text_history
         self._audio_history = audio_history
 
+    async def encode_ahead(self, heard: HeardTurn) -> HeardTurn:
+        """Encode the words against the past as it is now: `describe` need not, where nobody speaks in between."""
+        if not heard.transcript.text:
+            return heard
+        watch = Stopwatch()
+        with watch("encode"):
+            words = self._text_history.peek(heard.turn.speaker, heard.transcript.text)
+            vector = await self._encode_text(words)
+        return replace(heard, timings_ms=heard.timings_ms | watch.timings_ms, encoded=(words, vector))
+
     async def describe(self, heard: HeardTurn) -> Utterance:
         """Absent stays absent: no words, no text vector; no usable sound, no audio vector."""
-        watch = Stopwatch()
+        watch = Stopwatch(heard.timings_ms)
         turn, transcript = heard.turn, heard.transcript
         text = None
         with watch("encode"):
             if transcript.text:
-                text = await self._encode_text(self._text_history.push(turn.speaker, transcript.text))
+                words = self._text_history.push(turn.speaker, transcript.text)
+                ahead, vector = heard.encoded or (None, None)
+                text = vector if ahead == words else await self._encode_text(words)
             audio = self._audio_history.push(turn.speaker, heard.audio)
-        timings = heard.timings_ms | watch.timings_ms
         visual, quality = (heard.visual.vector, heard.visual.quality) if heard.visual else (None, 0.0)
-        return Utterance(turn, transcript, text, audio, visual, quality, timings)
+        return Utterance(turn, transcript, text, audio, visual, quality, watch.timings_ms)

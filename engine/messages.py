@@ -56,7 +56,8 @@ class Turn:
     """One stretch of speech by one speaker. `end_s` is where speech ended, not where silence was believed.
 
     `pcm` may carry a little audio before `start_s` and after `end_s` (pre-roll and tail), so that no phoneme is cut.
-    `truncated` says that the turn reached the longest length and goes on in the next one.
+    `truncated` says that the turn reached the longest length and goes on in the next one. `stage`: still being spoken
+    (interim), perhaps over (provisional), or over (final).
     """
 
     turn_id: int
@@ -66,8 +67,30 @@ class Turn:
     pcm: Float32
     decided_s: float  # media time at which the end was decided
     frames: tuple[VideoFrame, ...] = ()
-    final: bool = True
+    stage: Literal["interim", "provisional", "final"] = "final"
     truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Whoever had perhaps ended this turn speaks on."""
+
+    turn_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A track was heard up to `now_s`: no turn of it that is yet to come ends before `until_s`.
+
+    But for one that is cut for its length.
+    """
+
+    track: str
+    now_s: float
+    until_s: float
+
+
+Heard = Turn | Resumed | Settled  # what turn detection says
 
 
 @dataclass(frozen=True, slots=True)

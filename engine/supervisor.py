@@ -60,7 +60,7 @@ class Supervisor:
         joined = self._enter(conversation)
         speakers: list[str] = []
         try:
-            await joined.session.join(self._announced(conversation, joined, source, speakers))
+            await joined.session.join(self._announced(conversation, joined, source, speakers), live=live)
         except SessionFailedError as error:
             raise RefusedError("failed", f"{error}; start it again") from error
         except RefusedError:

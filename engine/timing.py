@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -68,11 +68,11 @@ class MediaClock:
 
 
 class Stopwatch:
-    """Stage timings: `with watch("encode"): ...` adds to `watch.timings_ms["encode"]`."""
+    """Stage timings: `with watch("encode"): ...` adds to `watch.timings_ms["encode"]`, beside what was `before`."""
 
-    def __init__(self, now: Clock = time.perf_counter) -> None:
+    def __init__(self, before: Mapping[str, float] | None = None, now: Clock = time.perf_counter) -> None:
         self._now = now
-        self.timings_ms: dict[str, float] = {}
+        self.timings_ms: dict[str, float] = dict(before or {})
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:

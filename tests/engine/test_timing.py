@@ -49,11 +49,11 @@ def test_memory_is_bounded_whatever_the_pieces() -> None:
 
 def test_stopwatch_adds_up_by_stage() -> None:
     hand = HandClock()
-    watch = Stopwatch(hand)
+    watch = Stopwatch({"encode": 50.0}, hand)
     for seconds in (0.25, 0.5):
         with watch("encode"):
             hand.time += seconds
-    assert watch.timings_ms == {"encode": 750.0}
+    assert watch.timings_ms == {"encode": 800.0}
 
 
 def test_pacer_waits_by_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
