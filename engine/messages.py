@@ -4,6 +4,7 @@ One clock inside a conversation: seconds of its media time (`_s`). Wall clock li
 Classes that carry arrays compare by identity (`eq=False`).
 """
 
+import time
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -34,12 +35,16 @@ class VideoFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AudioChunk:
-    """Mono audio at 16 kHz, float32[n] in -1..1, starting at `start_s`; `frames`: what was seen meanwhile."""
+    """Mono audio at 16 kHz, float32[n] in -1..1, starting at `start_s`; `frames`: what was seen meanwhile.
+
+    `arrived_at` is when it was made, on the clock of `timing.py`: however long it waits after, that is when it came.
+    """
 
     track: Track
     start_s: float
     pcm: Float32
     frames: tuple[VideoFrame, ...] = ()
+    arrived_at: float = field(default_factory=time.monotonic)
 
     @property
     def end_s(self) -> float:
@@ -149,5 +154,6 @@ class EmotionEvent:
     timings_ms: dict[str, float]
     lag_s: float
     uncertain: bool = False
+    backchannel: bool = False  # "mm-hm": it says that one listens
     revision: int = 0
     status: Literal["interim", "final", "corrected"] = "final"
