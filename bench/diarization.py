@@ -11,19 +11,20 @@ attribution of whole turns can beat. DER as pyannote.metrics counts it, no colla
 import argparse
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import torch
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 from rich.console import Console
 from rich.table import Table
 
-from engine.ingest.media import read_media
-from engine.messages import SAMPLE_RATE, AudioChunk, Turn
+from engine.messages import SAMPLE_RATE, AudioChunk, Float32, Track, Turn
 from engine.turns.detector import detect_turns
 from engine.turns.segmenter import SegmenterConfig
 from engine.turns.speakers import OnlineSpeakers, SpeakersConfig
@@ -36,8 +37,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("conversations", type=Path)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--same", type=float, nargs="+", default=[SpeakersConfig.same])
-    parser.add_argument("--merge", type=float, default=SpeakersConfig.merge)
+    parser.add_argument("--same", type=float, nargs="+", default=[SpeakersConfig().same])
+    parser.add_argument("--merge", type=float, default=SpeakersConfig().merge)
     parser.add_argument("--silence-ms", type=float, default=500.0)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -62,13 +63,11 @@ async def listen(folder: Path, silence_ms: float) -> list[Recording]:
     heard: list[Recording] = []
     async with Worker(SileroVad().run, name="vad") as vad:
         for path, reference in recordings(folder):
-            chunks = [chunk async for chunk in read_media(str(path))]
+            pcm = decoded(path)
             config = SegmenterConfig(end_silence_ms=silence_ms, min_speech_ms=250)
-            found = [
-                turn async for turn in detect_turns(stream(chunks), vad, config, count(1)) if isinstance(turn, Turn)
-            ]
+            found = [turn async for turn in detect_turns(stream(pcm), vad, config, count(1)) if isinstance(turn, Turn)]
             embedded = [(turn, voices.embed([turn.pcm])[0]) for turn in found]
-            heard.append((reference, embedded, sum(len(chunk.pcm) for chunk in chunks) / SAMPLE_RATE))
+            heard.append((reference, embedded, len(pcm) / SAMPLE_RATE))
     return heard
 
 
@@ -80,9 +79,18 @@ def recordings(folder: Path) -> list[tuple[Path, Annotation]]:
     return [(path, reference) for path, reference in named.items() if path.exists()]
 
 
-async def stream(chunks: Iterable[AudioChunk]) -> AsyncIterator[AudioChunk]:
-    for chunk in chunks:
-        yield chunk
+def decoded(path: Path) -> Float32:
+    """float32[n], mono at 16 kHz."""
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+    with av.open(str(path)) as container:
+        frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
+        return np.concatenate([frame.to_ndarray()[0] for frame in [*frames, *resampler.resample(None)]])
+
+
+async def stream(pcm: Float32) -> AsyncIterator[AudioChunk]:
+    step = 10 * SAMPLE_RATE
+    for at in range(0, len(pcm), step):
+        yield AudioChunk(Track("room", "room"), at / SAMPLE_RATE, pcm[at : at + step])
 
 
 def score(heard: list[Recording], config: SpeakersConfig) -> dict[str, float]:
