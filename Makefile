@@ -1,9 +1,10 @@
 # Every target makes .venv first when it is missing. `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
+GIVEN := $(DATA)
 DATA ?= $(or $(CBERL_SHARED),../shared)/data/meld
 
-.PHONY: help demo test lint bench train clean
+.PHONY: help demo test lint bench train train-smoke clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -24,6 +25,11 @@ bench: .venv/installed ## every measurement in bench/, each as a table
 train: .venv/installed ## train five seeds on MELD in DATA, then score them on test
 	$(BIN)/cberl train real --data $(DATA) --out runs/meld --seeds 5 --resume
 	$(BIN)/cberl evaluate runs/meld/seed-* --data $(DATA)
+
+train-smoke: .venv/installed ## does training run? every part of it once, on DATA or a small corpus of its own
+	$(if $(GIVEN),,$(BIN)/cberl data sample runs/sample)
+	$(BIN)/cberl train smoke --data $(or $(GIVEN),runs/sample) --out runs/smoke
+	$(BIN)/cberl evaluate runs/smoke/seed-0 --data $(or $(GIVEN),runs/sample)
 
 clean: ## remove .venv, caches and runs
 	rm -rf .venv cache runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -17,6 +17,7 @@ from cberl.nn.context import Context
 from cberl.nn.fusion import Fused, JointFusion, Modalities, Present
 from cberl.nn.heads import EmotionHead
 from cberl.nn.relational import RelationalAttention
+from cberl.pretrained import Pretrained
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,15 +54,14 @@ class Output:
     edges: Sequence[Edges]
 
 
-class CBERL(nn.Module):
+class CBERL(Pretrained):
     """The network. Batch of dialogues in, logits for every utterance out; no utterance sees a later one.
 
     Unless its config says `offline` or grants a `lookahead`.
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.fusion = JointFusion(config.modality_dims, config.latent_dim, config.dropout, skip=config.skip)
         self.input_dropout = nn.Dropout(config.dropout)
         self.context = Context(config.latent_dim, config.hidden_dim, bidirectional=config.direction == "offline")

@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 PREFIX = "CBERL_"
 DEFAULT_FILE = "cberl.toml"
+LEVEL = r"^[^/+#$\s\x00-\x1f][^/+#\x00-\x1f]*$"  # one level of an MQTT topic
+LEVEL_OR_NONE = r"^([^/+#$\s\x00-\x1f][^/+#\x00-\x1f]*)?$"
 NOT_OURS = {"CBERL_SHARED"}  # where the tests find their data
 
 
@@ -55,6 +57,31 @@ class Settings(BaseSettings):
     subscriber_queue: int = Field(256, ge=4, le=100_000, description="Events that wait for a subscriber.")
     rejoin_grace_s: float = Field(30.0, ge=0, le=86_400, description="How long a conversation waits for publishers.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line shown.")
+
+    event_log: str = Field("", description="SQLite file that keeps all events; empty: nothing is kept.")
+    keep_text: bool = Field(False, description="Keep in the event log what was said, too.")
+    event_log_days: float = Field(30.0, gt=0, le=36_500, description="Older events are deleted.")
+    event_log_mb: int = Field(1024, ge=1, le=1 << 20, description="The oldest events of a larger log are deleted.")
+
+    mqtt: str = Field("", description="MQTT v5 brokers, comma-separated: mqtt://user:password@host or mqtts://host.")
+    mqtt_prefix: str = Field("cberl", pattern=LEVEL, description="First level of every topic.")
+    mqtt_node: str = Field("engine", pattern=LEVEL, description="This engine's name in topics; one engine each.")
+    mqtt_client_id: str = Field("", max_length=128, description="MQTT client id; empty: prefix and node.")
+    mqtt_keepalive_s: int = Field(30, ge=1, le=65_535, description="Longest silence on the line to a broker.")
+    mqtt_ca: str = Field("", description="PEM file of the authorities trusted for mqtts; empty: the system's.")
+    mqtt_cert: str = Field("", description="PEM file of the engine's own certificate for mqtts.")
+    mqtt_key: str = Field("", description="PEM file of that certificate's key.")
+    mqtt_text: bool = Field(False, description="Send brokers what was said, too.")
+    mqtt_expiry_s: int = Field(86_400, ge=1, le=31_536_000, description="An older event is of no use to a broker.")
+    mqtt_state_expiry_s: int = Field(600, ge=1, le=31_536_000, description="How long a person's state holds.")
+    mqtt_outbox_events: int = Field(100_000, ge=1, le=10_000_000, description="Most events that wait for brokers.")
+    mqtt_control_token: str = Field("", description="Token that commands over MQTT carry; empty: none are taken.")
+    home_assistant: str = Field(
+        "", pattern=LEVEL_OR_NONE, description="Home Assistant's discovery prefix; empty: none."
+    )
+    change_confidence: float = Field(0.6, ge=0, le=1, description="A new emotion this sure is a change at once.")
+    change_turns: int = Field(2, ge=1, le=100, description="Less sure, it is one after so many turns in a row.")
+    change_interval_s: float = Field(5.0, ge=0, le=86_400, description="A person changes at most once in this time.")
 
     _file: ClassVar[Mapping[str, Any]] = {}
 

@@ -23,6 +23,8 @@ from engine.ingest.protocol import IngestProtocol, name_problem
 from engine.ingest.websocket import IngestSocket
 from engine.messages import AudioChunk
 from engine.notices import Error
+from engine.publish.history import history_routes
+from engine.publish.outlets import Outlets
 from engine.publish.websocket import events_socket, send_all
 from engine.publish.wire import encode, json_schema
 from engine.supervisor import Supervisor
@@ -38,9 +40,10 @@ class ServerError(Exception):
     """The server cannot start, in one sentence."""
 
 
-def create_app(supervisor: Supervisor, settings: Settings) -> Starlette:
-    """The ASGI application. It owns nothing: `supervisor` and its models outlive it."""
+def create_app(supervisor: Supervisor, settings: Settings, outlets: Outlets | None = None) -> Starlette:
+    """The ASGI application. It owns nothing: `supervisor`, its models and `outlets` outlive it."""
     hub = supervisor.hub
+    outlets = outlets or Outlets(hub)
 
     async def index(request: Request) -> Response:
         page = DASHBOARD / "index.html"
@@ -53,17 +56,8 @@ def create_app(supervisor: Supervisor, settings: Settings) -> Starlette:
 
     async def readyz(request: Request) -> Response:
         ready = supervisor.ready
-        return JSONResponse({"ready": ready, **supervisor.status}, status_code=200 if ready else 503)
-
-    async def conversations(request: Request) -> Response:
-        return JSONResponse(
-            {
-                "conversations": [
-                    {"id": it.id, "speakers": it.speakers, "active": it.active, "last_seq": it.last_seq}
-                    for it in hub.conversations()
-                ]
-            }
-        )
+        status = {"ready": ready, **supervisor.status, **outlets.status()}
+        return JSONResponse(status, status_code=200 if ready else 503)
 
     async def schema(request: Request) -> Response:
         return JSONResponse(json_schema(), media_type="application/schema+json")
@@ -101,7 +95,7 @@ def create_app(supervisor: Supervisor, settings: Settings) -> Starlette:
             Mount("/static", StaticFiles(directory=DASHBOARD, check_dir=False)),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
-            Route("/conversations", conversations),
+            *history_routes(outlets),
             Route("/schema/events.json", schema),
             WebSocketRoute("/events", _until_cancelled(events)),
             WebSocketRoute("/ingest", _until_cancelled(ingest)),

@@ -111,6 +111,7 @@ class Session:
             tail_ms=min(TAIL_MS, settings.end_silence_ms, settings.provisional_ms or TAIL_MS),
             max_turn_s=settings.max_turn_s,
         )
+        self._names: dict[str, str] = {}  # what speakers are called, where that is not what their track says
         self._turns: Channel[_TurnUnderWay] = Channel(TURNS_AHEAD)
         self._turn_ids = itertools.count(1)
         self._order: TurnOrder[_TurnUnderWay] = TurnOrder(settings.end_silence_ms / 1e3)
@@ -144,6 +145,13 @@ class Session:
     def close(self) -> None:
         """No more turns: `run()` ends when those under way are out."""
         self._turns.close()
+
+    def rename(self, speaker: str, name: str) -> None:
+        """Call the speaker of these tracks otherwise, from the next event on. To the network they are who they were."""
+        self._names[speaker] = name
+
+    def name_of(self, speaker: str) -> str:
+        return self._names.get(speaker, speaker)
 
     async def join(self, source: AsyncIterable[AudioChunk], *, live: bool, dropped: Callable[[], int]) -> None:
         """One publisher's media, until it ends and its last event is in the hub.
@@ -279,6 +287,7 @@ class Session:
         event = self._timed(await self._inference.infer(utterance), heard.turn, under_way.clock)
         self._hub.publish(event)
         self._corrections.remember(heard.turn.turn_id, event)
+        await self._hub.flush()  # only what is kept counts as published; and a slow disk makes its sources wait
         under_way.published.set_result(None)
 
     def _attributed(self, heard: HeardTurn) -> HeardTurn:
@@ -296,4 +305,5 @@ class Session:
     def _timed(self, event: EmotionEvent, turn: Turn, clock: MediaClock) -> EmotionEvent:
         timings = event.timings_ms | {"after_speech": clock.after_speech_ms(turn.end_s)}
         backchannel = is_backchannel(event.text or "", turn.end_s - turn.start_s)
-        return replace(event, backchannel=backchannel, timings_ms=timings, lag_s=clock.since_s(turn.decided_s))
+        name, lag_s = self.name_of(event.speaker), clock.since_s(turn.decided_s)
+        return replace(event, speaker=name, backchannel=backchannel, timings_ms=timings, lag_s=lag_s)

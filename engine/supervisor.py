@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from engine.config import Settings
-from engine.ingest.protocol import RefusedError
+from engine.ingest.protocol import RefusedError, name_problem
 from engine.load import Load
 from engine.messages import AudioChunk
 from engine.models import Models, open_models
 from engine.notices import Disclosure, SpeakerJoined, SpeakerLeft
 from engine.publish.hub import Hub
+from engine.publish.mqtt_control import Command, CommandError
 from engine.session import Session, SessionFailedError
 
 log = logging.getLogger(__name__)
@@ -24,14 +25,15 @@ class _Conversation:
     session: Session
     speakers: list[str] = field(default_factory=list)  # who publishes now
     publishers: int = 0
+    stopped: bool = False  # by a command, so that its end is no failure
     expiry: asyncio.TimerHandle | None = None
 
 
 class Supervisor:
     """Use inside `open_supervisor`."""
 
-    def __init__(self, models: Models, settings: Settings, tasks: asyncio.TaskGroup) -> None:
-        self.hub = Hub(settings.replay_events, settings.subscriber_queue)
+    def __init__(self, models: Models, settings: Settings, tasks: asyncio.TaskGroup, hub: Hub) -> None:
+        self.hub = hub
         self.models = models
         self._settings = settings
         self._tasks = tasks
@@ -67,6 +69,8 @@ class Supervisor:
                 self._announced(conversation, joined, source, speakers), live=live, dropped=partial(_dropped, source)
             )
         except SessionFailedError as error:
+            if joined.stopped:
+                raise RefusedError("stopped", f"{conversation} was stopped; start it again to go on") from error
             raise RefusedError("failed", f"{error}; start it again") from error
         except RefusedError:
             raise
@@ -85,6 +89,52 @@ class Supervisor:
             if found.expiry:
                 found.expiry.cancel()
             found.session.close()
+
+    def carry_out(self, command: Command) -> None:
+        """Raises CommandError where it cannot be done."""
+        for what, name in (
+            ("conversation", command.conversation),
+            ("speaker", command.speaker),
+            ("name", command.name),
+        ):
+            if (name or what == "conversation") and (problem := name_problem(what, name)):
+                raise CommandError(problem)
+        match command.command:
+            case "start":
+                self._start(command.conversation)
+            case "stop":
+                self._found(command.conversation).stopped = True
+                self.end(command.conversation)
+            case "rename":
+                self._rename(command.conversation, command.speaker, command.name)
+
+    def _start(self, conversation: str) -> None:
+        """Open, so that all who listen know; ended again where nobody publishes within the grace."""
+        if conversation not in self._conversations:
+            try:
+                opened = self._open(conversation)
+            except RefusedError as error:
+                raise CommandError(f"{error}.") from error
+            loop = asyncio.get_running_loop()
+            opened.expiry = loop.call_later(self._settings.rejoin_grace_s, self.end, conversation)
+
+    def _rename(self, conversation: str, called: str, name: str) -> None:
+        found = self._found(conversation)
+        names = {found.session.name_of(speaker): speaker for speaker in found.speakers}
+        if called not in names:
+            raise CommandError(f"Nobody called {called} publishes in {conversation}.")
+        if name == called:
+            return
+        if name in names or name in found.speakers:
+            raise CommandError(f"{name} is somebody else in {conversation}: use another name.")
+        found.session.rename(names[called], name)
+        self.hub.publish(SpeakerLeft(conversation, called))
+        self.hub.publish(SpeakerJoined(conversation, name))
+
+    def _found(self, conversation: str) -> _Conversation:
+        if conversation not in self._conversations:
+            raise CommandError(f"No conversation {conversation} is running.")
+        return self._conversations[conversation]
 
     def end_all(self) -> None:
         """For shutdown: nobody may join from now on."""
@@ -107,13 +157,14 @@ class Supervisor:
         async for chunk in source:
             speaker = chunk.track.speaker
             if speaker not in mine:
-                if speaker in joined.speakers:
+                taken = {joined.session.name_of(other) for other in joined.speakers} | set(joined.speakers)
+                if speaker in taken or joined.session.name_of(speaker) in taken:
                     raise RefusedError(
                         "speaker_taken", f"{speaker} is publishing in {conversation} already: use another name"
                     )
                 mine.append(speaker)
                 joined.speakers.append(speaker)
-                self.hub.publish(SpeakerJoined(conversation, speaker))
+                self.hub.publish(SpeakerJoined(conversation, joined.session.name_of(speaker)))
             yield chunk
 
     def _open(self, conversation: str) -> _Conversation:
@@ -139,7 +190,7 @@ class Supervisor:
         left.publishers -= 1
         for speaker in speakers:
             left.speakers.remove(speaker)
-            self.hub.publish(SpeakerLeft(conversation, speaker))
+            self.hub.publish(SpeakerLeft(conversation, left.session.name_of(speaker)))
         if left.publishers == 0:
             loop = asyncio.get_running_loop()
             left.expiry = loop.call_later(grace_s, self.end, conversation)
@@ -161,10 +212,14 @@ def _dropped(source: AsyncIterable[AudioChunk]) -> int:
 
 
 @asynccontextmanager
-async def open_supervisor(settings: Settings) -> AsyncIterator[Supervisor]:
-    """Models loaded and warm on entry; every conversation ended and every worker stopped on exit."""
+async def open_supervisor(settings: Settings, hub: Hub | None = None) -> AsyncIterator[Supervisor]:
+    """Models loaded and warm on entry; every conversation ended and every worker stopped on exit.
+
+    Events go to `hub`; to one of its own, which keeps nothing, where none is given.
+    """
+    hub = hub or Hub(settings.replay_events, settings.subscriber_queue)
     async with open_models(settings) as models, asyncio.TaskGroup() as tasks:
-        supervisor = Supervisor(models, settings, tasks)
+        supervisor = Supervisor(models, settings, tasks, hub)
         try:
             yield supervisor
         finally:

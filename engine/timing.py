@@ -11,6 +11,11 @@ import numpy as np
 Clock = Callable[[], float]
 
 
+def unix_s() -> float:
+    """Wall clock, in seconds since 1970: for what is kept or compared beyond this process."""
+    return time.time()
+
+
 class MediaClock:
     """Remembers when each moment of a conversation's media arrived, for the last `keep_s` seconds of media.
 

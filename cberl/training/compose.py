@@ -24,15 +24,19 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class ComposeConfig:
-    """The shares of voice and face are of dialogues, drawn apart; the rest keeps what is real."""
+    """The shares of voice and face are of dialogues, drawn apart; the rest keeps what is real.
+
+    A misheard copy has neither case nor punctuation: live, words come from a recogniser that gives none.
+    """
 
     voice: float = 0.0  # 0 = no speech network
     face: float = 0.0  # 0 = no visual modality
     mismatch: float = 0.4  # share of what is joined that shows another label, by how often it occurs
     missing: float = 0.2  # share of utterances without, in a dialogue that has it: nobody in the picture, no voice
+    misheard: float = 0.0  # word error rate of a second copy of every dialogue, as a recogniser writes; 0 = no copy
 
     def __post_init__(self) -> None:
-        for name in ("voice", "face", "mismatch", "missing"):
+        for name in ("voice", "face", "mismatch", "missing", "misheard"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share and must be within 0..1, not {getattr(self, name)}")
 

@@ -1,7 +1,7 @@
 """Trains CBERL on cached features: dev selection, early stop, resumable.
 
-A run's folder holds `last.pt` (everything needed to go on), `log.jsonl` (one line an epoch) and, at the end, the
-checkpoint.
+A run's folder holds `last.pt` (everything needed to go on), `log.jsonl` (one line an epoch), the same as curves for
+TensorBoard and, at the end, the checkpoint.
 """
 
 import json
@@ -21,6 +21,7 @@ from cberl.config import TrainConfig
 from cberl.data.features import FeatureSet
 from cberl.metrics import Scores, score
 from cberl.model import CBERL, Batch
+from cberl.training.curves import Curves
 from cberl.training.objective import FeatureScale, Objective
 
 TAUS = tuple(i / 20 for i in range(21))  # 0 .. 1
@@ -35,7 +36,15 @@ class Epoch:
     losses: dict[str, float]
     dev_weighted_f1: float
     dev_macro_f1: float
+    learning_rate: float
     best: bool
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """Its numbers by the names of their curves."""
+        terms = {f"loss/{name}": value for name, value in {"total": self.loss, **self.losses}.items()}
+        scores = {"dev/weighted_f1": self.dev_weighted_f1, "dev/macro_f1": self.dev_macro_f1}
+        return {**terms, **scores, "learning_rate": self.learning_rate}
 
 
 class Trainer:
@@ -89,7 +98,8 @@ class Trainer:
         if improved:
             self.best_selection = scores.selection
             self.best_state = {name: value.detach().clone() for name, value in self.scored.state_dict().items()}
-        return Epoch(self.epoch, loss, losses, scores.weighted_f1, scores.macro_f1, improved)
+        rate = self.optimizer.param_groups[0]["lr"]
+        return Epoch(self.epoch, loss, losses, scores.weighted_f1, scores.macro_f1, rate, improved)
 
     def _step(self, batch: Batch, label: Tensor) -> dict[str, Tensor]:
         """One batch: the terms of its loss, and their weighted `total`."""
@@ -156,21 +166,35 @@ class Trainer:
 
 
 def fit(trainer: Trainer, out: Path, *, resume: bool, report: Callable[[Epoch], None]) -> None:
-    """Runs epochs until done, saving after each, so that a killed run loses one epoch at most."""
+    """Runs epochs until done, saving after each, so that a killed run loses one epoch at most.
+
+    `last.pt` comes last: what the log and the curves have beyond it is struck when the run goes on.
+    """
     out.mkdir(parents=True, exist_ok=True)
     last, journal = out / "last.pt", out / "log.jsonl"
     if resume and last.is_file():
         trainer.resume(torch.load(last, weights_only=True))
+        _keep_lines(journal, trainer.epoch)
     else:
-        journal.unlink(missing_ok=True)
-    while not trainer.done:
-        epoch = trainer.run_epoch()
-        unfinished = last.with_suffix(".part")
-        torch.save(trainer.state(), unfinished)
-        unfinished.replace(last)
-        with journal.open("a") as file:
-            file.write(json.dumps(asdict(epoch)) + "\n")
-        report(epoch)
+        for old in (last, journal, *out.glob("events.out.tfevents.*")):
+            old.unlink(missing_ok=True)
+    with Curves(out, trainer.epoch) as curves:
+        while not trainer.done:
+            epoch = trainer.run_epoch()
+            with journal.open("a") as file:
+                file.write(json.dumps(asdict(epoch)) + "\n")
+            curves.add(epoch.epoch, epoch.scalars)
+            unfinished = last.with_suffix(".part")
+            torch.save(trainer.state(), unfinished)
+            unfinished.replace(last)
+            report(epoch)
+
+
+def _keep_lines(path: Path, count: int) -> None:
+    lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text("".join(lines[:count]))
+    unfinished.replace(path)
 
 
 @torch.inference_mode()

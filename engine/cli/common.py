@@ -13,6 +13,8 @@ from engine.config import Settings, SettingsError, load_settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 LISTENING = ("host", "port", "insecure", "allow_origin")
+OUTLETS = ("event_log", "keep_text", "mqtt", "home_assistant", "change_")
+KEEPING = tuple(name for name in Settings.model_fields if name.startswith(OUTLETS))  # what `serve` alone does
 
 
 def settings_options(*, without: tuple[str, ...] = ()) -> Callable[[Command], Command]:

@@ -15,6 +15,7 @@ from cberl.data.check import Report, Summary, check, check_own
 from cberl.data.corpus import Corpus, detect
 from cberl.data.dialogue import SPLITS, DataError
 from cberl.data.features import FeatureSet, extract, fingerprint, save_features
+from cberl.data.sample import make_sample
 from cberl.data.sdt import read_sdt
 from cberl.encoders.text import TextEncoder
 from cberl.training.corpus import TEXT_ENCODER, fit_audio, heard, progress
@@ -51,6 +52,21 @@ def check_command(folder: Path, classes: int | None, as_json: bool) -> None:
         _show(report)
     if report.problems:
         raise click.exceptions.Exit(1)
+
+
+@command.command(
+    "sample",
+    epilog="""\b
+Examples:
+  cberl data sample runs/sample
+  cberl train smoke --data runs/sample --out runs/smoke""",
+)
+@_FOLDER
+def sample_command(folder: Path) -> None:
+    """Write a small made-up corpus into FOLDER: to try training on, and to see the layout of your own data."""
+    with sentences(FileExistsError):
+        make_sample(folder)
+    click.echo(f"{folder}: look at it with `cberl data check {folder}`")
 
 
 @command.command(

@@ -9,7 +9,7 @@ from rich.console import Console
 
 import engine.demo
 from cberl.checkpoint import CheckpointError
-from engine.cli.common import LISTENING, run_async, settings_from, settings_options
+from engine.cli.common import KEEPING, LISTENING, run_async, settings_from, settings_options
 from engine.cli.table import TurnTable
 from engine.config import Settings
 from engine.demo.play import DemoError, play
@@ -31,7 +31,7 @@ Examples:
   cberl demo
   cberl demo --asr sphinx --port 8765          then watch the page while it plays""",
 )
-@settings_options(without=tuple(name for name in LISTENING if name != "port"))
+@settings_options(without=tuple(name for name in LISTENING + KEEPING if name != "port"))
 def command(**flags: Any) -> None:
     """Play a spoken conversation of two people into a running engine at the speed of life, and watch.
 

@@ -41,7 +41,12 @@ On two cores an epoch on MELD takes about five minutes. Needs: pip install 'cber
 @click.option("--epochs", default=DEFAULTS.epochs, show_default=True)
 @click.option("--learning-rate", default=DEFAULTS.learning_rate, show_default=True)
 @click.option("--class-weight-power", default=DEFAULTS.class_weight_power, show_default=True)
-@click.option("--word-noise", default=DEFAULTS.word_noise, show_default=True, help="Share of words heard wrongly.")
+@click.option(
+    "--word-noise", default=DEFAULTS.word_noise, show_default=True, help="Up to this share of words misheard in those."
+)
+@click.option(
+    "--strip-punctuation", default=DEFAULTS.strip_punctuation, show_default=True, help="Share of inputs made ASR-like."
+)
 @click.option("--past-turns", default=DEFAULTS.past_turns, show_default=True)
 @click.option("--max-tokens", default=DEFAULTS.max_tokens, show_default=True)
 @click.option("--seed", default=DEFAULTS.seed, show_default=True)

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from cberl.checkpoint import CheckpointError
-from engine.cli.common import LISTENING, run_async, settings_from, settings_options
+from engine.cli.common import KEEPING, LISTENING, run_async, settings_from, settings_options
 from engine.cli.table import TurnTable
 from engine.config import Settings
 from engine.ingest.media import MediaError, read_media
@@ -39,7 +39,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines, also on a terminal (the default in a pipe).")
 @click.option("--realtime", is_flag=True, help="Play at the speed of life instead of as fast as it goes.")
 @click.option("--speakers", metavar="A,B", help="Names of the channels' speakers.")
-@settings_options(without=LISTENING)
+@settings_options(without=LISTENING + KEEPING)
 def command(file: str, as_json: bool, realtime: bool, speakers: str | None, **flags: Any) -> None:
     """Emotions of a recording, turn by turn. FILE is anything FFmpeg reads; two channels are two speakers."""
     settings = settings_from(flags)

@@ -7,6 +7,9 @@ import click
 from cberl.checkpoint import CheckpointError
 from engine.cli.common import run_async, settings_from, settings_options
 from engine.config import Settings
+from engine.publish.database import StoreError
+from engine.publish.mqtt_broker import BrokerError
+from engine.publish.outlets import open_outlets
 from engine.server import ServerError, create_app, serve
 from engine.supervisor import open_supervisor
 from engine.transcribe import TranscriberError
@@ -30,15 +33,19 @@ def command(**flags: Any) -> None:
     A setting comes from its flag, else from the environment (CBERL_PORT=9000), else from cberl.toml.
     """
     settings = settings_from(flags)
-    run_async(_serve(settings), ServerError, CheckpointError, TranscriberError, VadError, VoiceError)
+    run_async(
+        _serve(settings), ServerError, StoreError, BrokerError, CheckpointError, TranscriberError, VadError, VoiceError
+    )
 
 
 async def _serve(settings: Settings) -> None:
     click.echo("loading models ...", err=True)
-    async with open_supervisor(settings) as supervisor:
+    async with open_outlets(settings) as outlets, open_supervisor(settings, outlets.hub) as supervisor:
         if supervisor.models.asr_note:
             click.echo(supervisor.models.asr_note, err=True)
-        await serve(create_app(supervisor, settings), settings, _greet)
+        if outlets.brokers:
+            outlets.brokers.carry_out = supervisor.carry_out
+        await serve(create_app(supervisor, settings, outlets), settings, _greet)
 
 
 def _greet(url: str) -> None:

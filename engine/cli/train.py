@@ -4,22 +4,18 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cberl.checkpoint import Checkpoint, CheckpointError
-from cberl.data.corpus import Corpus, detect
+from cberl.checkpoint import CheckpointError
+from cberl.data.corpus import detect
 from cberl.data.dialogue import DataError
-from cberl.data.features import FeatureSet, fingerprint, widened
-from cberl.training.augment import augment
-from cberl.training.compose import compose
-from cberl.training.corpus import TEXT_ENCODER, corpus_features, fitted_audio, text_fingerprint
-from cberl.training.pools import composed_encoders, read_pools
-from cberl.training.recipe import Recipe, RecipeError, load_recipe, names
-from cberl.training.train import Epoch, Trainer, fit, set_threads
+from cberl.training.corpus import TEXT_ENCODER
+from cberl.training.recipe import RecipeError, load_recipe, names
+from cberl.training.seeds import Material, Result, Run, prepare, run_seed
+from cberl.training.train import Epoch, set_threads
 from engine.cli.common import sentences
 
 
@@ -77,68 +73,23 @@ def command(
     set_threads(threads)
     with sentences(RecipeError, DataError, CheckpointError, FileNotFoundError, ValueError):
         chosen, corpus = load_recipe(recipe, settings), detect(data, classes)
-        pools = read_pools(chosen.compose, "train", corpus.labels, cache, ravdess, fer2013)
-        plain = fitted_audio(corpus, cache)
-        train, dev = (corpus_features(corpus, split, plain, cache, text_encoder) for split in ("train", "dev"))
-        audio, visual = composed_encoders(plain, pools, chosen.compose, train)
-        encoders = {
-            "text": {"sha256": text_fingerprint(text_encoder)},
-            "audio": asdict(audio),
-            "visual": asdict(visual) if visual else None,
-        }
-        provenance = {
-            "corpus": corpus.name,
-            "data_sha256": fingerprint(*corpus.files),
-            "compose": asdict(chosen.compose) if pools else None,
-        }
-        selections: dict[Path, float] = {}
+        material = prepare(corpus, [chosen.compose], cache, text_encoder, ravdess, fer2013)
+        results = []
         for one in range(seed, seed + seeds):
-            folder = out / f"seed-{one}"
-            composed = compose(train, pools, chosen.compose, audio, one)
-            trainer, about = _trainer(chosen, corpus, composed, dev, one, device)
-            _fit(trainer, folder, one, resume=resume)
-            checkpoint = trainer.finish(name, encoders, provenance | about)
-            checkpoint.save(folder)
-            selections[folder] = _report(checkpoint, trainer, folder)
-    best = max(selections, key=selections.__getitem__)
-    click.echo(f"{seeds} seed(s), mean dev score {mean(selections.values()):.2f}; best on dev: {best}")
+            results.append(_run(Run(chosen, one, out / f"seed-{one}", name, device), material, resume=resume))
+            click.echo(json.dumps(asdict(results[-1])))
+    best = max(results, key=lambda result: result.selection)
+    score = mean(result.selection for result in results)
+    click.echo(f"{seeds} seed(s), mean dev score {score:.2f}; best on dev: {best.checkpoint}")
 
 
-def _trainer(
-    recipe: Recipe, corpus: Corpus, train: FeatureSet, dev: FeatureSet, seed: int, device: str
-) -> tuple[Trainer, dict[str, Any]]:
-    """A seed's training, on features augmented as the recipe says, and what a checkpoint should tell of that."""
-    config, augmentation = recipe.for_corpus(train, corpus.labels, seed)
-    features = augment(train, augmentation, len(corpus.labels))
-    # Dev stays real: what is chosen and calibrated there owes nothing to what was joined.
-    seen_as = widened(dev, config.model.modality_dims)
-    return Trainer(config, features, seen_as, device), {"augment": asdict(augmentation)}
-
-
-def _fit(trainer: Trainer, folder: Path, seed: int, *, resume: bool) -> None:
+def _run(run: Run, material: Material, *, resume: bool) -> Result:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(f"seed {seed}", total=trainer.config.epochs)
+        task = progress.add_task(f"seed {run.seed}", total=run.recipe.train.epochs)
 
         def show(epoch: Epoch) -> None:
             note = f"dev {epoch.dev_weighted_f1:.1f} weighted, {epoch.dev_macro_f1:.1f} macro"
-            progress.update(task, completed=epoch.epoch, description=f"seed {seed}: {note}")
+            progress.update(task, completed=epoch.epoch, description=f"seed {run.seed}: {note}")
 
-        fit(trainer, folder, resume=resume, report=show)
-
-
-def _report(checkpoint: Checkpoint, trainer: Trainer, folder: Path) -> float:
-    scores = trainer.dev_scores()
-    click.echo(
-        json.dumps(
-            {
-                "checkpoint": str(folder),
-                "epochs": trainer.epoch,
-                "dev_weighted_f1": round(scores.weighted_f1, 2),
-                "dev_macro_f1": round(scores.macro_f1, 2),
-                "tau": checkpoint.calibration.tau,
-                "temperature": round(checkpoint.calibration.temperature, 3),
-            }
-        )
-    )
-    return scores.selection
+        return run_seed(run, material, resume=resume, report=show)

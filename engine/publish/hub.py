@@ -1,10 +1,14 @@
 """Fan-out: numbers each conversation's events, remembers the latest, and never waits for a reader.
 
-No sockets here. A subscriber iterates; `websocket.py` puts what comes out on a socket.
+No sockets here. A subscriber iterates; `websocket.py` puts what comes out on a socket. With a journal, an event
+is numbered at once, and delivered when the journal says that it is kept: nobody sees what a crash could take back.
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Protocol
 
 from engine.messages import EmotionEvent
 from engine.notices import (
@@ -32,11 +36,25 @@ class ConversationInfo:
     last_seq: int
 
 
+class Journal(Protocol):
+    """Keeps events before they are delivered."""
+
+    def last_seq(self, conversation: str) -> int:
+        """The highest number that the conversation may have given out in earlier runs; 0 for a new one."""
+
+    def append(self, event: Event, entry: Entry, deliver: Callable[[], None]) -> None:
+        """Never waits. Calls `deliver` on the loop when the event is kept, in the order of the calls."""
+
+    async def flush(self) -> None:
+        """Returns when all that was appended is delivered."""
+
+
 @dataclass(slots=True, eq=False)
 class _Topic:
     replay: deque[Entry]
     first_seq: int  # the number before its first event
-    seq: int
+    numbered: int  # the last number given out
+    seq: int  # the last number delivered
     active: bool = False
     speakers: dict[str, SpeakerState] = field(default_factory=dict)
     subscriptions: set[Subscription] = field(default_factory=set)
@@ -45,7 +63,16 @@ class _Topic:
 class Hub:
     """All conversations of this process. Belongs to one event loop; nothing here waits."""
 
-    def __init__(self, replay_events: int = 1000, subscriber_queue: int = 256, keep_ended: int = 16) -> None:
+    def __init__(
+        self,
+        replay_events: int = 1000,
+        subscriber_queue: int = 256,
+        keep_ended: int = 16,
+        run: str = "0",
+        journal: Journal | None = None,
+    ) -> None:
+        self.run = run
+        self._journal = journal
         self.replay_events = replay_events
         self.subscriber_queue = subscriber_queue
         self.keep_ended = keep_ended
@@ -69,6 +96,11 @@ class Hub:
         self.open(event.conversation)
         return self._append(self._topics[event.conversation], event)
 
+    async def flush(self) -> None:
+        """Returns when all that was published until now is kept and delivered."""
+        if self._journal is not None:
+            await self._journal.flush()
+
     def close(self, conversation: str) -> None:
         """Publish `conversation.ended`. Subscribers stay: the conversation may come back."""
         topic = self._topics.get(conversation)
@@ -76,9 +108,16 @@ class Hub:
             return
         self._append(topic, ConversationEnded(conversation))
         topic.active = False
-        topic.speakers = {name: replace(state, present=False) for name, state in topic.speakers.items()}
         self._ended[conversation] = None
         self._forget_oldest()
+
+    def forget(self, conversation: str) -> None:
+        """Everything about an ended conversation but how far its numbers got. Who watches it stays."""
+        topic = self._topics.get(conversation)
+        if topic is not None and not topic.active:
+            topic.first_seq = topic.seq
+            topic.replay.clear()
+            topic.speakers.clear()
 
     def subscribe(self, conversation: str, resume_from_seq: int | None = None) -> Subscription:
         """A snapshot, then the events after `resume_from_seq` if given, then live.
@@ -122,22 +161,32 @@ class Hub:
         if topic is None:
             replay: deque[Entry] = deque(maxlen=self.replay_events)
             # Beyond the floor, so that a name used again never repeats a number it once gave out.
-            topic = self._topics[conversation] = _Topic(replay, first_seq=self._floor, seq=self._floor)
+            first = max(self._floor, self._journal.last_seq(conversation) if self._journal else 0)
+            topic = self._topics[conversation] = _Topic(replay, first_seq=first, numbered=first, seq=first)
         return topic
 
     def _append(self, topic: _Topic, event: Event) -> int:
-        entry = Entry(topic.seq + 1, encode(event, topic.seq + 1), _superseded_by(event))
+        seq = topic.numbered + 1
+        entry = Entry(seq, encode(event, seq, self.run), _superseded_by(event))
+        topic.numbered = seq
+        deliver = partial(self._deliver, topic, event, entry)
+        if self._journal is None:
+            deliver()
+        else:
+            self._journal.append(event, entry, deliver)
+        return seq
+
+    def _deliver(self, topic: _Topic, event: Event, entry: Entry) -> None:
         topic.seq = entry.seq
         topic.replay.append(entry)
         _remember(topic.speakers, event)
         for subscription in tuple(topic.subscriptions):
             subscription.push(entry)
-        return entry.seq
 
     def _leave(self, conversation: str, subscription: Subscription) -> None:
         topic = self._topics[conversation]
         topic.subscriptions.discard(subscription)
-        if topic.seq == topic.first_seq and not topic.subscriptions:
+        if topic.numbered == topic.first_seq and not topic.subscriptions:
             del self._topics[conversation]  # it was only ever waited for
         self._forget_oldest()
 
@@ -146,7 +195,7 @@ class Hub:
         unwatched = [name for name in self._ended if not self._topics[name].subscriptions]
         for name in unwatched[: max(0, len(unwatched) - self.keep_ended)]:
             del self._ended[name]
-            self._floor = max(self._floor, self._topics.pop(name).seq)
+            self._floor = max(self._floor, self._topics.pop(name).numbered)
 
 
 def _superseded_by(event: Event) -> str | None:
@@ -163,6 +212,12 @@ def _remember(speakers: dict[str, SpeakerState], event: Event) -> None:
             speakers[name] = replace(before, present=isinstance(event, SpeakerJoined))
         case EmotionEvent(speaker=name) if event.status != "interim":
             before = speakers.get(name, SpeakerState(name, present=True))
-            # A correction of an earlier utterance says nothing about how the speaker feels now.
-            if before.current is None or event.start_s >= before.current.start_s:
+            if is_newer(event, before.current):
                 speakers[name] = replace(before, current=event)
+        case ConversationEnded():
+            speakers |= {name: replace(state, present=False) for name, state in speakers.items()}
+
+
+def is_newer(event: EmotionEvent, current: EmotionEvent | None) -> bool:
+    """Whether the event says how its speaker feels now: a correction of an earlier utterance does not."""
+    return current is None or event.status == "final" or event.start_s >= current.start_s

@@ -1,11 +1,9 @@
 """Which recogniser: faster-whisper where its model can be had, else pocketsphinx, and a line that says so."""
 
-import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Literal
 
+from cberl.hub import out_of_reach
 from engine.transcribe import Transcriber, TranscriberError
 from engine.transcribe.sphinx import SphinxTranscriber
 from engine.transcribe.whisper import WhisperTranscriber
@@ -36,33 +34,9 @@ def _whisper(model: str, timeout_s: float) -> WhisperTranscriber:
         return WhisperTranscriber(model, local_files_only=True)
     except TranscriberError:
         # Not in the local cache: worth a download, if the hub is there at all.
-        reason = _hub_out_of_reach(timeout_s)
+        reason = out_of_reach(timeout_s)
         if reason:
             raise TranscriberError(
                 f"the Whisper model {model!r} is neither a directory nor in the local cache, and {reason}"
             ) from None
         return WhisperTranscriber(model)
-
-
-def _hub_out_of_reach(timeout_s: float) -> str | None:
-    """Why nothing can be downloaded, or None. Never takes longer than `timeout_s`."""
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE forbids to download it"
-    failure = [f"the model hub {constants.ENDPOINT} did not answer within {timeout_s:g} s"]
-
-    def probe() -> None:
-        try:
-            urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=timeout_s).close()
-            failure.clear()
-        except urllib.error.HTTPError:
-            failure.clear()  # it answered, whatever it thinks of HEAD
-        except OSError as error:
-            failure[0] = f"the model hub {constants.ENDPOINT} cannot be reached ({error})"
-
-    # A thread, because looking up a name has no timeout of its own; a daemon, so that it holds up nobody.
-    thread = threading.Thread(target=probe, name="hub probe", daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    return failure[0] if failure else None

@@ -15,6 +15,7 @@ from engine.ingest.protocol import RefusedError
 from engine.messages import SAMPLE_RATE, EmotionEvent
 from engine.notices import SpeakerJoined, SpeakerLeft
 from engine.publish.hub import Hub
+from engine.publish.outlets import open_outlets
 from engine.server import create_app, serve
 
 MIC = {"id": "mic", "speaker": "alice", "kind": "audio", "codec": "pcm_s16le", "sample_rate": 16_000, "channels": 1}
@@ -24,8 +25,8 @@ END = json.dumps({"type": "session.end"})
 class Counter:
     """An engine whose utterances are the stretches between silent chunks, and whose text is their loudest sample."""
 
-    def __init__(self, settings):
-        self.hub = Hub(settings.replay_events, settings.subscriber_queue)
+    def __init__(self, settings, hub=None):
+        self.hub = hub or Hub(settings.replay_events, settings.subscriber_queue)
         self.ready = True
         self.status = {"asr": "none"}
         self.open = asyncio.Event()  # chunks are taken only while it is set
@@ -72,10 +73,10 @@ def utterance(conversation="demo", speaker="alice", text="hi", status="final"):
 async def running(**flags):
     """(engine, URL) of a server that runs."""
     settings = Settings(port=0, **flags)
-    engine = Counter(settings)
     url = asyncio.get_running_loop().create_future()
-    async with asyncio.TaskGroup() as group:
-        server = group.create_task(serve(create_app(engine, settings), settings, url.set_result))
+    async with open_outlets(settings) as outlets, asyncio.TaskGroup() as group:
+        engine = Counter(settings, outlets.hub)
+        server = group.create_task(serve(create_app(engine, settings, outlets), settings, url.set_result))
         await asyncio.wait([server, url], return_when=asyncio.FIRST_COMPLETED)
         try:
             yield engine, await url

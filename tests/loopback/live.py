@@ -27,7 +27,7 @@ from engine.supervisor import Supervisor, open_supervisor
 DEMO = Path(engine.demo.__file__).parent
 SCRIPT = read_script(DEMO / "conversation.json")
 FIRST, SECOND = (0.0, 16.9), (16.9, 31.5)  # two stretches of the demo: turns 1 to 5 and 6 to 9
-OWN = {"seq", "conversation", "utterance", "timings_ms", "lag_s"}  # what two runs of the same may differ in
+OWN = {"id", "seq", "conversation", "utterance", "timings_ms", "lag_s"}  # what two runs of the same may differ in
 END = json.dumps({"type": "session.end"})
 
 Message = dict[str, Any]

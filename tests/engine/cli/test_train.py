@@ -1,13 +1,22 @@
 """`cberl train` and `cberl evaluate` as typed, on a small corpus of one's own, with every lever on."""
 
 import json
+import os
 import random
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from cberl.checkpoint import CheckpointError, load_checkpoint
+from cberl.training.recipe import FOLDER, names
 from engine.cli.app import cli
 from engine.config import Settings
 from engine.models import load_starter
@@ -94,3 +103,45 @@ def test_a_checkpoint_is_not_scored_on_other_labels(folder: Path, tmp_path: Path
     assert scored.exit_code == 1
     assert "cberl-starter-1 knows neutral, surprise" in scored.output
     assert "talks is labelled neutral, anger, fear" in scored.output
+
+
+@pytest.mark.timeout(600)  # trains twice, and a process of its own loads PyTorch
+def test_a_killed_run_goes_on_to_the_same_bits(folder: Path, tmp_path: Path) -> None:
+    """With every lever, the GAN and the moving average among them."""
+    words = ["train", "smoke", "--data", str(folder), "--cache", str(tmp_path / "cache"), "--threads", "1"]
+    words += ["--set", "train.epochs=60", "--set", "train.patience=60"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    done = CliRunner().invoke(cli, [*words, "--out", str(whole)])
+    assert done.exit_code == 0, done.output
+    log = parts / "seed-0" / "log.jsonl"
+    command = [sys.executable, "-c", "from engine.cli import main; main()", *words, "--out", str(parts)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not (log.is_file() and log.read_text().count("\n") >= 3):
+            assert process.poll() is None, "it ended before its third epoch"
+            time.sleep(0.001)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    epochs = torch.load(parts / "seed-0" / "last.pt", weights_only=True)["epoch"]
+    assert 2 <= epochs < 60
+    other = CliRunner().invoke(cli, [*words, "--out", str(parts), "--resume", "--set", "augment.gan.steps=21"])
+    assert "was started with other settings (recipe)" in other.output
+    resumed = CliRunner().invoke(cli, [*words, "--out", str(parts), "--resume"])
+    assert resumed.exit_code == 0, resumed.output
+    for name in ("model.safetensors", "config.json", "log.jsonl"):
+        assert (parts / "seed-0" / name).read_bytes() == (whole / "seed-0" / name).read_bytes(), name
+    # And what is finished is left as it is.
+    before = os.stat(parts / "seed-0" / "model.safetensors").st_mtime_ns
+    again = CliRunner().invoke(cli, [*words, "--out", str(parts), "--resume"])
+    assert again.stdout == resumed.stdout
+    assert os.stat(parts / "seed-0" / "model.safetensors").st_mtime_ns == before
+
+
+@pytest.mark.parametrize("recipe", names())
+def test_the_commands_in_a_recipe_s_header_are_commands(recipe: str) -> None:
+    header = (FOLDER / f"{recipe}.toml").read_text().split("\n\n", maxsplit=1)[0]
+    commands = [shlex.split(found) for found in re.findall(r"^# +cberl (.+)$", header, re.MULTILINE)]
+    assert any(words[:2] == ["train", recipe] for words in commands)
+    for verb, *arguments in commands:
+        command = cli.get_command(cli.make_context("cberl", [], resilient_parsing=True), verb)
+        assert command is not None, verb
+        command.make_context(verb, arguments)  # raises where it would be refused

@@ -35,9 +35,10 @@ def test_what_is_written_is_what_is_read(seq, message):
 def test_the_event_is_as_the_contract_has_it():
     body = json.loads(encode(EVENT, 42))
     assert (body["type"], body["seq"], body["shift"]) == ("emotion", 42, {"from": "neutral", "turns_ago": 1})
+    assert body["id"] == "demo/42@0"
     assert body["modalities"]["visual"] is None
     assert set(body) == {
-        "type", "seq", "conversation", "utterance", "revision", "status", "speaker", "start_s", "end_s", "text",
+        "type", "id", "seq", "conversation", "utterance", "revision", "status", "speaker", "start_s", "end_s", "text",
         "emotion", "confidence", "uncertain", "probabilities", "valence", "arousal", "shift", "modalities",
         "vocabulary", "model", "timings_ms", "lag_s",
     }  # fmt: skip

@@ -1,0 +1,104 @@
+"""The events of all conversations, in SQLite. Blocking; belongs to the journal's thread."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+CHUNK = 2000  # events deleted in one go: the thread is wanted for writing
+
+
+class EventRow(NamedTuple):
+    conversation: str
+    seq: int
+    at_s: float
+    speaker: str | None
+    json: str
+
+
+class LoggedConversation(NamedTuple):
+    """`last_at_s` is in seconds since 1970."""
+
+    id: str
+    last_seq: int
+    last_at_s: float
+
+
+class EventLog:
+    """Of each conversation: its events that must arrive, by seq. Superseded ones (interim) leave gaps."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._db = database
+
+    def numbers(self) -> tuple[int, dict[str, int]]:
+        """(floor, last number by conversation): where new numbers begin."""
+        (floor,) = self._db.execute("SELECT seq FROM floor").fetchone()
+        return floor, dict(self._db.execute("SELECT id, seq_limit FROM conversation"))
+
+    def reserve(self, limits: Mapping[str, int]) -> None:
+        """From now on each conversation may give out numbers up to its limit."""
+        self._db.executemany("INSERT OR REPLACE INTO conversation VALUES (?, ?)", limits.items())
+
+    def add(self, rows: Iterable[EventRow]) -> None:
+        self._db.executemany(
+            "INSERT INTO event (conversation, seq, at_s, speaker, json) VALUES (?, ?, ?, ?, ?)", list(rows)
+        )
+
+    def events(self, conversation: str, after_seq: int, limit: int) -> list[tuple[int, str]]:
+        """(seq, JSON) in order."""
+        found = self._db.execute(
+            "SELECT seq, json FROM event WHERE conversation = ? AND seq > ? ORDER BY seq LIMIT ?",
+            (conversation, after_seq, limit),
+        )
+        return found.fetchall()
+
+    def conversations(self, limit: int) -> list[LoggedConversation]:
+        """Latest first."""
+        found = self._db.execute(
+            "SELECT id, seq, at_s FROM conversation JOIN event ON conversation = id"
+            " AND seq = (SELECT max(seq) FROM event WHERE conversation = id) ORDER BY n DESC LIMIT ?",
+            (limit,),
+        )
+        return [LoggedConversation(*row) for row in found]
+
+    def speakers(self, conversation: str) -> list[str]:
+        found = self._db.execute(
+            "SELECT DISTINCT speaker FROM event WHERE conversation = ? AND speaker IS NOT NULL", (conversation,)
+        )
+        return [name for (name,) in found]
+
+    def forget(self, conversation: str) -> int:
+        """Delete the conversation and its name. How many events there were."""
+        deleted = self._db.execute("DELETE FROM event WHERE conversation = ?", (conversation,)).rowcount
+        self._drop("id = ?", (conversation,))
+        return deleted
+
+    def expire(self, before_s: float) -> int:
+        """Delete up to CHUNK of the events that are older."""
+        return self._db.execute(
+            "DELETE FROM event WHERE n IN (SELECT n FROM event ORDER BY n LIMIT ?) AND at_s < ?", (CHUNK, before_s)
+        ).rowcount
+
+    def shrink(self, max_bytes: int) -> int:
+        """Delete up to CHUNK of the oldest events where the file holds more than so much."""
+        pages, free, size = (
+            self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+        if (pages - free) * size <= max_bytes:
+            return 0
+        return self._db.execute(
+            "DELETE FROM event WHERE n IN (SELECT n FROM event ORDER BY n LIMIT ?)", (CHUNK,)
+        ).rowcount
+
+    def drop_empty(self, keep: Iterable[str]) -> None:
+        """Forget the names of conversations without events, but for these."""
+        kept = list(keep)
+        marks = ", ".join("?" * len(kept))
+        self._drop(f"NOT EXISTS (SELECT 1 FROM event WHERE conversation = id) AND id NOT IN ({marks})", kept)
+
+    def _drop(self, where: str, values: Iterable[str]) -> None:
+        given = tuple(values)
+        self._db.execute(
+            f"UPDATE floor SET seq = max(seq, (SELECT coalesce(max(seq_limit), 0) FROM conversation WHERE {where}))",
+            given,
+        )
+        self._db.execute(f"DELETE FROM conversation WHERE {where}", given)

@@ -1,0 +1,79 @@
+"""Which broker, how to trust it, and how long to leave it alone when it does not answer. No sockets."""
+
+import random
+import ssl
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+_SCHEMES = {"mqtt": 1883, "mqtts": 8883}
+
+
+class BrokerError(ValueError):
+    """A broker that cannot be used as it is given, in one sentence without its password."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """One broker. `name` is for people, logs and the outbox."""
+
+    host: str
+    port: int
+    tls: bool = False
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def parse_brokers(text: str) -> list[Broker]:
+    """Comma-separated URLs: `mqtt://user:password@host:1883`, `mqtts://host`. Raises BrokerError."""
+    brokers = [_parse(part.strip()) for part in text.split(",") if part.strip()]
+    names = [broker.name for broker in brokers]
+    if len(set(names)) < len(names):
+        raise BrokerError(f"mqtt names the same broker twice: {', '.join(names)}")
+    return brokers
+
+
+def _parse(text: str) -> Broker:
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError as error:
+        raise BrokerError(f"mqtt: a broker's address is not right: {error}") from error
+    if url.scheme not in _SCHEMES or not url.hostname or url.path.strip("/") or url.query or url.fragment:
+        raise BrokerError("mqtt: a broker is mqtt://host, mqtts://host or mqtt://user:password@host:1883")
+    username = None if url.username is None else unquote(url.username)
+    password = None if url.password is None else unquote(url.password)
+    return Broker(url.hostname, port or _SCHEMES[url.scheme], url.scheme == "mqtts", username, password)
+
+
+def tls_context(ca: str, certificate: str, key: str) -> ssl.SSLContext:
+    """Trusts the system's authorities, or only `ca`; shows `certificate` where there is one. Raises BrokerError."""
+    try:
+        context = ssl.create_default_context(cafile=ca or None)
+        if certificate:
+            context.load_cert_chain(certificate, key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise BrokerError(f"mqtt_ca, mqtt_cert or mqtt_key cannot be used: {error}") from error
+    return context
+
+
+class Backoff:
+    """Waits that double, each shortened by chance, so that many clients do not come back at once."""
+
+    def __init__(self, seed: str, first_s: float = 0.5, longest_s: float = 30.0) -> None:
+        self._random = random.Random(seed)
+        self._first_s, self._longest_s = first_s, longest_s
+        self._failures = 0
+
+    def next_s(self) -> float:
+        """The wait after one more failure."""
+        longest_s: float = min(self._longest_s, self._first_s * 2 ** min(self._failures, 30))
+        self._failures += 1
+        return longest_s * self._random.uniform(0.5, 1.0)
+
+    def reset(self) -> None:
+        """It worked: the next wait is short again."""
+        self._failures = 0
