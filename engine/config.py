@@ -40,13 +40,19 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run.")
 
     end_silence_ms: int = Field(500, ge=100, le=10_000, description="Silence that ends a turn.")
+    provisional_ms: int = Field(200, ge=0, le=10_000, description="Silence that begins work on a turn; 0: its end.")
+    interim_ms: int = Field(1000, ge=0, le=60_000, description="Between interim events of a turn; 0: none.")
     min_speech_ms: int = Field(250, ge=0, le=5_000, description="Speech shorter than this is no turn.")
     max_turn_s: float = Field(15.0, ge=3, le=300, description="A longer turn is cut and goes on in the next.")
     pre_roll_ms: int = Field(200, ge=0, le=2_000, description="Audio kept from before speech was noticed.")
 
+    diarize: bool = Field(False, description="Tell apart the voices that one microphone hears.")
+    voice_model: str = Field("", description="Speaker encoder (a GE2E .pt file); empty: that of resemblyzer.")
+
     max_sessions: int = Field(16, ge=1, le=10_000, description="Most conversations at a time.")
     max_message_bytes: int = Field(1 << 20, ge=1024, le=1 << 26, description="Largest message taken.")
     max_tracks: int = Field(8, ge=1, le=255, description="Most tracks a publisher may have.")
+    stats_s: float = Field(5.0, gt=0, le=3600, description="Between session.stats events.")
     replay_events: int = Field(1000, ge=0, le=1_000_000, description="Events a conversation keeps for replay.")
     subscriber_queue: int = Field(256, ge=4, le=100_000, description="Events that wait for a subscriber.")
     rejoin_grace_s: float = Field(30.0, ge=0, le=86_400, description="How long a conversation waits for publishers.")

@@ -1,7 +1,7 @@
 """From an utterance to an emotion event: one step of the conversation's graph."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -69,10 +69,22 @@ class Inference:
 
     async def infer(self, utterance: Utterance) -> EmotionEvent:
         """The event without `after_speech` and `lag_s`, which only the moment of publishing knows."""
-        turn, watch = utterance.turn, Stopwatch()
+        watch = Stopwatch(utterance.timings_ms)
         with watch("graph"):
             result = await self._graph(GraphRequest(self._state, _step_input(utterance)))
         self._state = result.state
+        event = self._event(utterance, result, watch.timings_ms)
+        return replace(event, shift=self._shifts.push(event.speaker, event.emotion))
+
+    async def glimpse(self, utterance: Utterance) -> EmotionEvent:
+        """An interim event of a turn under way. The conversation stays as it was."""
+        watch = Stopwatch(utterance.timings_ms)
+        with watch("graph"):
+            result = await self._graph(GraphRequest(self._state, _step_input(utterance)))
+        return replace(self._event(utterance, result, watch.timings_ms), status="interim")
+
+    def _event(self, utterance: Utterance, result: GraphResult, timings_ms: dict[str, float]) -> EmotionEvent:
+        turn = utterance.turn
         names = self._checkpoint.model.config.labels
         probabilities = dict(zip(names, result.probabilities, strict=True))
         emotion = max(probabilities, key=probabilities.__getitem__)
@@ -84,17 +96,17 @@ class Inference:
             speaker=turn.speaker,
             start_s=turn.start_s,
             end_s=turn.end_s,
-            text=utterance.transcript.text if utterance.transcript and utterance.transcript.text else None,
+            text=utterance.transcript.text or None if utterance.transcript else None,
             emotion=emotion,
             confidence=probabilities[emotion],
             probabilities=probabilities,
             valence=valence,
             arousal=arousal,
-            shift=self._shifts.push(turn.speaker, emotion),
+            shift=None,
             modalities=_modalities(utterance),
             vocabulary=BIG6_URI,
             model=self._checkpoint.name,
-            timings_ms={"turn": silence_ms} | utterance.timings_ms | watch.timings_ms,
+            timings_ms={"turn": silence_ms} | timings_ms,
             lag_s=0.0,
             uncertain=probabilities[emotion] < self._checkpoint.calibration.uncertain_below,
         )

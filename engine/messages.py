@@ -4,6 +4,7 @@ One clock inside a conversation: seconds of its media time (`_s`). Wall clock li
 Classes that carry arrays compare by identity (`eq=False`).
 """
 
+import time
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -34,12 +35,16 @@ class VideoFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AudioChunk:
-    """Mono audio at 16 kHz, float32[n] in -1..1, starting at `start_s`; `frames`: what was seen meanwhile."""
+    """Mono audio at 16 kHz, float32[n] in -1..1, starting at `start_s`; `frames`: what was seen meanwhile.
+
+    `arrived_at` is when it was made, on the clock of `timing.py`: however long it waits after, that is when it came.
+    """
 
     track: Track
     start_s: float
     pcm: Float32
     frames: tuple[VideoFrame, ...] = ()
+    arrived_at: float = field(default_factory=time.monotonic)
 
     @property
     def end_s(self) -> float:
@@ -56,7 +61,8 @@ class Turn:
     """One stretch of speech by one speaker. `end_s` is where speech ended, not where silence was believed.
 
     `pcm` may carry a little audio before `start_s` and after `end_s` (pre-roll and tail), so that no phoneme is cut.
-    `truncated` says that the turn reached the longest length and goes on in the next one.
+    `truncated` says that the turn reached the longest length and goes on in the next one. `stage`: still being spoken
+    (interim), perhaps over (provisional), or over (final).
     """
 
     turn_id: int
@@ -66,8 +72,30 @@ class Turn:
     pcm: Float32
     decided_s: float  # media time at which the end was decided
     frames: tuple[VideoFrame, ...] = ()
-    final: bool = True
+    stage: Literal["interim", "provisional", "final"] = "final"
     truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Whoever had perhaps ended this turn speaks on."""
+
+    turn_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A track was heard up to `now_s`: no turn of it that is yet to come ends before `until_s`.
+
+    But for one that is cut for its length.
+    """
+
+    track: str
+    now_s: float
+    until_s: float
+
+
+Heard = Turn | Resumed | Settled  # what turn detection says
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,5 +154,6 @@ class EmotionEvent:
     timings_ms: dict[str, float]
     lag_s: float
     uncertain: bool = False
+    backchannel: bool = False  # "mm-hm": it says that one listens
     revision: int = 0
     status: Literal["interim", "final", "corrected"] = "final"

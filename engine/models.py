@@ -26,6 +26,7 @@ from engine.messages import SAMPLE_RATE, Float32, Track, Transcript, VideoFrame
 from engine.transcribe import Transcriber
 from engine.transcribe.choose import choose_transcriber
 from engine.turns.vad import SileroVad, VadRequest, VadResult, VadState
+from engine.turns.voice import load_voices
 from engine.worker import Worker
 
 
@@ -44,6 +45,7 @@ class Models:
     describe_audio: Worker[Float32, Float32]
     describe_visual: Worker[tuple[VideoFrame, ...], Seen | None]
     graph: Worker[GraphRequest, GraphResult]
+    voice: Worker[Float32, Float32] | None = None  # where voices are told apart
 
     @property
     def looks(self) -> bool:
@@ -113,12 +115,15 @@ def _require_same(checkpoint: Path, what: str, sha256: str, *files: Path) -> Non
 
 @asynccontextmanager
 async def open_models(settings: Settings) -> AsyncIterator[Models]:
-    """Loads, warms and, at the end, releases. Raises `CheckpointError`, `TranscriberError` or `VadError`."""
+    """Loads, warms and, at the end, releases. Raises `CheckpointError`, `TranscriberError`, `VadError` or
+    `VoiceError`.
+    """
     checkpoint, encoders = await asyncio.to_thread(load_starter, settings)
     transcriber, note = await asyncio.to_thread(
         choose_transcriber, settings.asr, settings.whisper_model, settings.hub_timeout_s
     )
     vad = await asyncio.to_thread(SileroVad)
+    voices = await asyncio.to_thread(load_voices, settings.voice_model) if settings.diarize else None
     async with AsyncExitStack() as stack:
         models = Models(
             checkpoint=checkpoint,
@@ -136,6 +141,7 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
                 Worker(partial(_see_all, encoders.visual), name="visual", max_batch=4)
             ),
             graph=await stack.enter_async_context(Worker(partial(run_graph, checkpoint), name="graph", max_batch=64)),
+            voice=await stack.enter_async_context(Worker(voices.embed, name="voice")) if voices else None,
         )
         await _warm(models)
         yield models

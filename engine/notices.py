@@ -29,7 +29,8 @@ class SpeakerLeft:
 
 @dataclass(frozen=True, slots=True)
 class SessionStats:
-    """How a conversation is doing: how far behind live, and all that was dropped since it started."""
+    """How a conversation is doing: how far behind live, the chunks dropped since it started, and the events that those
+    who listen now were too slow for."""
 
     conversation: str
     lag_s: float

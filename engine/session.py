@@ -1,15 +1,16 @@
 """One conversation: any number of publishers' media in, one ordered stream of events out.
 
     publisher ─ chunks ─► detect_turns ─┐
-    publisher ─ chunks ─► detect_turns ─┴─► turns (bounded) ─► hear ∥ ─► describe ─► infer ─► hub
+    publisher ─ chunks ─► detect_turns ─┴─► hear ∥ ─► order ─► turns (bounded) ─► describe ─► infer ─► hub
 
-Turns are heard side by side, but described and inferred in the order in which they were decided: the conversation's
-past is what the network is about. This module alone makes channels and tasks.
+Turns are heard side by side, those of live media as soon as they are perhaps over; but they are described and inferred
+in the order in which they ended: the conversation's past is what the network is about. This module alone makes channels
+and tasks.
 """
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -19,14 +20,22 @@ from engine.channel import Channel, ChannelClosedError
 from engine.config import Settings
 from engine.describe import Describer, HeardTurn, hear
 from engine.infer import Inference
-from engine.messages import AudioChunk, EmotionEvent, Turn
+from engine.ingest.pace import Pace
+from engine.load import Load
+from engine.messages import SAMPLE_RATE, AudioChunk, EmotionEvent, Resumed, Settled, Turn
 from engine.models import Models
+from engine.notices import SessionStats
 from engine.publish.hub import Hub
 from engine.timing import MediaClock
+from engine.turns.backchannel import is_backchannel
 from engine.turns.detector import detect_turns
+from engine.turns.order import TurnOrder
 from engine.turns.segmenter import SegmenterConfig
+from engine.turns.speakers import Corrections, OnlineSpeakers
+from engine.turns.speculation import Speculation
 
 TAIL_MS = 150  # silence kept after the end of speech, where a turn's end waits for as much
+WATCH_S = 1.0
 TURNS_AHEAD = 8  # turns that may be under way at once; more make their source wait
 
 
@@ -36,32 +45,83 @@ class SessionFailedError(RuntimeError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _TurnUnderWay:
+    turn: Turn
     heard: asyncio.Task[HeardTurn]
     clock: MediaClock
     published: asyncio.Future[None]
 
 
+class _Publisher:
+    """One source of media, and what is under way of it."""
+
+    def __init__(self, live: bool, dropped: Callable[[], int], speculation: Speculation[HeardTurn]) -> None:
+        self.dropped = dropped
+        self.speculation = speculation
+        self.interims: dict[int, asyncio.Task[None]] = {}  # by turn
+        self.clock = MediaClock()
+        self.tracks: set[str] = set()
+        self.last_end_s = float("-inf")
+        self.unpublished: dict[asyncio.Future[None], Turn] = {}
+        self._live = live
+        self._arrived_at = 0.0
+        self._pace = Pace(now=lambda: self._arrived_at)
+        self._uploads = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody waits for its events: not those of a file, nor of one that is sent in a hurry."""
+        return self._live and not self._uploads
+
+    def arrived(self, chunk: AudioChunk) -> None:
+        self._arrived_at = chunk.arrived_at
+        self._uploads = self._pace.ahead(chunk.track.id, len(chunk.pcm) / SAMPLE_RATE)
+        self.clock.arrived(chunk.end_s, chunk.arrived_at)
+        self.clock.begin(chunk.arrived_at)
+
+    def published(self, future: asyncio.Future[None]) -> None:
+        self.unpublished.pop(future, None)
+
+    @property
+    def lag_s(self) -> float:
+        """How far behind live it is: what came first and is not yet done."""
+        if not self.waits:
+            return 0.0
+        return max([self.clock.lag_s, *(self.clock.since_s(turn.decided_s) for turn in self.unpublished.values())])
+
+
 class Session:
     """Run `run()` as a task; `join()` once a publisher; `close()` when all have left."""
 
-    def __init__(self, conversation: str, models: Models, hub: Hub, settings: Settings) -> None:
+    def __init__(self, conversation: str, models: Models, hub: Hub, settings: Settings, load: Load) -> None:
         self.conversation = conversation
         self._models = models
         self._hub = hub
+        self._load = load
+        self._stats_s = settings.stats_s
+        self._publishers: set[_Publisher] = set()
+        self._dropped_before = 0  # chunks of publishers who have left
+        self._interims = itertools.count()
+        self._pictures = itertools.count()
         self._segmenter = SegmenterConfig(
             pre_roll_ms=settings.pre_roll_ms,
             min_speech_ms=settings.min_speech_ms,
             end_silence_ms=settings.end_silence_ms,
-            tail_ms=min(TAIL_MS, settings.end_silence_ms),
+            provisional_ms=settings.provisional_ms,
+            interim_ms=settings.interim_ms,
+            tail_ms=min(TAIL_MS, settings.end_silence_ms, settings.provisional_ms or TAIL_MS),
             max_turn_s=settings.max_turn_s,
         )
         self._names: dict[str, str] = {}  # what speakers are called, where that is not what their track says
         self._turns: Channel[_TurnUnderWay] = Channel(TURNS_AHEAD)
         self._turn_ids = itertools.count(1)
+        self._order: TurnOrder[_TurnUnderWay] = TurnOrder(settings.end_silence_ms / 1e3)
+        self._passing_on = asyncio.Lock()
         self._timeline = MediaClock()  # the conversation's own: where a publisher who joins later begins
         self._describer = Describer(
             models.encode_text, TextHistory(models.text_encoder.prompt), AudioHistory(models.audio_config)
         )
+        self._speakers: dict[str, OnlineSpeakers] = {}  # by track's speaker, where voices are told apart
+        self._corrections = Corrections()
         self._inference = Inference(conversation, models.checkpoint, models.graph)
         self._hearing: asyncio.TaskGroup | None = None
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -70,10 +130,16 @@ class Session:
         """Takes turns until `close()`. What fails here ends this conversation and everyone who publishes in it."""
         try:
             async with asyncio.TaskGroup() as self._hearing:
+                watching = self._hearing.create_task(self._watch(), name=f"watch {self.conversation}")
                 with closing(self._turns):  # before the group ends: it takes no task then
                     async for under_way in self._turns:
                         await self._understand(under_way)
+                    self._order.let_go()
+                    while held := self._order.next():
+                        await self._understand(held)
+                watching.cancel()
         finally:
+            self._load.forget(self.conversation)
             self._over.set_result(None)
 
     def close(self) -> None:
@@ -87,12 +153,15 @@ class Session:
     def name_of(self, speaker: str) -> str:
         return self._names.get(speaker, speaker)
 
-    async def join(self, source: AsyncIterable[AudioChunk]) -> None:
+    async def join(self, source: AsyncIterable[AudioChunk], *, live: bool, dropped: Callable[[], int]) -> None:
         """One publisher's media, until it ends and its last event is in the hub.
 
-        Raises `SessionFailedError` as soon as the conversation is over, whether or not more media comes.
+        `live`: somebody waits for its events. `dropped` counts its chunks that got lost. Raises `SessionFailedError` as
+        soon as the conversation is over, whether or not more media comes.
         """
-        publishing = asyncio.create_task(self._publish(source), name=f"publish in {self.conversation}")
+        publisher = _Publisher(live, dropped, Speculation(self._hear))
+        self._publishers.add(publisher)
+        publishing = asyncio.create_task(self._publish(source, publisher), name=f"publish in {self.conversation}")
         try:
             await asyncio.wait([publishing, self._over], return_when=asyncio.FIRST_COMPLETED)
             if not publishing.done():
@@ -101,51 +170,140 @@ class Session:
         finally:
             publishing.cancel()
             await asyncio.wait([publishing])
+            self._publishers.discard(publisher)
+            self._dropped_before += publisher.dropped()
 
-    async def _publish(self, source: AsyncIterable[AudioChunk]) -> None:
-        clock = MediaClock()
-        last: asyncio.Future[None] | None = None
-        turns = detect_turns(self._on_timeline(source, clock), self._models.vad, self._segmenter, self._turn_ids)
-        async for turn in turns:
-            last = await self._take(turn, clock)
-        if last is not None:
-            await asyncio.wait([last])  # not `await last`: a publisher that is cancelled must not cancel the turn
+    @property
+    def lag_s(self) -> float:
+        """Seconds behind live, of the publisher furthest behind."""
+        return max((publisher.lag_s for publisher in self._publishers), default=0.0)
 
-    async def _on_timeline(self, source: AsyncIterable[AudioChunk], clock: MediaClock) -> AsyncIterator[AudioChunk]:
+    async def _publish(self, source: AsyncIterable[AudioChunk], publisher: _Publisher) -> None:
+        media = self._on_timeline(source, publisher)
+        try:
+            async for heard in detect_turns(media, self._models.vad, self._segmenter, self._turn_ids):
+                match heard:
+                    case Turn(stage="final"):
+                        self._take(heard, publisher)
+                    case Turn(stage="provisional"):
+                        self._guess(heard, publisher)
+                    case Turn():
+                        self._tell(heard, publisher)
+                    case Resumed(turn_id=turn_id):
+                        publisher.speculation.resumed(turn_id)
+                    case Settled(track=track, now_s=now_s, until_s=until_s):
+                        publisher.tracks.add(track)
+                        self._order.settle((publisher, track), now_s, until_s)
+                        await self._pass_on()
+        finally:
+            publisher.speculation.cancel()
+            for interim in publisher.interims.values():
+                interim.cancel()
+            self._order.leave([(publisher, track) for track in publisher.tracks], publisher.last_end_s)
+            await self._pass_on()
+        if publisher.unpublished:
+            # `wait`, since a publisher that is cancelled must not cancel its turns.
+            await asyncio.wait(publisher.unpublished)
+
+    async def _on_timeline(self, source: AsyncIterable[AudioChunk], publisher: _Publisher) -> AsyncIterator[AudioChunk]:
         """Media time as the conversation counts it: the first publisher's own, later ones follow on from it."""
         offset_s: float | None = None
         async for chunk in source:
             if offset_s is None:
                 offset_s = self._timeline.now_s() - chunk.start_s if self._timeline.delivered_s else 0.0
             moved = chunk.moved(offset_s) if offset_s else chunk
-            clock.arrived(moved.end_s)
-            self._timeline.arrived(moved.end_s)
-            yield moved
+            publisher.arrived(moved)
+            self._timeline.arrived(moved.end_s, moved.arrived_at)
+            looked_at = tuple(frame for frame in moved.frames if self._load.picture(next(self._pictures)))
+            yield replace(moved, frames=looked_at)
+            publisher.clock.rest()
 
-    async def _take(self, turn: Turn, clock: MediaClock) -> asyncio.Future[None]:
+    async def _watch(self) -> None:
+        """Tells the ladder how far behind this conversation is, and everybody how it is doing."""
+        loop = asyncio.get_running_loop()
+        told_at = loop.time()
+        while True:
+            await asyncio.sleep(min(WATCH_S, self._stats_s))
+            lag_s = self.lag_s
+            self._load.observe(self.conversation, lag_s)
+            if self._publishers and loop.time() - told_at >= self._stats_s:
+                told_at = loop.time()
+                dropped = self._dropped_before + sum(publisher.dropped() for publisher in self._publishers)
+                stats = SessionStats(self.conversation, lag_s, dropped, self._hub.dropped(self.conversation))
+                self._hub.publish(stats)
+
+    def _hear(self, turn: Turn) -> asyncio.Task[HeardTurn]:
         if self._hearing is None or self._turns.closed:
             raise SessionFailedError(f"{self.conversation} has ended")
-        heard = self._hearing.create_task(
-            hear(turn, self._models.transcribe, self._models.describe_audio, self._models.describe_visual),
-            name=f"hear {turn.turn_id}",
-        )
-        under_way = _TurnUnderWay(heard, clock, asyncio.get_running_loop().create_future())
-        try:
-            await self._turns.send(under_way)
-        except ChannelClosedError as error:
-            heard.cancel()
-            raise SessionFailedError(f"{self.conversation} has ended") from error
-        return under_way.published
+        return self._hearing.create_task(self._heard(turn), name=f"hear {turn.turn_id}")
+
+    async def _heard(self, turn: Turn) -> HeardTurn:
+        models = self._models
+        heard = await hear(turn, models.transcribe, models.describe_audio, models.describe_visual, models.voice)
+        return await self._describer.encode_ahead(heard) if turn.stage == "provisional" else heard
+
+    def _guess(self, turn: Turn, publisher: _Publisher) -> None:
+        # A guess must not make a final of anybody else wait in line.
+        if publisher.waits and not self._models.transcribe.pending:
+            publisher.speculation.provisional(turn)
+
+    def _tell(self, turn: Turn, publisher: _Publisher) -> None:
+        """An interim event, unless there is no time for it or nobody knows yet whose it is."""
+        under_way = publisher.interims.get(turn.turn_id)
+        busy = self._models.describe_audio.pending or (under_way and not under_way.done())
+        if self._hearing is None or self._turns.closed or not publisher.waits or busy or self._models.voice:
+            return
+        if self._load.interim(next(self._interims)):
+            telling = self._hearing.create_task(self._interim(turn, publisher), name=f"interim {turn.turn_id}")
+            publisher.interims[turn.turn_id] = telling
+
+    async def _interim(self, turn: Turn, publisher: _Publisher) -> None:
+        heard = await hear(turn, None, self._models.describe_audio, self._models.describe_visual)
+        event = await self._inference.glimpse(self._describer.glimpse(heard))
+        self._hub.publish(self._timed(event, turn, publisher.clock))
+
+    def _take(self, turn: Turn, publisher: _Publisher) -> None:
+        if interim := publisher.interims.pop(turn.turn_id, None):
+            interim.cancel()  # nothing of a turn comes after its final event
+        published = asyncio.get_running_loop().create_future()
+        publisher.unpublished[published] = turn
+        published.add_done_callback(publisher.published)
+        publisher.last_end_s = max(publisher.last_end_s, turn.end_s)
+        heard = publisher.speculation.final(turn)
+        self._order.push(turn.end_s, _TurnUnderWay(turn, heard, publisher.clock, published))
+
+    async def _pass_on(self) -> None:
+        """What is in order by now goes on, or its source waits."""
+        async with self._passing_on:
+            while not self._turns.closed and (under_way := self._order.next()):
+                try:
+                    await self._turns.send(under_way)
+                except ChannelClosedError:  # while it waited: it is still under way
+                    self._order.push(under_way.turn.end_s, under_way)
 
     async def _understand(self, under_way: _TurnUnderWay) -> None:
-        heard = await under_way.heard
+        heard = self._attributed(replace(await under_way.heard, turn=under_way.turn))
         utterance = await self._describer.describe(heard)
-        event = await self._inference.infer(utterance)
-        self._hub.publish(self._timed(event, heard.turn, under_way.clock))
+        event = self._timed(await self._inference.infer(utterance), heard.turn, under_way.clock)
+        self._hub.publish(event)
+        self._corrections.remember(heard.turn.turn_id, event)
         await self._hub.flush()  # only what is kept counts as published; and a slow disk makes its sources wait
         under_way.published.set_result(None)
 
+    def _attributed(self, heard: HeardTurn) -> HeardTurn:
+        """As said by whoever's voice it is; earlier events are corrected where that is known better by now."""
+        if heard.voice is None:
+            return heard
+        turn = heard.turn
+        speakers = self._speakers.setdefault(turn.speaker, OnlineSpeakers())
+        number, relabels = speakers.push(turn.turn_id, heard.voice, turn.end_s - turn.start_s)
+        for relabel in relabels:
+            if corrected := self._corrections.correct(relabel.turn_id, f"{turn.speaker}-{relabel.speaker}"):
+                self._hub.publish(corrected)
+        return replace(heard, turn=replace(turn, speaker=f"{turn.speaker}-{number}"))
+
     def _timed(self, event: EmotionEvent, turn: Turn, clock: MediaClock) -> EmotionEvent:
         timings = event.timings_ms | {"after_speech": clock.after_speech_ms(turn.end_s)}
-        name = self.name_of(event.speaker)
-        return replace(event, speaker=name, timings_ms=timings, lag_s=clock.lag_s(turn.decided_s))
+        backchannel = is_backchannel(event.text or "", turn.end_s - turn.start_s)
+        name, lag_s = self.name_of(event.speaker), clock.since_s(turn.decided_s)
+        return replace(event, speaker=name, backchannel=backchannel, timings_ms=timings, lag_s=lag_s)

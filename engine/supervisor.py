@@ -5,9 +5,11 @@ import logging
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from engine.config import Settings
 from engine.ingest.protocol import RefusedError, name_problem
+from engine.load import Load
 from engine.messages import AudioChunk
 from engine.models import Models, open_models
 from engine.notices import Disclosure, SpeakerJoined, SpeakerLeft
@@ -35,6 +37,7 @@ class Supervisor:
         self.models = models
         self._settings = settings
         self._tasks = tasks
+        self._load = Load()
         self._conversations: dict[str, _Conversation] = {}
         self._ending = False
 
@@ -62,7 +65,9 @@ class Supervisor:
         joined = self._enter(conversation)
         speakers: list[str] = []
         try:
-            await joined.session.join(self._announced(conversation, joined, source, speakers))
+            await joined.session.join(
+                self._announced(conversation, joined, source, speakers), live=live, dropped=partial(_dropped, source)
+            )
         except SessionFailedError as error:
             if joined.stopped:
                 raise RefusedError("stopped", f"{conversation} was stopped; start it again to go on") from error
@@ -171,7 +176,9 @@ class Supervisor:
                 f"all {self._settings.max_sessions} conversations are taken: try again later, or raise max_sessions",
                 retry_after_s=5.0,
             )
-        session = Session(conversation, self.models, self.hub, self._settings)
+        if self._load.refusal:
+            raise RefusedError("full", self._load.refusal, retry_after_s=5.0)
+        session = Session(conversation, self.models, self.hub, self._settings, self._load)
         opened = self._conversations[conversation] = _Conversation(session)
         self.hub.publish(Disclosure(conversation))
         self._tasks.create_task(self._run(conversation, opened), name=f"conversation {conversation}")
@@ -197,6 +204,11 @@ class Supervisor:
             if self._conversations.get(conversation, opened) is opened:  # nobody has opened it anew meanwhile
                 self._conversations.pop(conversation, None)
                 self.hub.close(conversation)
+
+
+def _dropped(source: AsyncIterable[AudioChunk]) -> int:
+    """Chunks that a live source lost on the way, where it counts them."""
+    return getattr(source, "dropped", 0)
 
 
 @asynccontextmanager

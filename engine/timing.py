@@ -1,9 +1,9 @@
-"""The only place that reads a clock: when media arrived, how long stages took, how fast a file may play."""
+"""Clocks: when media arrived, how long stages took, how fast a file may play. All else only passes times on."""
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -28,6 +28,7 @@ class MediaClock:
         self._now = now
         self._keep_s = keep_s
         self._arrivals: deque[tuple[float, float]] = deque()  # (media s, clock s), both rising
+        self._worked_on: float | None = None  # when the media that is being worked on arrived
 
     @property
     def delivered_s(self) -> float:
@@ -41,15 +42,16 @@ class MediaClock:
         media_s, wall_s = self._arrivals[-1]
         return media_s + self._now() - wall_s
 
-    def arrived(self, end_s: float) -> None:
-        """Media up to `end_s` is here now. Media that is not new is ignored."""
+    def arrived(self, end_s: float, at: float | None = None) -> None:
+        """Media up to `end_s` is here since `at` (default: this moment). Media that is not new is ignored."""
         arrivals = self._arrivals
         if arrivals and end_s <= arrivals[-1][0]:
             return
         # However small the pieces, at most 2 points a RESOLUTION_S stay.
         if len(arrivals) > 1 and end_s - arrivals[-2][0] < self.RESOLUTION_S:
             arrivals.pop()
-        arrivals.append((end_s, self._now()))
+        arrived = self._now() if at is None else at
+        arrivals.append((end_s, max(arrived, arrivals[-1][1]) if arrivals else arrived))
         while arrivals[0][0] < end_s - self._keep_s:
             arrivals.popleft()
 
@@ -67,17 +69,34 @@ class MediaClock:
         """Milliseconds between the arrival of the end of speech and `now` (default: this moment)."""
         return max(0.0, ((self._now() if now is None else now) - self.wall_of(end_s)) * 1e3)
 
-    def lag_s(self, processed_s: float) -> float:
-        """Seconds of media that have been delivered but not yet processed. A silent source adds none."""
-        return max(0.0, self.delivered_s - processed_s)
+    def since_s(self, media_s: float) -> float:
+        """Seconds since `media_s` arrived: how far behind live its event is.
+
+        Measured from arrival to arrival, never from the length of the media: neither a source whose own clock is fast
+        nor one that stalls makes us late.
+        """
+        return max(0.0, self._now() - self.wall_of(media_s))
+
+    def begin(self, arrived_at: float) -> None:
+        """Media that arrived then is worked on from now."""
+        self._worked_on = arrived_at
+
+    def rest(self) -> None:
+        """All media there is has been worked on."""
+        self._worked_on = None
+
+    @property
+    def lag_s(self) -> float:
+        """Seconds that the media worked on has been waiting, wherever it waited. A silent source adds none."""
+        return 0.0 if self._worked_on is None else max(0.0, self._now() - self._worked_on)
 
 
 class Stopwatch:
-    """Stage timings: `with watch("encode"): ...` adds to `watch.timings_ms["encode"]`."""
+    """Stage timings: `with watch("encode"): ...` adds to `watch.timings_ms["encode"]`, beside what was `before`."""
 
-    def __init__(self, now: Clock = time.perf_counter) -> None:
+    def __init__(self, before: Mapping[str, float] | None = None, now: Clock = time.perf_counter) -> None:
         self._now = now
-        self.timings_ms: dict[str, float] = {}
+        self.timings_ms: dict[str, float] = dict(before or {})
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:

@@ -19,6 +19,7 @@ from engine.server import ServerError, create_app, serve
 from engine.supervisor import Supervisor, open_supervisor
 from engine.transcribe import TranscriberError
 from engine.turns.vad import VadError
+from engine.turns.voice import VoiceError
 
 FOLDER = Path(engine.demo.__file__).parent
 
@@ -38,7 +39,9 @@ def command(**flags: Any) -> None:
     """
     flags["port"] = 0 if flags["port"] is None else flags["port"]
     settings = settings_from(flags)
-    run_async(_demo(settings), ServerError, DemoError, MediaError, CheckpointError, TranscriberError, VadError)
+    run_async(
+        _demo(settings), ServerError, DemoError, MediaError, CheckpointError, TranscriberError, VadError, VoiceError
+    )
 
 
 async def _demo(settings: Settings) -> None:

@@ -21,6 +21,7 @@ from engine.publish.wire import decode
 from engine.supervisor import open_supervisor
 from engine.transcribe import TranscriberError
 from engine.turns.vad import VadError
+from engine.turns.voice import VoiceError
 
 Show = Callable[[str, EmotionEvent], None]
 
@@ -50,6 +51,7 @@ def command(file: str, as_json: bool, realtime: bool, speakers: str | None, **fl
         CheckpointError,
         TranscriberError,
         VadError,
+        VoiceError,
         RefusedError,
     )
 

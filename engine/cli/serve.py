@@ -14,6 +14,7 @@ from engine.server import ServerError, create_app, serve
 from engine.supervisor import open_supervisor
 from engine.transcribe import TranscriberError
 from engine.turns.vad import VadError
+from engine.turns.voice import VoiceError
 
 
 @click.command(
@@ -32,7 +33,9 @@ def command(**flags: Any) -> None:
     A setting comes from its flag, else from the environment (CBERL_PORT=9000), else from cberl.toml.
     """
     settings = settings_from(flags)
-    run_async(_serve(settings), ServerError, StoreError, BrokerError, CheckpointError, TranscriberError, VadError)
+    run_async(
+        _serve(settings), ServerError, StoreError, BrokerError, CheckpointError, TranscriberError, VadError, VoiceError
+    )
 
 
 async def _serve(settings: Settings) -> None:

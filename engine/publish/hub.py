@@ -143,6 +143,11 @@ class Hub:
             return Snapshot(conversation, active=False, last_seq=self._floor)
         return Snapshot(conversation, topic.active, topic.seq, tuple(topic.speakers.values()))
 
+    def dropped(self, conversation: str) -> int:
+        """Events that its present subscribers were too slow for."""
+        topic = self._topics.get(conversation)
+        return sum(subscription.dropped for subscription in topic.subscriptions) if topic else 0
+
     def conversations(self) -> list[ConversationInfo]:
         """Those that run and the last that ended."""
         return [

@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.messages import SAMPLE_RATE, Float32, Transcript
 from engine.transcribe import TranscriberError
+from engine.transcribe.gate import plausible
 
 if TYPE_CHECKING:
     from pocketsphinx import Decoder
@@ -58,7 +59,8 @@ class SphinxTranscriber:
         finally:
             decoder.end_utt()
         hypothesis = decoder.hyp()
-        return plain_words(hypothesis.hypstr) if hypothesis else ""
+        words = plain_words(hypothesis.hypstr) if hypothesis else ""
+        return words if plausible(words, len(pcm) / SAMPLE_RATE) else ""
 
     def _load(self) -> "Decoder":
         if self._decoder is None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from engine.messages import SAMPLE_RATE, Float32, Transcript
 from engine.transcribe import TranscriberError
+from engine.transcribe.gate import plausible
 
 SHORTEST_MS = 100  # below that, there is no word in it
 NO_SPEECH = 0.6  # a segment more probably silent than this, and not clearly heard, has no text
@@ -69,7 +70,8 @@ class WhisperTranscriber:
         )
         kept = [s for s in segments if s.compression_ratio <= REPETITION and s.avg_logprob > HARDLY_HEARD]
         tokens = sum(len(s.tokens) for s in kept)
-        if not tokens:
+        text = " ".join(s.text.strip() for s in kept)
+        if not tokens or not plausible(text, len(pcm) / SAMPLE_RATE):
             return Transcript("", info.language, None, self.name)
         confidence = math.exp(sum(s.avg_logprob * len(s.tokens) for s in kept) / tokens)
-        return Transcript(" ".join(s.text.strip() for s in kept), info.language, confidence, self.name)
+        return Transcript(text, info.language, confidence, self.name)

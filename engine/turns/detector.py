@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine.messages import SAMPLE_RATE, AudioChunk, Float32, Track, Turn
+from engine.messages import SAMPLE_RATE, AudioChunk, Float32, Heard, Resumed, Settled, Track, Turn
 from engine.turns.segmenter import Segmenter, SegmenterConfig
 from engine.turns.sight import Sight
 from engine.turns.vad import WINDOW, VadRequest, VadResult, VadState
@@ -18,10 +18,11 @@ JITTER_S = 0.02  # a chunk this close to where it was expected follows on
 
 async def detect_turns(
     chunks: AsyncIterable[AudioChunk], vad: VadWorker, config: SegmenterConfig, turn_ids: Iterator[int]
-) -> AsyncGenerator[Turn, None]:
-    """Turns of all tracks in the order in which they were decided, numbered by `turn_ids`.
+) -> AsyncGenerator[Heard, None]:
+    """Turns of all tracks in the order in which they were decided, numbered by `turn_ids`; `order.py` sorts them.
 
-    When the source ends, what is being said becomes a last turn; when it fails, nothing does.
+    How far a track has got follows on what each of its chunks decided. When the source ends, what is being said becomes
+    a last turn; when it fails, nothing does.
     """
     tracks: dict[str, _TrackTurns] = {}
     async for chunk in chunks:
@@ -30,6 +31,7 @@ async def detect_turns(
             track = tracks[chunk.track.id] = _TrackTurns(chunk.track, vad, config, turn_ids, chunk.start_s)
         for turn in await track.push(chunk):
             yield turn
+        yield track.settled(chunk.track.id)
     for track in sorted(tracks.values(), key=lambda t: t.speaking_since_s):
         for turn in await track.finish():
             yield turn
@@ -57,18 +59,21 @@ class _TrackTurns:
         since = self._segmenter.speaking_since_s
         return float("inf") if since is None else since
 
-    async def push(self, chunk: AudioChunk) -> list[Turn]:
+    def settled(self, track: str) -> Settled:
+        return Settled(track, self._segmenter.now_s, self._segmenter.settled_s)
+
+    async def push(self, chunk: AudioChunk) -> list[Turn | Resumed]:
         """Turns that this completed, each with what was seen while it was spoken."""
         self._sight.push(chunk.frames)
         turns = self._looked_at(await self._hear(chunk))
         self._sight.forget_before(min(self.speaking_since_s, self._segmenter.now_s))
         return turns
 
-    async def finish(self) -> list[Turn]:
+    async def finish(self) -> list[Turn | Resumed]:
         """Judge what is left of a window, filled up with silence, and end the turn under way."""
         return self._looked_at(await self._finish())
 
-    async def _hear(self, chunk: AudioChunk) -> list[Turn]:
+    async def _hear(self, chunk: AudioChunk) -> list[Turn | Resumed]:
         gap_s = chunk.start_s - (self._segmenter.now_s + len(self._rest) / SAMPLE_RATE)
         if gap_s >= self._config.end_silence_ms / 1e3:  # nothing was heard for so long: whoever spoke is done
             turns = await self._finish()
@@ -79,15 +84,15 @@ class _TrackTurns:
             return await self._judge(np.concatenate([np.zeros(missing, np.float32), chunk.pcm]))
         return await self._judge(chunk.pcm[-missing:] if missing else chunk.pcm)
 
-    async def _finish(self) -> list[Turn]:
-        turns: list[Turn] = []
+    async def _finish(self) -> list[Turn | Resumed]:
+        turns: list[Turn | Resumed] = []
         if len(self._rest):
             window = np.pad(self._rest, (0, WINDOW - len(self._rest)))
             result = await self._vad(VadRequest(self._state, window.reshape(1, WINDOW)))  # (1, 512)
             turns = self._segmenter.push(self._rest, float(result.probabilities[0]))
         return turns + self._segmenter.flush()
 
-    async def _judge(self, pcm: Float32) -> list[Turn]:
+    async def _judge(self, pcm: Float32) -> list[Turn | Resumed]:
         pcm = np.concatenate([self._rest, pcm])
         whole = len(pcm) // WINDOW
         windows = pcm[: whole * WINDOW].reshape(whole, WINDOW)  # (windows, 512)
@@ -96,13 +101,16 @@ class _TrackTurns:
             return []
         result = await self._vad(VadRequest(self._state, windows))
         self._state = result.state
-        turns: list[Turn] = []
+        turns: list[Turn | Resumed] = []
         for window, probability in zip(windows, result.probabilities, strict=True):
             turns += self._segmenter.push(window, float(probability))
         return turns
 
-    def _looked_at(self, turns: list[Turn]) -> list[Turn]:
-        return [replace(turn, frames=self._sight.between(turn.start_s, turn.end_s)) for turn in turns]
+    def _looked_at(self, turns: list[Turn | Resumed]) -> list[Turn | Resumed]:
+        return [
+            replace(turn, frames=self._sight.between(turn.start_s, turn.end_s)) if isinstance(turn, Turn) else turn
+            for turn in turns
+        ]
 
     def _restart(self, start_s: float) -> None:
         self._segmenter = Segmenter(self._speaker, self._config, self._turn_ids, start_s)

@@ -61,6 +61,27 @@ def test_what_is_absent_stays_absent_and_is_not_remembered(encoder: TextEncoder)
     np.testing.assert_array_equal(after.audio, alone.audio)
 
 
+def test_words_encoded_ahead_are_encoded_again_only_where_somebody_spoke_in_between(encoder: TextEncoder) -> None:
+    asked: list[TextInput] = []
+
+    async def encode(one: TextInput) -> Float32:
+        asked.append(one)
+        return encoder.encode([one])[0]
+
+    async def main() -> list[Utterance]:
+        describer = Describer(encode, TextHistory(encoder.prompt), AudioHistory(AUDIO))
+        first = await describer.encode_ahead(heard("hello"))
+        second = await describer.encode_ahead(heard("fine"))
+        return [await describer.describe(one) for one in (first, second)]
+
+    ahead = asyncio.run(main())
+    assert len(asked) == 3
+    for mine, wanted in zip(ahead, describe_all(encoder, heard("hello"), heard("fine")), strict=True):
+        np.testing.assert_array_equal(mine.text, wanted.text)
+        np.testing.assert_array_equal(mine.audio, wanted.audio)
+        assert mine.timings_ms.keys() == wanted.timings_ms.keys()
+
+
 def test_words_voice_and_face_are_worked_on_side_by_side() -> None:
     """Each waits for the others to have begun: one after the other would never end."""
     everybody = asyncio.Barrier(3)

@@ -72,3 +72,20 @@ def test_the_past_matters_and_sessions_do_not_share_it() -> None:
     after_another = infer(utterance(1, "", audio=True), utterance(2, "well"))[1]
     assert after_another.probabilities != alone.probabilities
     assert infer(utterance(1, "well"))[0].probabilities == alone.probabilities
+
+
+def test_an_interim_event_leaves_the_conversation_as_it_was() -> None:
+    tiny = checkpoint()
+
+    async def graph(request: GraphRequest) -> GraphResult:
+        return run_graph(tiny, [request])[0]
+
+    async def main() -> list[EmotionEvent]:
+        inference = Inference("talk", tiny, graph)
+        under_way = await inference.glimpse(utterance(1, ""))
+        assert (under_way.status, under_way.text, under_way.shift) == ("interim", None, None)
+        assert under_way.modalities == {"text": None, "audio": 1.0, "visual": None}
+        return [await inference.infer(utterance(1, "well")), await inference.infer(utterance(2, "well"))]
+
+    for event, undisturbed in zip(asyncio.run(main()), infer(utterance(1, "well"), utterance(2, "well")), strict=True):
+        assert (event.probabilities, event.shift) == (undisturbed.probabilities, undisturbed.shift)

@@ -30,14 +30,39 @@ def test_arrival_times_are_interpolated_and_held_at_the_ends() -> None:
     assert clock.after_speech_ms(2.5, now=1000.0) == 0.0
 
 
-def test_lag_is_media_delivered_and_not_processed() -> None:
+def test_a_source_that_runs_one_percent_fast_makes_nobody_late() -> None:
     hand = HandClock()
     clock = MediaClock(hand)
-    assert clock.lag_s(0.0) == 0.0
-    clock.arrived(5.0)
-    hand.time += 100.0  # a source that pauses does not make us late
-    assert clock.lag_s(4.0) == 1.0
-    assert clock.lag_s(6.0) == 0.0
+    for n in range(1, 36_001):  # an hour: at its end the source counts 36 s more than have passed
+        hand.time += 0.1
+        clock.begin(hand.time)
+        clock.arrived(n * 0.101, hand.time)
+        hand.time += 0.02  # our work
+        assert clock.lag_s == pytest.approx(0.02)
+        assert clock.since_s(n * 0.101) == pytest.approx(0.02)
+        hand.time -= 0.02
+        clock.rest()
+    assert clock.lag_s == 0.0
+    assert clock.after_speech_ms(36_000 * 0.101 - 0.505) == pytest.approx(500, abs=1)
+
+
+def test_a_source_that_stalls_makes_nobody_late_and_who_is_late_is_seen_to_be() -> None:
+    hand = HandClock()
+    clock = MediaClock(hand)
+    clock.begin(hand.time)
+    clock.arrived(0.1, hand.time)
+    clock.rest()
+    hand.time += 100.0
+    assert clock.lag_s == 0.0
+    came = hand.time  # a burst of ten chunks, which wait in a channel while each takes a second
+    for n in range(10):
+        clock.begin(came)
+        clock.arrived(0.2 + n * 0.1, came)
+        hand.time += 1.0
+        assert clock.lag_s == n + 1.0
+        assert clock.since_s(0.2 + n * 0.1) == n + 1.0
+    clock.rest()
+    assert clock.lag_s == 0.0
 
 
 def test_memory_is_bounded_whatever_the_pieces() -> None:
@@ -49,11 +74,11 @@ def test_memory_is_bounded_whatever_the_pieces() -> None:
 
 def test_stopwatch_adds_up_by_stage() -> None:
     hand = HandClock()
-    watch = Stopwatch(hand)
+    watch = Stopwatch({"encode": 50.0}, hand)
     for seconds in (0.25, 0.5):
         with watch("encode"):
             hand.time += seconds
-    assert watch.timings_ms == {"encode": 750.0}
+    assert watch.timings_ms == {"encode": 800.0}
 
 
 def test_pacer_waits_by_deadline(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def stretch(start_s: float, end_s: float) -> list[bytes]:
 @asynccontextmanager
 async def running(**flags: Any) -> AsyncIterator[tuple[Supervisor, str]]:
     """(supervisor, URL) of a server that runs."""
-    settings = Settings(port=0, asr="sphinx", **flags)
+    settings = Settings(port=0, asr="sphinx", **{"interim_ms": 0, "stats_s": 3600.0} | flags)
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with open_supervisor(settings) as supervisor, asyncio.TaskGroup() as tasks:
         server = tasks.create_task(serve(create_app(supervisor, settings), settings, url.set_result), name="the server")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.ingest.media import read_media
-from engine.messages import AudioChunk, Float32, Track, Turn
+from engine.messages import AudioChunk, Float32, Heard, Resumed, Settled, Track, Turn
 from engine.turns.detector import detect_turns
 from engine.turns.segmenter import SegmenterConfig
 from engine.turns.vad import SileroVad
@@ -35,9 +35,10 @@ async def turns_of(source: AsyncIterator[AudioChunk]) -> list[Turn]:
     return turns
 
 
-async def collect(turns: list[Turn], source: AsyncIterator[Turn]) -> None:
-    async for turn in source:
-        turns.append(turn)  # noqa: PERF401 - what came before a crash stays
+async def collect(turns: list[Turn], source: AsyncIterator[Heard]) -> None:
+    async for heard in source:
+        if isinstance(heard, Turn):
+            turns.append(heard)  # noqa: PERF401 - what came before a crash stays
 
 
 def cut(track: Track, pcm: Float32, size: int, start_s: float = 0.0) -> list[AudioChunk]:
@@ -104,3 +105,32 @@ def test_a_hang_up_ends_the_last_turn_and_a_crash_does_not() -> None:
         assert turns == []
 
     asyncio.run(main())
+
+
+@needs_speech
+def test_nothing_that_was_settled_comes_to_an_end_later() -> None:
+    async def main() -> list[Heard]:
+        pcm = await speech()
+        mixed = sorted(cut(ANN, pcm, 1600) + cut(BOB, pcm, 1600, start_s=0.7), key=lambda chunk: chunk.start_s)
+        config = SegmenterConfig(provisional_ms=160, interim_ms=300)
+        async with Worker(SileroVad().run, name="vad") as vad:
+            return [heard async for heard in detect_turns(stream(mixed), vad, config, count(1))]
+
+    settled_s = {"ann": 0.0, "bob": 0.0}
+    stages: dict[str, list[str]] = {"ann": [], "bob": []}
+    for heard in asyncio.run(main()):
+        match heard:
+            case Settled(track=track, now_s=now_s, until_s=until_s):
+                speaker = {"a": "ann", "b": "bob"}[track]
+                assert settled_s[speaker] <= until_s <= now_s
+                settled_s[speaker] = until_s
+            case Turn(stage="interim" as stage, speaker=speaker):
+                stages[speaker].append(stage)
+            case Turn(stage=stage, speaker=speaker, end_s=end_s):
+                assert end_s >= settled_s[speaker]
+                stages[speaker].append(stage)
+            case Resumed():
+                raise AssertionError("one sentence without a pause")
+    assert stages["ann"] == stages["bob"]
+    assert stages["ann"][-2:] == ["provisional", "final"]
+    assert set(stages["ann"][:-2]) == {"interim"}

@@ -3,14 +3,14 @@ from itertools import count
 import numpy as np
 import pytest
 
-from engine.messages import Turn
+from engine.messages import Resumed, Turn
 from engine.turns.segmenter import Segmenter, SegmenterConfig
 
 WINDOW = 512
 WINDOW_S = WINDOW / 16_000
 
 
-def feed(segmenter: Segmenter, *stretches: tuple[float, float], level: float = 0.1) -> list[Turn]:
+def feed(segmenter: Segmenter, *stretches: tuple[float, float], level: float = 0.1) -> list[Turn | Resumed]:
     """Push (probability, seconds) stretches; each window's samples are `level`."""
     window = np.full(WINDOW, level, np.float32)
     return [t for p, s in stretches for _ in range(round(s / WINDOW_S)) for t in segmenter.push(window, p)]
@@ -79,6 +79,36 @@ def test_the_end_of_the_source_ends_a_turn_but_makes_none_of_a_click() -> None:
     assert segmenter.flush() == []
 
 
+def test_a_turn_is_told_as_perhaps_over_and_comes_out_the_same() -> None:
+    segmenter = fresh(provisional_ms=192, tail_ms=128, end_silence_ms=480)
+    assert feed(segmenter, (0.9, 0.096), (0.0, 0.32)) == []  # too short to be one yet
+    guess, back, second, final = feed(segmenter, (0.9, 0.64), (0.0, 0.224), (0.9, 0.32), (0.0, 0.48))
+    assert [guess.stage, second.stage, final.stage] == ["provisional", "provisional", "final"]
+    assert back == Resumed(guess.turn_id)
+    assert guess.turn_id == second.turn_id == final.turn_id == 1
+    assert guess.decided_s == pytest.approx(guess.end_s + 0.192)
+    assert len(guess.pcm) < len(second.pcm)
+    np.testing.assert_array_equal(second.pcm, final.pcm)
+    assert (second.start_s, second.end_s) == (final.start_s, final.end_s)
+
+
+def test_a_guess_does_not_survive_a_cut() -> None:
+    segmenter = fresh(provisional_ms=192, max_turn_s=3.2)
+    guess, cut = feed(segmenter, (0.9, 2.944), (0.0, 0.256))
+    assert (guess.stage, cut.stage, cut.truncated) == ("provisional", "final", True)
+    assert guess.turn_id == cut.turn_id
+    guess, final = feed(segmenter, (0.9, 0.64), (0.0, 0.5))
+    assert guess.turn_id == final.turn_id == 2
+
+
+def test_a_turn_under_way_is_told_at_a_steady_pace_while_it_is_spoken() -> None:
+    turns = feed(fresh(interim_ms=992, pre_roll_ms=0), (0.9, 3.2), (0.0, 1.0))
+    assert [(turn.stage, turn.turn_id) for turn in turns] == [("interim", 1)] * 3 + [("final", 1)]
+    for n, turn in enumerate(turns[:3]):
+        assert len(turn.pcm) == 31 * (n + 1) * WINDOW
+        assert (turn.start_s, turn.end_s) == (0.0, turn.decided_s)
+
+
 def test_an_hour_of_silence_takes_no_memory() -> None:
     segmenter = fresh(pre_roll_ms=200)
     assert feed(segmenter, (0.1, 3600.0)) == []
@@ -86,7 +116,14 @@ def test_an_hour_of_silence_takes_no_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"threshold_on": 0.2}, {"tail_ms": 600.0}, {"max_turn_s": 1.0}, {"threshold_off": -1.0}]
+    "wrong",
+    [
+        {"threshold_on": 0.2},
+        {"tail_ms": 600.0},
+        {"max_turn_s": 1.0},
+        {"threshold_off": -1.0},
+        {"provisional_ms": 100.0},
+    ],
 )
 def test_a_configuration_that_cannot_work_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must|cannot"):

@@ -1,0 +1,37 @@
+from engine.load import Load
+from tests.engine.test_timing import HandClock
+
+
+def test_the_ladder_is_climbed_at_once_and_left_rung_by_rung() -> None:
+    hand = HandClock()
+    load = Load(hand)
+    rungs = []
+    for lag_s in (0.0, 0.9, 1.1, 2.5, 9.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.9, *[0.4] * 12):
+        hand.time += 1.0
+        load.observe("talk", lag_s)
+        rungs.append(load.rung)
+    assert rungs == [0, 0, 1, 2, 3, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 0, 0, 0, 0]
+
+
+def test_what_each_rung_leaves_out() -> None:
+    load = Load(HandClock())
+    left = []
+    for lag_s in (0.0, 1.0, 2.0, 4.0):
+        load.observe("talk", lag_s)
+        refusal = load.refusal
+        left.append((sum(map(load.interim, range(12))), sum(map(load.picture, range(12))), refusal is None))
+    assert left == [(12, 12, True), (3, 12, True), (0, 4, True), (0, 4, False)]
+    assert load.refusal == "the engine is 4 s behind live: try again in a moment"
+
+
+def test_one_conversation_behind_counts_for_all_until_it_ends() -> None:
+    hand = HandClock()
+    load = Load(hand)
+    load.observe("slow", 5.0)
+    load.observe("quick", 0.0)
+    assert load.rung == 3
+    load.forget("slow")
+    for _ in range(15):
+        hand.time += 1.0
+        load.observe("quick", 0.0)
+    assert load.rung == 0
