@@ -23,6 +23,7 @@ from engine.messages import AudioChunk, EmotionEvent, Turn
 from engine.models import Models
 from engine.publish.hub import Hub
 from engine.timing import MediaClock
+from engine.transcribe.captions import Captions
 from engine.turns.detector import detect_turns
 from engine.turns.segmenter import SegmenterConfig
 
@@ -104,14 +105,19 @@ class Session:
 
     async def _publish(self, source: AsyncIterable[AudioChunk]) -> None:
         clock = MediaClock()
+        captions = Captions()
         last: asyncio.Future[None] | None = None
-        turns = detect_turns(self._on_timeline(source, clock), self._models.vad, self._segmenter, self._turn_ids)
+        turns = detect_turns(
+            self._on_timeline(source, clock, captions), self._models.vad, self._segmenter, self._turn_ids
+        )
         async for turn in turns:
-            last = await self._take(turn, clock)
+            last = await self._take(turn, clock, captions)
         if last is not None:
             await asyncio.wait([last])  # not `await last`: a publisher that is cancelled must not cancel the turn
 
-    async def _on_timeline(self, source: AsyncIterable[AudioChunk], clock: MediaClock) -> AsyncIterator[AudioChunk]:
+    async def _on_timeline(
+        self, source: AsyncIterable[AudioChunk], clock: MediaClock, captions: Captions
+    ) -> AsyncIterator[AudioChunk]:
         """Media time as the conversation counts it: the first publisher's own, later ones follow on from it."""
         offset_s: float | None = None
         async for chunk in source:
@@ -120,13 +126,15 @@ class Session:
             moved = chunk.moved(offset_s) if offset_s else chunk
             clock.arrived(moved.end_s)
             self._timeline.arrived(moved.end_s)
+            captions.take_from(moved)
             yield moved
 
-    async def _take(self, turn: Turn, clock: MediaClock) -> asyncio.Future[None]:
+    async def _take(self, turn: Turn, clock: MediaClock, captions: Captions) -> asyncio.Future[None]:
         if self._hearing is None or self._turns.closed:
             raise SessionFailedError(f"{self.conversation} has ended")
+        transcribe = captions.instead_of(self._models.transcribe, turn)
         heard = self._hearing.create_task(
-            hear(turn, self._models.transcribe, self._models.describe_audio, self._models.describe_visual),
+            hear(turn, transcribe, self._models.describe_audio, self._models.describe_visual),
             name=f"hear {turn.turn_id}",
         )
         under_way = _TurnUnderWay(heard, clock, asyncio.get_running_loop().create_future())

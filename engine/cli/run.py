@@ -14,7 +14,8 @@ from engine.cli.common import KEEPING, LISTENING, run_async, settings_from, sett
 from engine.cli.table import TurnTable
 from engine.config import Settings
 from engine.ingest.media import MediaError, read_media
-from engine.ingest.protocol import RefusedError, name_problem
+from engine.ingest.protocol import RefusedError
+from engine.ingest.tracks import name_problem
 from engine.messages import EmotionEvent
 from engine.publish.subscription import Subscription
 from engine.publish.wire import decode
