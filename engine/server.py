@@ -213,6 +213,7 @@ def _whip(supervisor: Supervisor, settings: Settings) -> Whip:
         lambda request: _forbidden(request, settings),
         config,
         settings.max_tracks,
+        settings.allow_origin,
     )
 
 

@@ -1,36 +1,31 @@
 """The media time of live tracks, and how often they are looked at. No sockets, no clock of its own."""
 
-MOST_AHEAD_S = 2.0  # no packet comes this much before its time: the sender's clock has jumped
-MOST_LATE_S = 30.0  # a packet this late is none that was held up
-DRIFT = 0.02  # senders' clocks differ from ours by far less
+MOST_SKEW_S = 2.0  # between two packets: more is a clock that has jumped, or stood still
+PAUSE_S = 1.0  # after which a stamp must account for the pause
 
 
 class ArrivalClock:
     """Media seconds since a track's first packet: the sender's own stamps, as long as they make sense.
 
-    Packets may come late, so their stamps count. A stamp far from when its packet can have been made (a clock that
-    went back, wrapped, or jumped) starts a new count, from where our clock says that the track has got to.
+    Packets come early and late, so their stamps count. Where stamps and arrival no longer go together (a clock that
+    went back, wrapped, jumped or stood still), our own clock says how much time has passed; stamps count from there.
     """
 
     def __init__(self) -> None:
         self._offset_s = 0.0  # from stamp to media time
-        self._least_delay_s: float | None = None  # of what came soonest: arrival minus stamp
-        self._last_s = 0.0
-        self._then_s = 0.0
+        self._last: tuple[float, float] | None = None  # stamp, arrival
 
     def place(self, stamp_s: float, now_s: float) -> float:
         """Media time of a packet stamped `stamp_s` that arrived at `now_s`, seconds on any steady clock."""
-        delay_s = now_s - stamp_s
-        if self._least_delay_s is None:
-            self._least_delay_s, self._offset_s = delay_s, -stamp_s
-        passed_s = now_s - self._then_s
-        late_s = delay_s - self._least_delay_s
-        if -MOST_AHEAD_S <= late_s <= MOST_LATE_S:
-            self._least_delay_s = min(delay_s, self._least_delay_s + DRIFT * passed_s)
+        if self._last is None:
+            self._offset_s = -stamp_s
         else:
-            self._least_delay_s, self._offset_s = delay_s, self._last_s + passed_s - stamp_s
-        self._last_s, self._then_s = stamp_s + self._offset_s, now_s
-        return self._last_s
+            step_s, passed_s = stamp_s - self._last[0], now_s - self._last[1]
+            stood_still = passed_s > PAUSE_S and step_s < passed_s / 2
+            if stood_still or abs(step_s - passed_s) > MOST_SKEW_S:
+                self._offset_s += passed_s - step_s
+        self._last = stamp_s, now_s
+        return stamp_s + self._offset_s
 
 
 class FrameSampler:

@@ -51,9 +51,11 @@ class AudioTrack:
             for frame in tail:
                 yield self._chunk(frame.to_ndarray()[0])
 
-    def quiet_until(self, media_s: float) -> AudioChunk:
-        """Nothing was heard up to then: whoever spoke is done. A chunk without samples says so."""
-        return AudioChunk(self.track, media_s, np.zeros(0, np.float32))
+    def quiet(self, for_s: float) -> Iterator[AudioChunk]:
+        """Nothing came for so long: whoever spoke is done. A chunk without samples says so."""
+        yield from self.flush()
+        if self.end_s is not None:
+            yield AudioChunk(self.track, self.end_s + for_s, np.zeros(0, np.float32))
 
     def _skip(self, media_s: float, skew_s: float) -> Iterator[AudioChunk]:
         if self.end_s is not None:

@@ -24,6 +24,7 @@ CHANNEL_CHUNKS = 1250  # of a packet each, so 25 s
 CHUNKS_WITH_PICTURES = 50  # when more wait, pictures are left out: they are 500 times as large
 MOST_PICTURES = 8  # that wait for sound to go with
 PACKET_JITTER_S = 0.01  # stamps count samples: half a packet off is a packet lost
+DRAIN_S = 0.5  # for what was decoded when the peer left
 QUIET_S = 1.0  # nothing for so long: whoever spoke is done
 
 log = logging.getLogger(__name__)
@@ -71,12 +72,20 @@ class Peer:
         first = {kind: next((it for it in self._tracks if it.kind == kind), None) for kind in ("audio", "video")}
         async with asyncio.TaskGroup() as group:
             # Received tracks queue without bound inside the library: each is read, also those that nobody wants.
-            for track in self._tracks:
-                read = self._listen if track is first["audio"] else self._watch
-                group.create_task(read(track, wanted=track in first.values()), name=f"read {track.kind}")
+            readers = [
+                group.create_task(
+                    (self._listen if track is first["audio"] else self._watch)(track, wanted=track in first.values()),
+                    name=f"read {track.kind}",
+                )
+                for track in self._tracks
+            ]
             await self._watchdog.wait(self._over)
-            # Ends every track, and with it who reads it. Half closed it would hang whoever closes it next.
+            # Ends the tracks, but those that never began. Half closed it would hang whoever closes it next.
             await asyncio.shield(self._connection.close())
+            if readers:
+                await asyncio.wait(readers, timeout=DRAIN_S)
+            for reader in readers:
+                reader.cancel()
         self.chunks.close()
 
     def end(self) -> None:
@@ -102,8 +111,8 @@ class Peer:
                     frame: Any = await track.recv()
             except TimeoutError:
                 quiet = True
-                if sound.end_s is not None:
-                    self._offer(sound.quiet_until(sound.end_s + QUIET_S))
+                for chunk in sound.quiet(QUIET_S):
+                    self._offer(chunk)
                 continue
             except MediaStreamError:
                 break

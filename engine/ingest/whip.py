@@ -13,6 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 from aiortc.sdp import SessionDescription
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -72,22 +74,36 @@ class Publication:
 class Whip:
     """All publishers by WHIP. Its routes work inside `running()`."""
 
-    def __init__(self, seat: Seat, forbidden: Forbidden, config: PeerConfig, max_tracks: int) -> None:
+    def __init__(
+        self, seat: Seat, forbidden: Forbidden, config: PeerConfig, max_tracks: int, allow_origin: str = ""
+    ) -> None:
         self._seat = seat
         self._forbidden = forbidden
         self._config = config
         self._max_tracks = max_tracks
+        self._allow_origin = allow_origin
         self._publications: dict[str, Publication] = {}  # by token
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
 
     @property
     def routes(self) -> list[Route]:
+        endpoint, session = "/whip/{conversation}", "/whip/{conversation}/{token}"
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=[self._allow_origin] if self._allow_origin else [],
+            allow_methods=["POST", "PATCH", "DELETE"],
+            allow_headers=["Content-Type", "If-Match"],
+            expose_headers=["Location", "Link", "ETag", "Accept-Post"],
+        )
         return [
-            Route("/whip/{conversation}", self._post, methods=["POST"]),
-            Route("/whip/{conversation}", self._options, methods=["OPTIONS"]),
-            Route("/whip/{conversation}/{token}", self._patch, methods=["PATCH"]),
-            Route("/whip/{conversation}/{token}", self._delete, methods=["DELETE"]),
+            Route(path, handler, methods=[method], middleware=[cors])
+            for path, method, handler in (
+                (endpoint, "POST", self._post),
+                (endpoint, "OPTIONS", self._options),
+                (session, "PATCH", self._patch),
+                (session, "DELETE", self._delete),
+            )
         ]
 
     @asynccontextmanager
@@ -118,7 +134,9 @@ class Whip:
             retry = {} if refused.retry_after_s is None else {"Retry-After": f"{refused.retry_after_s:.0f}"}
             return _problem(STATUS[refused.code], refused.code, str(refused), retry)
         location = f"/whip/{quote(conversation)}/{publication.token}"
-        response = Response(answer, 201, {"Location": location, "ETag": publication.tag}, SDP)
+        return self._linked(Response(answer, 201, {"Location": location, "ETag": publication.tag}, SDP))
+
+    def _linked(self, response: Response) -> Response:
         for server in self._config.ice_servers:
             response.headers.append("Link", server.link())
         return response
@@ -156,7 +174,8 @@ class Whip:
                 del self._publications[publication.token]
 
     async def _options(self, request: Request) -> Response:
-        return Response(status_code=204, headers={"Accept-Post": SDP})
+        """A browser wants the ICE servers before it makes its offer."""
+        return self._linked(Response(status_code=204, headers={"Accept-Post": SDP}))
 
     async def _patch(self, request: Request) -> Response:
         publication = self._found(request)

@@ -19,13 +19,18 @@ SDP = {"Content-Type": "application/sdp"}
 
 
 class Voice(MediaStreamTrack):
-    """Speaks `pcm`, float32[n] at 16 kHz, then is silent; `said` is set when it has spoken it all."""
+    """Speaks `pcm`, float32[n] at 16 kHz, then is silent; `said` is set when it has spoken it all.
+
+    While `flowing` is not set no packet leaves, and its clock stands still.
+    """
 
     kind = "audio"
 
     def __init__(self, pcm: Float32) -> None:
         super().__init__()
         self.said = asyncio.Event()
+        self.flowing = asyncio.Event()
+        self.flowing.set()
         self._pcm = (np.clip(pcm, -1, 1) * 32_767).astype("<i2")
         self._at = 0
         self._began: float | None = None
@@ -33,6 +38,9 @@ class Voice(MediaStreamTrack):
     async def recv(self) -> av.AudioFrame:
         if self.readyState != "live":
             raise MediaStreamError
+        if not self.flowing.is_set():
+            await self.flowing.wait()
+            self._began = time.monotonic() - self._at / SAMPLE_RATE
         self._began = time.monotonic() if self._began is None else self._began
         await asyncio.sleep(self._began + self._at / SAMPLE_RATE - time.monotonic())
         samples = self._pcm[self._at : self._at + PACKET]
