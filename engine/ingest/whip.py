@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from engine.ingest.merge import merged
 from engine.ingest.offer import MAX_CANDIDATES, MAX_OFFER_BYTES, OfferError, check_offer
 from engine.ingest.protocol import RefusedError
 from engine.ingest.tracks import name_problem
@@ -68,7 +69,7 @@ class Publication:
                     predecessor.end()
                     await predecessor.over.wait()
                     publish = stack.enter_context(seat(self.conversation, self.speaker))
-                await publish(self.peer.chunks)
+                await publish(merged(self.peer.chunks))
 
 
 class Whip:
