@@ -95,12 +95,6 @@ async def _run(file: str, realtime: bool, speakers: list[str] | None, settings: 
                 subscription.end("done")
 
 
-def _open(file: str, realtime: bool, speakers: list[str] | None) -> AsyncIterable[AudioChunk]:
-    if is_live(file):
-        return read_live(file, speakers)
-    return read_media(file, realtime=realtime, speakers=speakers)
-
-
 async def _show_events(subscription: Subscription, show: Show) -> None:
     async for _, text in subscription:
         _, message = decode(text)
