@@ -51,6 +51,11 @@ class Channel(Generic[T]):
         self._put(item)
         return not full
 
+    def take(self) -> T | None:
+        """The oldest item if one waits."""
+        self._room.set()
+        return self._items.popleft() if self._items else None
+
     def close(self) -> None:
         """A normal end: what is queued is still delivered, then iteration stops. May be called twice."""
         self.closed = True

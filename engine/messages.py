@@ -18,10 +18,14 @@ Float32 = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One microphone or one channel: whoever speaks on it is `speaker`."""
+    """One microphone or one channel: whoever speaks on it is `speaker`.
+
+    `captioned`: what they say comes as captions too.
+    """
 
     id: str
     speaker: str
+    captioned: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,11 +37,24 @@ class VideoFrame:
     rgb: NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What somebody said from `start_s` to `end_s`, as the platform that they speak on has it."""
+
+    start_s: float
+    end_s: float
+    text: str
+    language: str = ""
+    confidence: float | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class AudioChunk:
     """Mono audio at 16 kHz, float32[n] in -1..1, starting at `start_s`; `frames`: what was seen meanwhile.
 
     `arrived_at` is when it was made, on the clock of `timing.py`: however long it waits after, that is when it came.
+    `captions` are of any earlier time: they come when their platform has them. A chunk without samples says that
+    nothing was heard until `start_s`.
     """
 
     track: Track
@@ -45,6 +62,7 @@ class AudioChunk:
     pcm: Float32
     frames: tuple[VideoFrame, ...] = ()
     arrived_at: float = field(default_factory=time.monotonic)
+    captions: tuple[Caption, ...] = ()
 
     @property
     def end_s(self) -> float:
@@ -52,8 +70,9 @@ class AudioChunk:
 
     def moved(self, by_s: float) -> "AudioChunk":
         """The same, so much later."""
-        frames = tuple(replace(frame, at_s=frame.at_s + by_s) for frame in self.frames)
-        return replace(self, start_s=self.start_s + by_s, frames=frames)
+        frames = tuple(replace(it, at_s=it.at_s + by_s) for it in self.frames)
+        captions = tuple(replace(it, start_s=it.start_s + by_s, end_s=it.end_s + by_s) for it in self.captions)
+        return replace(self, start_s=self.start_s + by_s, frames=frames, captions=captions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

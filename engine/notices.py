@@ -87,11 +87,16 @@ class SessionStarted:
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """To one publisher, as its last message: every event of its media has been sent."""
+    """To one publisher, as its last message: every event of its media has been sent.
+
+    `gaps` says how often media time went on without sound, `missing_s` how much of it, all in all.
+    """
 
     conversation: str
     received_s: float
     dropped_chunks: int
+    gaps: int = 0
+    missing_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

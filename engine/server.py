@@ -12,15 +12,19 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.config import Settings
-from engine.ingest.protocol import IngestProtocol, name_problem
+from engine.ingest.ice import parse_ice_servers
+from engine.ingest.protocol import IngestProtocol
+from engine.ingest.tracks import name_problem
+from engine.ingest.webrtc import PeerConfig
 from engine.ingest.websocket import IngestSocket
+from engine.ingest.whip import Whip
 from engine.messages import AudioChunk
 from engine.notices import Error
 from engine.publish.history import history_routes
@@ -30,6 +34,7 @@ from engine.publish.wire import encode, json_schema
 from engine.supervisor import Supervisor
 
 DASHBOARD = Path(__file__).resolve().parent.parent / "clients" / "dashboard"
+CALL = DASHBOARD.parent / "call"
 STOP_WITHIN_S = 5  # for the last turns of those who publish, once asked to stop
 UNREAD_FOR_MS = 30_000  # a peer that takes nothing for so long is cut off
 
@@ -50,6 +55,9 @@ def create_app(supervisor: Supervisor, settings: Settings, outlets: Outlets | No
         if not page.is_file():
             return PlainTextResponse("The dashboard is not part of this installation.", status_code=404)
         return FileResponse(page)
+
+    async def call(request: Request) -> Response:
+        return FileResponse(CALL / "index.html")
 
     async def healthz(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -82,16 +90,19 @@ def create_app(supervisor: Supervisor, settings: Settings, outlets: Outlets | No
             await supervisor.join(conversation, source, live=True)
 
         outbox = hub.subscribe(conversation)
-        protocol = IngestProtocol(settings.max_message_bytes, settings.max_tracks)
+        protocol = IngestProtocol(settings.max_message_bytes, settings.max_tracks, settings.video_fps)
         publisher = IngestSocket(websocket, conversation, protocol, join, outbox)
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(send_all(websocket, outbox), name="ingest writer")
             await publisher.run()
             writer.cancel()  # it may wait for room in a buffer that nobody empties any more
 
+    whip = _whip(supervisor, settings)
     return Starlette(
         routes=[
             Route("/", index),
+            Route("/call", call),
+            Mount("/static/call", StaticFiles(directory=CALL, check_dir=False)),
             Mount("/static", StaticFiles(directory=DASHBOARD, check_dir=False)),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
@@ -99,7 +110,9 @@ def create_app(supervisor: Supervisor, settings: Settings, outlets: Outlets | No
             Route("/schema/events.json", schema),
             WebSocketRoute("/events", _until_cancelled(events)),
             WebSocketRoute("/ingest", _until_cancelled(ingest)),
-        ]
+            *whip.routes,
+        ],
+        lifespan=lambda app: whip.running(STOP_WITHIN_S),
     )
 
 
@@ -119,7 +132,7 @@ async def serve(
         # A message a little too large is answered; one far too large costs the connection, unread.
         ws_max_size=2 * settings.max_message_bytes,
         ws_per_message_deflate=False,
-        lifespan="off",
+        lifespan="on",
         log_config=None,
         log_level=None,  # as whoever set up logging wants it
         access_log=False,
@@ -189,13 +202,34 @@ def _until_cancelled(endpoint: Endpoint) -> Endpoint:
     return ended
 
 
+def _whip(supervisor: Supervisor, settings: Settings) -> Whip:
+    try:
+        servers = parse_ice_servers(settings.ice_servers)
+    except ValueError as error:
+        raise ServerError(str(error)) from error
+    config = PeerConfig(servers, settings.video_fps, settings.media_timeout_s)
+    return Whip(
+        lambda conversation, speaker: supervisor.seat(conversation, speaker),
+        lambda request: _forbidden(request, settings),
+        config,
+        settings.max_tracks,
+        settings.allow_origin,
+    )
+
+
+def _forbidden(connection: HTTPConnection, settings: Settings) -> str | None:
+    """Why the page that connects may not, in a sentence, or None."""
+    origin = connection.headers.get("origin")
+    # Browsers let any page connect to any host: without this, every site its user visits could listen in.
+    own = [f"{scheme}://{connection.url.netloc}" for scheme in ("http", "https")]
+    if origin and origin not in own and settings.allow_origin not in ("*", origin):
+        return f"Pages of {origin[:100]} may not connect: see the setting allow_origin."
+    return None
+
+
 async def _conversation(websocket: WebSocket, settings: Settings) -> str | None:
     """The conversation it asks for, or None after it was turned away."""
-    origin = websocket.headers.get("origin")
-    # Browsers let any page connect to any host: without this, every site its user visits could listen in.
-    own = [f"{scheme}://{websocket.url.netloc}" for scheme in ("http", "https")]
-    if origin and origin not in own and settings.allow_origin not in ("*", origin):
-        refusal = f"Pages of {origin[:100]} may not connect: see the setting allow_origin."
+    if refusal := _forbidden(websocket, settings):
         await _turn_away(websocket, "forbidden_origin", refusal)
         return None
     conversation = websocket.query_params.get("conversation", "")

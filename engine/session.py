@@ -13,6 +13,7 @@ import itertools
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 
 from cberl.encoders.audio import AudioHistory
 from cberl.encoders.text import TextHistory
@@ -27,6 +28,7 @@ from engine.models import Models
 from engine.notices import SessionStats
 from engine.publish.hub import Hub
 from engine.timing import MediaClock
+from engine.transcribe.captions import Captions
 from engine.turns.backchannel import is_backchannel
 from engine.turns.detector import detect_turns
 from engine.turns.order import TurnOrder
@@ -54,8 +56,11 @@ class _TurnUnderWay:
 class _Publisher:
     """One source of media, and what is under way of it."""
 
-    def __init__(self, live: bool, dropped: Callable[[], int], speculation: Speculation[HeardTurn]) -> None:
+    def __init__(
+        self, live: bool, dropped: Callable[[], int], captions: Captions, speculation: Speculation[HeardTurn]
+    ) -> None:
         self.dropped = dropped
+        self.captions = captions
         self.speculation = speculation
         self.interims: dict[int, asyncio.Task[None]] = {}  # by turn
         self.clock = MediaClock()
@@ -159,7 +164,8 @@ class Session:
         `live`: somebody waits for its events. `dropped` counts its chunks that got lost. Raises `SessionFailedError` as
         soon as the conversation is over, whether or not more media comes.
         """
-        publisher = _Publisher(live, dropped, Speculation(self._hear))
+        captions = Captions()
+        publisher = _Publisher(live, dropped, captions, Speculation(partial(self._hear, captions)))
         self._publishers.add(publisher)
         publishing = asyncio.create_task(self._publish(source, publisher), name=f"publish in {self.conversation}")
         try:
@@ -213,6 +219,7 @@ class Session:
                 offset_s = self._timeline.now_s() - chunk.start_s if self._timeline.delivered_s else 0.0
             moved = chunk.moved(offset_s) if offset_s else chunk
             publisher.arrived(moved)
+            publisher.captions.take_from(moved)
             self._timeline.arrived(moved.end_s, moved.arrived_at)
             looked_at = tuple(frame for frame in moved.frames if self._load.picture(next(self._pictures)))
             yield replace(moved, frames=looked_at)
@@ -232,19 +239,20 @@ class Session:
                 stats = SessionStats(self.conversation, lag_s, dropped, self._hub.dropped(self.conversation))
                 self._hub.publish(stats)
 
-    def _hear(self, turn: Turn) -> asyncio.Task[HeardTurn]:
+    def _hear(self, captions: Captions, turn: Turn) -> asyncio.Task[HeardTurn]:
         if self._hearing is None or self._turns.closed:
             raise SessionFailedError(f"{self.conversation} has ended")
-        return self._hearing.create_task(self._heard(turn), name=f"hear {turn.turn_id}")
+        return self._hearing.create_task(self._heard(captions, turn), name=f"hear {turn.turn_id}")
 
-    async def _heard(self, turn: Turn) -> HeardTurn:
+    async def _heard(self, captions: Captions, turn: Turn) -> HeardTurn:
         models = self._models
-        heard = await hear(turn, models.transcribe, models.describe_audio, models.describe_visual, models.voice)
+        transcribe = captions.instead_of(models.transcribe, turn)
+        heard = await hear(turn, transcribe, models.describe_audio, models.describe_visual, models.voice)
         return await self._describer.encode_ahead(heard) if turn.stage == "provisional" else heard
 
     def _guess(self, turn: Turn, publisher: _Publisher) -> None:
-        # A guess must not make a final of anybody else wait in line.
-        if publisher.waits and not self._models.transcribe.pending:
+        # A guess must not make a final of anybody else wait in line, and captions come when a turn is over.
+        if publisher.waits and not self._models.transcribe.pending and not publisher.captions.expected(turn.speaker):
             publisher.speculation.provisional(turn)
 
     def _tell(self, turn: Turn, publisher: _Publisher) -> None:

@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from engine.config import Settings
-from engine.ingest.protocol import RefusedError, name_problem
+from engine.ingest.protocol import RefusedError
+from engine.ingest.tracks import name_problem
 from engine.load import Load
 from engine.messages import AudioChunk
 from engine.models import Models, open_models
@@ -17,16 +19,24 @@ from engine.publish.hub import Hub
 from engine.publish.mqtt_control import Command, CommandError
 from engine.session import Session, SessionFailedError
 
+Publish = Callable[[AsyncIterable[AudioChunk]], Coroutine[Any, Any, None]]
+
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
 class _Conversation:
     session: Session
-    speakers: list[str] = field(default_factory=list)  # who publishes now
+    speakers: list[str] = field(default_factory=list)  # whose names are taken
     publishers: int = 0
     stopped: bool = False  # by a command, so that its end is no failure
     expiry: asyncio.TimerHandle | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Seat:
+    speakers: list[str] = field(default_factory=list)  # who speaks from it
+    heard: list[str] = field(default_factory=list)  # those of them that were announced
 
 
 class Supervisor:
@@ -57,17 +67,40 @@ class Supervisor:
         }
 
     async def join(self, conversation: str, source: AsyncIterable[AudioChunk], *, live: bool) -> None:
-        """Runs one publisher's media through the conversation until it ends and its last event is in the hub.
+        """A seat for this source alone; see there. Raises `RefusedError`."""
+        with self.seat(conversation, live=live) as publish:
+            await publish(source)
 
-        After the last publisher of a live conversation left, its graph is kept for `rejoin_grace_s`: who comes back
-        goes on where they were. Raises `RefusedError`: full, speaker_taken, or failed when the conversation broke.
+    @contextmanager
+    def seat(self, conversation: str, speaker: str | None = None, *, live: bool = True) -> Iterator[Publish]:
+        """One publisher's place; inside, its media runs through the conversation until it ends and its last event is
+        in the hub.
+
+        A `speaker` named here is the publisher's from now on, others are with their first sound. After the last
+        publisher of a live conversation left, its graph is kept for `rejoin_grace_s`: who comes back goes on where they
+        were. Raises `RefusedError`, here and inside: full, speaker_taken, or failed when the conversation broke.
         """
         joined = self._enter(conversation)
-        speakers: list[str] = []
+        seat = _Seat()
         try:
-            await joined.session.join(
-                self._announced(conversation, joined, source, speakers), live=live, dropped=partial(_dropped, source)
-            )
+            if speaker is not None:
+                self._claim(conversation, joined, seat, speaker)
+            yield partial(self._publish, conversation, joined, seat, live=live)
+        finally:
+            self._leave(conversation, joined, seat, self._settings.rejoin_grace_s if live else 0.0)
+
+    async def _publish(
+        self,
+        conversation: str,
+        joined: _Conversation,
+        seat: _Seat,
+        source: AsyncIterable[AudioChunk],
+        *,
+        live: bool,
+    ) -> None:
+        try:
+            media = self._announced(conversation, joined, seat, source)
+            await joined.session.join(media, live=live, dropped=partial(_dropped, source))
         except SessionFailedError as error:
             if joined.stopped:
                 raise RefusedError("stopped", f"{conversation} was stopped; start it again to go on") from error
@@ -79,8 +112,6 @@ class Supervisor:
                 raise
             log.exception("a publisher in conversation %s failed; others go on", conversation)
             raise RefusedError("failed", f"this audio for {conversation} cannot be worked on; start again") from error
-        finally:
-            self._leave(conversation, joined, speakers, self._settings.rejoin_grace_s if live else 0.0)
 
     def end(self, conversation: str) -> None:
         """Ends a conversation now: turns under way still come out."""
@@ -144,6 +175,9 @@ class Supervisor:
 
     def _enter(self, conversation: str) -> _Conversation:
         found = self._conversations.get(conversation) or self._open(conversation)
+        most = self._settings.max_publishers
+        if found.publishers >= most:
+            raise RefusedError("full", f"{conversation} has {most} publishers, as many as may be", retry_after_s=5.0)
         if found.expiry:
             found.expiry.cancel()
             found.expiry = None
@@ -151,21 +185,24 @@ class Supervisor:
         return found
 
     async def _announced(
-        self, conversation: str, joined: _Conversation, source: AsyncIterable[AudioChunk], mine: list[str]
+        self, conversation: str, joined: _Conversation, seat: _Seat, source: AsyncIterable[AudioChunk]
     ) -> AsyncIterator[AudioChunk]:
         """The source as it is; each speaker is announced with their first sound."""
         async for chunk in source:
             speaker = chunk.track.speaker
-            if speaker not in mine:
-                taken = {joined.session.name_of(other) for other in joined.speakers} | set(joined.speakers)
-                if speaker in taken or joined.session.name_of(speaker) in taken:
-                    raise RefusedError(
-                        "speaker_taken", f"{speaker} is publishing in {conversation} already: use another name"
-                    )
-                mine.append(speaker)
-                joined.speakers.append(speaker)
+            if speaker not in seat.heard:
+                if speaker not in seat.speakers:
+                    self._claim(conversation, joined, seat, speaker)
+                seat.heard.append(speaker)
                 self.hub.publish(SpeakerJoined(conversation, joined.session.name_of(speaker)))
             yield chunk
+
+    def _claim(self, conversation: str, joined: _Conversation, seat: _Seat, speaker: str) -> None:
+        taken = {joined.session.name_of(other) for other in joined.speakers} | set(joined.speakers)
+        if speaker in taken or joined.session.name_of(speaker) in taken:
+            raise RefusedError("speaker_taken", f"{speaker} is publishing in {conversation} already: use another name")
+        joined.speakers.append(speaker)
+        seat.speakers.append(speaker)
 
     def _open(self, conversation: str) -> _Conversation:
         if self._ending:
@@ -184,12 +221,13 @@ class Supervisor:
         self._tasks.create_task(self._run(conversation, opened), name=f"conversation {conversation}")
         return opened
 
-    def _leave(self, conversation: str, left: _Conversation, speakers: Sequence[str], grace_s: float) -> None:
+    def _leave(self, conversation: str, left: _Conversation, seat: _Seat, grace_s: float) -> None:
         if self._conversations.get(conversation) is not left:
             return  # ended meanwhile, and nothing may follow its end
         left.publishers -= 1
-        for speaker in speakers:
+        for speaker in seat.speakers:
             left.speakers.remove(speaker)
+        for speaker in seat.heard:
             self.hub.publish(SpeakerLeft(conversation, left.session.name_of(speaker)))
         if left.publishers == 0:
             loop = asyncio.get_running_loop()

@@ -119,3 +119,26 @@ class Pacer:
         if self._origin is None:
             self._origin = self._now() - media_s
         await asyncio.sleep(max(0.0, self._origin + media_s - self._now()))
+
+
+class Watchdog:
+    """Bites when it was not fed for `limit_s`."""
+
+    def __init__(self, limit_s: float, now: Clock = time.monotonic) -> None:
+        self._limit_s = limit_s
+        self._now = now
+        self._fed = now()
+
+    def feed(self) -> None:
+        self._fed = self._now()
+
+    async def wait(self, over: asyncio.Event) -> bool:
+        """Returns True when `over` is set, or False when it bites."""
+        while (left_s := self._fed + self._limit_s - self._now()) > 0:
+            try:
+                async with asyncio.timeout(left_s):
+                    await over.wait()
+            except TimeoutError:
+                continue
+            return True
+        return over.is_set()

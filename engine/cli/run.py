@@ -13,8 +13,10 @@ from cberl.checkpoint import CheckpointError
 from engine.cli.common import KEEPING, LISTENING, run_async, settings_from, settings_options
 from engine.cli.table import TurnTable
 from engine.config import Settings
+from engine.ingest.live import is_live, read_live
 from engine.ingest.media import MediaError, read_media
-from engine.ingest.protocol import RefusedError, name_problem
+from engine.ingest.protocol import RefusedError
+from engine.ingest.tracks import name_problem
 from engine.messages import EmotionEvent
 from engine.publish.subscription import Subscription
 from engine.publish.wire import decode
@@ -33,7 +35,10 @@ Examples:
   cberl run interview.wav
   cberl run call.flac --speakers alice,bob     two channels, two people
   cberl run talk.mp4 --json | jq .emotion      one JSON event a line
-  cberl run talk.wav --realtime                at the speed of life""",
+  cberl run talk.wav --realtime                at the speed of life
+  cberl run rtsp://camera.local/stream         until Ctrl-C; opened again when it breaks
+  cberl run https://example.org/live.m3u8      until the playlist ends
+  cberl run mic                                this machine's microphone""",
 )
 @click.argument("file")
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines, also on a terminal (the default in a pipe).")
@@ -41,7 +46,10 @@ Examples:
 @click.option("--speakers", metavar="A,B", help="Names of the channels' speakers.")
 @settings_options(without=LISTENING + KEEPING)
 def command(file: str, as_json: bool, realtime: bool, speakers: str | None, **flags: Any) -> None:
-    """Emotions of a recording, turn by turn. FILE is anything FFmpeg reads; two channels are two speakers."""
+    """Emotions of a recording, a stream or the microphone, turn by turn.
+
+    FILE is a path or an address that FFmpeg reads, or mic. Two channels are two speakers.
+    """
     settings = settings_from(flags)
     names = _speakers(speakers) if speakers else None
     show = _show_json if as_json or not sys.stdout.isatty() else _show_table()
@@ -78,7 +86,11 @@ async def _run(file: str, realtime: bool, speakers: list[str] | None, settings: 
         subscription = supervisor.hub.subscribe(conversation)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_show_events(subscription, show))
-            source = read_media(file, realtime=realtime, speakers=speakers, look=supervisor.models.looks)
+            source = (
+                read_live(file, speakers)
+                if is_live(file)
+                else read_media(file, realtime=realtime, speakers=speakers, look=supervisor.models.looks)
+            )
             try:
                 await supervisor.join(conversation, source, live=False)
             finally:

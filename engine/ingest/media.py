@@ -31,7 +31,12 @@ class MediaError(Exception):
 
 
 async def read_media(
-    path_or_url: str, *, realtime: bool = False, speakers: list[str] | None = None, look: bool = False
+    path_or_url: str,
+    *,
+    realtime: bool = False,
+    speakers: list[str] | None = None,
+    look: bool = False,
+    device: str | None = None,
 ) -> AsyncGenerator[AudioChunk, None]:
     """Decode to chunks of 100 ms, mono float32 at 16 kHz, until the end of the file.
 
@@ -40,13 +45,13 @@ async def read_media(
     left and right of one scene, unless two speakers are named. Speakers are "speaker-1",
     "speaker-2", or the names given, one a channel. With `realtime`, a chunk comes out when it would have been
     spoken. With `look`, the chunks of a film with one speaker carry its pictures, three a second; whose face two
-    speakers' film shows is not known, and addresses are only listened to. Decoding runs in a thread of its own, a chunk
-    at a time. Raises MediaError.
+    speakers' film shows is not known, and addresses are only listened to. `device` is FFmpeg's name for a kind of
+    microphone. Decoding runs in a thread of its own, a chunk at a time. Raises MediaError.
     """
     loop = asyncio.get_running_loop()
     pacer = Pacer()
     separate = speakers is not None and len(speakers) == 2
-    decoded = _decode(path_or_url, separate, look)
+    decoded = _decode(path_or_url, separate, look, device)
     tracks: list[Track] = []
     start = 0  # samples
     thread = ThreadPoolExecutor(1, thread_name_prefix="media")
@@ -81,14 +86,14 @@ def _name_tracks(source: str, channels: int, speakers: list[str] | None) -> list
     return [Track(f"audio-{n + 1}", name) for n, name in enumerate(names)]
 
 
-def _decode(source: str, separate: bool, look: bool) -> Generator[tuple[Float32, list[Picture]]]:
+def _decode(source: str, separate: bool, look: bool, device: str | None) -> Generator[tuple[Float32, list[Picture]]]:
     """Blocks of float32[channels, 1600], the last shorter, each with what was seen until its end.
 
     `separate` keeps two alike channels apart.
     """
     try:
         with (
-            av.open(source, timeout=NETWORK_TIMEOUT_S) as container,
+            av.open(source, format=device, timeout=NETWORK_TIMEOUT_S) as container,
             closing(Film(source)) if look and Path(source).is_file() else nullcontext() as film,
         ):
             if not container.streams.audio:

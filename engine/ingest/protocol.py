@@ -3,7 +3,9 @@
 Text messages are JSON objects, told apart by `type`:
 
     {"type": "session.start", "tracks": [{"id": "mic", "speaker": "alice", "kind": "audio",
-                                          "codec": "pcm_s16le", "sample_rate": 16000, "channels": 1}]}
+                                          "codec": "pcm_s16le", "sample_rate": 16000, "channels": 1},
+                                         {"id": "cam", "speaker": "alice", "kind": "video", "codec": "jpeg"}]}
+    {"type": "caption", "track": "mic", "start_s": 1.2, "end_s": 2.9, "text": "Hello there.", "language": "en"}
     {"type": "session.end"}
 
 A binary message is one frame of one track, little-endian:
@@ -13,33 +15,43 @@ A binary message is one frame of one track, little-endian:
     1       uint8       n, length of the track id in bytes
     2       uint8[n]    track id, UTF-8
     2 + n   float64     media time of the first sample: seconds on the conversation's one clock
-    10 + n  int16[]     samples (the payload of codec pcm_s16le), mono, at the track's sample rate
+    10 + n  uint8[]     payload: int16 samples (codec pcm_s16le) or float32 samples (pcm_f32le), mono, at the track's
+                        rate; one Opus packet (opus, whose sample_rate is 48000); or one JPEG picture (jpeg)
 
 Audio of 8 to 48 kHz is brought to 16 kHz. A frame that starts within 0.1 s of where the last one ended goes
 on from there to the sample, so that a jittery clock neither cuts nor stretches speech. One that starts later
-leaves a gap in media time. One that starts up to 1 s earlier loses the part that was there already; any
-earlier is `bad_media_time`.
+leaves a gap in media time, which counts as silence and is reported at the end of the session. One that starts up
+to 1 s earlier loses the part that was there already; any earlier is `bad_media_time`.
+
+Of a video track, a few pictures a second are looked at, with whatever its speaker says at that time.
+
+A track with `"captions": true` in its session.start is not sent to the recogniser where captions are there: a turn's
+words are those of the captions whose middle lies in it. The turn waits for them a little; then it is transcribed.
 
 A bad message is answered with an `error`, and the next good one is taken as if it had not been there.
 """
 
 import math
 import struct
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from engine.ingest.resample import PcmTrack
-from engine.messages import AudioChunk, Track
+from engine.ingest.arrival import FrameSampler
+from engine.ingest.codecs import Decode, PayloadError, audio_decoder, jpeg_size
+from engine.ingest.resample import AudioTrack
+from engine.ingest.tracks import TrackSpec, read_specs
+from engine.messages import AudioChunk, Caption, Track
 from engine.notices import Error
 
 HEADER_VERSION = 1
-MIN_RATE, MAX_RATE = 8_000, 48_000
 MAX_JUMP_S = 86_400.0  # media time is not wall-clock time: a step of more than a day is a mistake
 MAX_BACK_S = 1.0
+MAX_CAPTION = 2_000  # characters: more than anybody says in one turn
+MAX_PIXELS = 4096 * 4096
 
 
 class RefusedError(Exception):
@@ -55,6 +67,15 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture to be looked at, still a JPEG, of who speaks on `track`."""
+
+    track: Track
+    at_s: float
+    jpeg: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """The tracks of a good `session.start`."""
 
@@ -66,38 +87,42 @@ class Ended:
     """A `session.end`: no more media will be taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrackSpec:
-    """A track as a publisher describes it."""
-
-    id: str
-    speaker: str
-    kind: str
-    codec: str
-    sample_rate: int
-    channels: int
+Result = AudioChunk | Picture | Started | Ended | Error
 
 
-Result = AudioChunk | Started | Ended | Error
+@dataclass(frozen=True, slots=True, eq=False)
+class _Audio:
+    sound: AudioTrack
+    decode: Decode
 
 
-def name_problem(what: str, name: str) -> str | None:
-    """What is wrong with a name, in a sentence, or None. Names become parts of MQTT topics."""
-    if not 1 <= len(name) <= 64:
-        return f"{what} needs 1 to 64 characters, not {len(name)}."
-    if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in "/+#" for char in name):
-        return f"{what} may not contain '/', '+', '#' or control characters."
-    return f"{what} may not begin or end with a space." if name != name.strip() else None
+@dataclass(slots=True, eq=False)
+class _Video:
+    track: Track  # of the speaker's sound
+    sampler: FrameSampler
+    last_s: float | None = None
 
 
 class IngestProtocol:
     """One publisher's session. Feed it every message; take what comes out in order."""
 
-    def __init__(self, max_message_bytes: int = 1 << 20, max_tracks: int = 8) -> None:
+    def __init__(self, max_message_bytes: int = 1 << 20, max_tracks: int = 8, video_fps: float = 3.0) -> None:
         self.max_message_bytes = max_message_bytes
         self.max_tracks = max_tracks
-        self._tracks: dict[str, PcmTrack] = {}
+        self.video_fps = video_fps
+        self._audio: dict[str, _Audio] = {}
+        self._video: dict[str, _Video] = {}
         self._state = "new"  # → started → ended
+
+    @property
+    def gaps(self) -> int:
+        """How often a track's media time went on without sound."""
+        return sum(track.sound.gaps for track in self._audio.values())
+
+    @property
+    def missing_s(self) -> float:
+        """How much media time went by in these gaps."""
+        return sum(track.sound.missing_s for track in self._audio.values())
 
     def receive(self, message: str | bytes) -> Iterator[Result]:
         """Lazily: a large frame is worked through piece by piece as the caller goes on."""
@@ -112,9 +137,8 @@ class IngestProtocol:
     def close(self) -> Iterator[AudioChunk]:
         """The stream is over, by `session.end` or a hang-up: the last samples out of the resamplers."""
         self._state = "ended"
-        for track in self._tracks.values():
-            yield from track.flush()
-        self._tracks.clear()
+        for track in self._audio.values():
+            yield from track.sound.flush()
 
     def _control(self, text: str) -> Iterator[Result]:
         try:
@@ -124,13 +148,16 @@ class IngestProtocol:
             return
         if not isinstance(body, dict):
             yield Error("bad_json", f"A text message is one JSON object, not {type(body).__name__}.")
-        elif body.get("type") == "session.start":
+            return
+        kind = str(body.get("type"))
+        if kind == "session.start":
             yield self._start(body)
-        elif body.get("type") != "session.end":
-            kind = str(body.get("type"))[:40]
-            yield Error("unknown_message", f"Unknown type {kind!r}: send session.start or session.end.")
+        elif kind not in ("session.end", "caption"):
+            yield Error("unknown_message", f"Unknown type {kind[:40]!r}: send session.start, caption or session.end.")
         elif self._state != "started":
             yield self._out_of_place()
+        elif kind == "caption":
+            yield self._caption(body)
         else:
             yield from self.close()
             yield Ended()
@@ -138,29 +165,34 @@ class IngestProtocol:
     def _start(self, body: dict[str, object]) -> Started | Error:
         if self._state != "new":
             return Error("already_started", "This socket has its session: open another for another one.")
+        specs = read_specs(body.get("tracks"), self.max_tracks)
+        if isinstance(specs, Error):
+            return specs
+        heard = {spec.speaker: _track(spec) for spec in specs if spec.kind == "audio"}
+        for spec in specs:
+            if spec.kind == "audio":
+                decode = audio_decoder(spec.codec, spec.sample_rate)
+                self._audio[spec.id] = _Audio(AudioTrack(heard[spec.speaker]), decode)
+            else:
+                self._video[spec.id] = _Video(heard[spec.speaker], FrameSampler(self.video_fps))
+        self._state = "started"
+        return Started(tuple(_track(spec) for spec in specs))
+
+    def _caption(self, body: dict[str, object]) -> AudioChunk | Error:
+        track = self._audio.get(str(body.get("track")))
+        if track is None:
+            return Error("unknown_track", f"session.start named no audio track {str(body.get('track'))[:64]!r}.")
         try:
-            specs = _SPECS.validate_python(body.get("tracks"), strict=False)
+            caption = _CAPTION.validate_python(body)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(["tracks", *map(str, first["loc"])])
-            return Error("bad_session_start", f"session.start: {where}: {first['msg']}.")
-        if problem := self._spec_problem(specs):
-            return problem
-        self._tracks = {spec.id: PcmTrack(Track(spec.id, spec.speaker), spec.sample_rate) for spec in specs}
-        self._state = "started"
-        return Started(tuple(track.track for track in self._tracks.values()))
-
-    def _spec_problem(self, specs: list[TrackSpec]) -> Error | None:
-        if not specs:
-            return Error("bad_session_start", "session.start names no track: give at least one.")
-        if len(specs) > self.max_tracks:
-            return Error("too_many_tracks", f"A session may have {self.max_tracks} tracks, not {len(specs)}.")
-        problems = (
-            _names_problem("track", [spec.id for spec in specs]),
-            _names_problem("speaker", [spec.speaker for spec in specs]),
-            *map(_format_problem, specs),
-        )
-        return next(filter(None, problems), None)
+            return Error("bad_caption", f"caption: {'.'.join(map(str, first['loc']))}: {first['msg']}.")
+        if not 0 <= caption.start_s <= caption.end_s <= (track.sound.end_s or 0.0) + MAX_JUMP_S:
+            return Error("bad_media_time", "A caption's start_s and end_s are media time, in this order.")
+        if len(caption.text) > MAX_CAPTION or len(caption.language) > 64:
+            return Error("bad_caption", f"A caption has at most {MAX_CAPTION} characters, its language 64.")
+        at_s = caption.start_s if track.sound.end_s is None else track.sound.end_s
+        return AudioChunk(track.sound.track, at_s, np.zeros(0, np.float32), captions=(caption,))
 
     def _frame(self, frame: bytes) -> Iterator[Result]:
         if self._state != "started":
@@ -171,14 +203,16 @@ class IngestProtocol:
             yield header
             return
         track_id, media_s, payload = header
-        track = self._tracks.get(track_id)
-        if track is None:
-            known = ", ".join(self._tracks)
-            yield Error("unknown_track", f"session.start named {known}, but no track {track_id[:64]!r}.")
-        elif problem := _time_problem(media_s, track.end_s):
-            yield Error("bad_media_time", problem)
-        else:
-            yield from track.push(media_s, payload)
+        try:
+            if audio := self._audio.get(track_id):
+                yield from _sound(audio, media_s, payload)
+            elif video := self._video.get(track_id):
+                yield from _picture(video, media_s, payload)
+            else:
+                known = ", ".join([*self._audio, *self._video])
+                yield Error("unknown_track", f"session.start named {known}, but no track {track_id[:64]!r}.")
+        except PayloadError as error:
+            yield Error(error.code, str(error))
 
     def _out_of_place(self) -> Error:
         if self._state == "new":
@@ -186,30 +220,31 @@ class IngestProtocol:
         return Error("already_ended", "This session has ended: open another socket for another one.")
 
 
-_SPECS = TypeAdapter(list[TrackSpec])
+_CAPTION = TypeAdapter(Caption)
 
 
-def _names_problem(what: str, names: list[str]) -> Error | None:
-    for name in names:
-        if problem := name_problem(f"A {what}'s name", name):
-            return Error("bad_name", problem)
-        if names.count(name) > 1:
-            return Error(f"duplicate_{what}", f"The {what} {name!r} is named twice: each track has its own.")
-    return None
+def _track(spec: TrackSpec) -> Track:
+    return Track(spec.id, spec.speaker, spec.captions)
 
 
-def _format_problem(spec: TrackSpec) -> Error | None:
-    name = f"Track {spec.id!r}"
-    if spec.kind != "audio":
-        return Error("unsupported_kind", f"{name}: the kind taken is 'audio', not {spec.kind[:40]!r}.")
-    if spec.codec != "pcm_s16le":
-        return Error("unsupported_codec", f"{name}: the codec taken is 'pcm_s16le', not {spec.codec[:40]!r}.")
-    if not MIN_RATE <= spec.sample_rate <= MAX_RATE:
-        limits = f"{MIN_RATE} to {MAX_RATE} Hz"
-        return Error("bad_sample_rate", f"{name}: sample_rate is {limits}, not {spec.sample_rate}.")
-    if spec.channels != 1:
-        return Error("unsupported_channels", f"{name}: only mono is taken: send one track a speaker.")
-    return None
+def _sound(track: _Audio, media_s: float, payload: bytes) -> Iterator[AudioChunk | Error]:
+    if problem := _time_problem(media_s, track.sound.end_s):
+        yield Error("bad_media_time", problem)
+    elif frame := track.decode(payload):
+        yield from track.sound.push(media_s, frame)
+
+
+def _picture(track: _Video, media_s: float, payload: bytes) -> Iterator[Picture | Error]:
+    if problem := _time_problem(media_s, track.last_s):
+        yield Error("bad_media_time", problem)
+        return
+    width, height = jpeg_size(payload)
+    if not 0 < width * height <= MAX_PIXELS:
+        yield Error("too_large", f"A picture has at most {MAX_PIXELS} pixels, not {width} x {height}.")
+        return
+    track.last_s = media_s
+    if track.sampler.wants(media_s):
+        yield Picture(track.track, media_s, payload)
 
 
 def _parse_header(frame: bytes) -> tuple[str, float, bytes] | Error:
@@ -224,10 +259,7 @@ def _parse_header(frame: bytes) -> tuple[str, float, bytes] | Error:
     except UnicodeDecodeError:
         return Error("unknown_track", "The track id in this frame is not UTF-8.")
     (media_s,) = struct.unpack_from("<d", frame, 2 + id_length)
-    payload = frame[10 + id_length :]
-    if len(payload) % 2:
-        return Error("truncated_frame", f"A payload of {len(payload)} bytes is not whole 16-bit samples.")
-    return track_id, media_s, payload
+    return track_id, media_s, frame[10 + id_length :]
 
 
 def _time_problem(media_s: float, end_s: float | None) -> str | None:

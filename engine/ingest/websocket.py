@@ -1,19 +1,24 @@
 """`/ingest`: one publisher on a WebSocket. Its media goes into the conversation, the events come back."""
 
 import asyncio
+from collections import defaultdict, deque
 from collections.abc import AsyncIterable, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from starlette.websockets import WebSocket
 
 from engine.channel import Channel, ChannelClosedError
 from engine.ingest.pace import Pace
-from engine.ingest.protocol import Ended, IngestProtocol, RefusedError, Result, Started
-from engine.messages import SAMPLE_RATE, AudioChunk
+from engine.ingest.picture import PictureError, decode_jpeg
+from engine.ingest.protocol import Ended, IngestProtocol, Picture, RefusedError, Result, Started
+from engine.messages import SAMPLE_RATE, AudioChunk, VideoFrame
 from engine.notices import Error, Notice, SessionEnded, SessionStarted
 
 CHANNEL_CHUNKS = 256  # of 0.1 s at most, so 1.6 MB a publisher
+MOST_PICTURES = 8  # that wait for sound to go with
 
 
 class Outbox(Protocol):
@@ -45,6 +50,7 @@ class IngestSocket:
         self._join = join
         self._outbox = outbox
         self._pace = Pace()
+        self._pictures: defaultdict[str, deque[VideoFrame]] = defaultdict(partial(deque, maxlen=MOST_PICTURES))
         self._received_s = 0.0
         self._report_drops_at = 1
 
@@ -65,6 +71,8 @@ class IngestSocket:
         match result:
             case AudioChunk():
                 await self._admit(result)
+            case Picture():
+                await self._see(result)
             case Started(tracks=tracks):
                 self._outbox.tell(SessionStarted(self._conversation, tuple(track.id for track in tracks)))
                 group.create_task(self._session(), name=f"publisher of {self._conversation}")
@@ -80,12 +88,27 @@ class IngestSocket:
             self._outbox.tell(Error(refused.code, str(refused), fatal=True))
             self._outbox.end(refused.code if refused.code in ("full", "failed") else "refused")
         else:
-            self._outbox.tell(SessionEnded(self._conversation, self._received_s, self.chunks.dropped))
+            protocol = self._protocol
+            ended = SessionEnded(
+                self._conversation, self._received_s, self.chunks.dropped, protocol.gaps, protocol.missing_s
+            )
+            self._outbox.tell(ended)
             self._outbox.end("done")
         finally:
             self.chunks.close()  # nobody takes from it any more: the reader must not wait for room
 
+    async def _see(self, picture: Picture) -> None:
+        """It goes with the next sound of its speaker."""
+        try:
+            rgb = await asyncio.to_thread(decode_jpeg, picture.jpeg)
+        except PictureError as error:
+            self._outbox.tell(Error("bad_payload", str(error)))
+            return
+        self._pictures[picture.track.id].append(VideoFrame(picture.track, picture.at_s, rgb))
+
     async def _admit(self, chunk: AudioChunk) -> None:
+        if pictures := self._pictures.pop(chunk.track.id, None):
+            chunk = replace(chunk, frames=tuple(pictures))
         duration_s = len(chunk.pcm) / SAMPLE_RATE
         self._received_s += duration_s
         if self._pace.ahead(chunk.track.id, duration_s):

@@ -3,8 +3,9 @@
 import asyncio
 import json
 import struct
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from websockets.asyncio.client import connect
@@ -33,6 +34,19 @@ class Counter:
         self.open.set()
         self.heard_s = 0.0
         self.source = None
+        self.taken = set()
+
+    @contextmanager
+    def seat(self, conversation, speaker):
+        if speaker == "mallory":
+            raise RefusedError("full", "All seats are taken.", retry_after_s=5.0)
+        if speaker in self.taken:
+            raise RefusedError("speaker_taken", f"{speaker} is here already.")
+        self.taken.add(speaker)
+        try:
+            yield partial(self.join, conversation, live=True)
+        finally:
+            self.taken.discard(speaker)
 
     async def join(self, conversation, source, *, live):
         self.source = source

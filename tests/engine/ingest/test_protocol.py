@@ -2,16 +2,21 @@ import json
 import math
 import struct
 
+import av
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.ingest.protocol import Ended, IngestProtocol, Started, name_problem
-from engine.messages import AudioChunk, Track
+from engine.ingest.protocol import Ended, IngestProtocol, Picture, Started
+from engine.ingest.tracks import name_problem
+from engine.messages import AudioChunk, Caption, Track
 from engine.notices import Error
 
 MIC = {"id": "mic", "speaker": "alice", "kind": "audio", "codec": "pcm_s16le", "sample_rate": 16_000, "channels": 1}
+
+CAMERA = {"id": "cam", "speaker": "alice", "kind": "video", "codec": "jpeg"}
 
 
 def start(*tracks):
@@ -22,6 +27,11 @@ def frame(samples=(0,) * 320, at_s=0.0, track="mic", version=1):
     name = track.encode()
     header = struct.pack("<BB", version, len(name)) + name + struct.pack("<d", at_s)
     return header + np.asarray(samples, "<i2").tobytes()
+
+
+def caption(**changes):
+    fields = {"track": "mic", "start_s": 1.0, "end_s": 2.0, "text": "Hello."} | changes
+    return json.dumps({"type": "caption"} | fields)
 
 
 def started(**kwargs):
@@ -81,6 +91,73 @@ def test_a_jittery_clock_moves_no_sample():
     assert [chunk.start_s for chunk in chunks] == pytest.approx([5.0, 5.02, 5.04, 5.06])
 
 
+def test_float_samples_are_taken_as_they_are_unless_they_are_none():
+    protocol = IngestProtocol()
+    list(protocol.receive(start(MIC | {"codec": "pcm_f32le"})))
+    floats = np.array([0.25, -0.5, 3.0], "<f4")
+    (chunk,) = protocol.receive(packet(floats.tobytes()))
+    assert chunk.pcm.tolist() == [0.25, -0.5, 1.0]
+    (answer,) = protocol.receive(packet(np.array([math.inf], "<f4").tobytes()))
+    assert answer.code == "bad_payload"
+    (answer,) = protocol.receive(packet(b"\0\0"))
+    assert answer.code == "truncated_frame"
+
+
+def test_opus_packets_come_out_as_the_sound_that_went_in():
+    protocol = IngestProtocol()
+    list(protocol.receive(start(MIC | {"codec": "opus", "sample_rate": 48_000})))
+    tone = (8_000 * np.sin(2 * np.pi * 440 * np.arange(48_000) / 48_000)).astype("<i2")
+    chunks = []
+    for number, payload in enumerate(opus(tone)):
+        chunks += protocol.receive(packet(payload, at_s=7.0 + number * 0.02))
+        if number == 20:
+            (answer,) = protocol.receive(packet(b"\xff\xff\xff", at_s=7.42))
+            assert answer.code == "bad_payload"
+            assert list(protocol.receive(packet(b"", at_s=7.42))) == []
+    pcm = joined([*chunks, *protocol.close()])
+    assert chunks[0].start_s == 7.0
+    assert len(pcm) == pytest.approx(16_000, abs=700)
+    assert np.abs(np.fft.rfft(pcm[4_000:12_000])).argmax() == 220  # 440 Hz in half a second
+    assert np.abs(pcm).max() == pytest.approx(8_000 / 32_768, rel=0.1)
+
+
+def opus(samples):
+    """20 ms a packet, of int16[n] at 48 kHz."""
+    encoder = av.CodecContext.create("libopus", "w")
+    encoder.format, encoder.layout, encoder.sample_rate, encoder.bit_rate = "s16", "mono", 48_000, 64_000
+    for at in range(0, len(samples), 960):
+        frame = av.AudioFrame.from_ndarray(samples[None, at : at + 960], format="s16", layout="mono")
+        frame.sample_rate = 48_000
+        yield from map(bytes, encoder.encode(frame))
+
+
+def packet(payload, at_s=0.0, track="mic"):
+    return frame([], at_s, track) + payload
+
+
+def test_of_a_camera_a_few_pictures_a_second_are_looked_at_and_none_too_large():
+    protocol = IngestProtocol(video_fps=3)
+    list(protocol.receive(start(MIC, CAMERA)))
+    jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+    answers = [it for n in range(90) for it in protocol.receive(packet(jpeg, at_s=2.0 + n / 30, track="cam"))]
+    assert all(isinstance(it, Picture) and it.track == Track("mic", "alice") for it in answers)
+    assert [it.at_s for it in answers] == pytest.approx([2.0 + n / 3 for n in range(9)], abs=0.04)
+    huge = jpeg.replace(bytes([0, 48, 0, 64]), b"\xff\xff\xff\xff", 1)
+    for payload, code in ((huge, "too_large"), (b"", "bad_payload"), (jpeg[:20], "bad_payload")):
+        (answer,) = protocol.receive(packet(payload, at_s=9.0, track="cam"))
+        assert answer.code == code
+
+
+def test_a_caption_comes_with_the_sound_of_its_track():
+    protocol = IngestProtocol()
+    (answer,) = protocol.receive(start(MIC | {"captions": True}))
+    assert answer == Started((Track("mic", "alice", captioned=True),))
+    list(protocol.receive(frame(at_s=10.0)))
+    (chunk,) = protocol.receive(caption())
+    assert chunk.captions == (Caption(1.0, 2.0, "Hello."),)
+    assert (chunk.start_s, len(chunk.pcm)) == (pytest.approx(10.02), 0)
+
+
 def test_a_gap_is_a_gap_and_a_repetition_is_cut_off():
     protocol = started()
     first = list(protocol.receive(frame(np.arange(8_000), at_s=0.0)))
@@ -88,6 +165,7 @@ def test_a_gap_is_a_gap_and_a_repetition_is_cut_off():
     later = list(protocol.receive(frame([7], at_s=5.0)))
     assert np.array_equal(joined(first + repeated) * 32_768, np.arange(12_000))
     assert (later[0].start_s, repeated[0].start_s) == (5.0, 0.5)
+    assert (protocol.gaps, protocol.missing_s) == (1, pytest.approx(4.25))
 
 
 def test_what_the_resampler_still_holds_comes_out_before_a_gap_and_at_a_hang_up():
@@ -105,12 +183,17 @@ BAD = [
     ("{", "bad_json"),
     ("[" * 50_000, "bad_json"),
     ('"session.end"', "bad_json"),
-    ('{"type": "caption"}', "unknown_message"),
+    ('{"type": "hello"}', "unknown_message"),
+    (caption(track="mike"), "unknown_track"),
+    (caption(start_s=3.0), "bad_media_time"),
+    (caption(end_s=math.nan), "bad_media_time"),
+    (caption(text=None), "bad_caption"),
+    (caption(text="x" * 3_000), "bad_caption"),
     ("{}", "unknown_message"),
     (start(MIC), "already_started"),
     (b"", "truncated_frame"),
     (b"\x01\x03mic" + bytes(7), "truncated_frame"),
-    (frame()[:-1], "truncated_frame"),
+    (frame(at_s=10.0)[:-1], "truncated_frame"),
     (frame(version=2), "bad_version"),
     (frame(track="mike"), "unknown_track"),
     (b"\x01\x01\xff" + bytes(8), "unknown_track"),
@@ -138,9 +221,14 @@ def test_a_bad_message_is_answered_and_changes_nothing(message, code):
 BAD_STARTS = [
     ([MIC | {"sample_rate": 7_999}], "bad_sample_rate"),
     ([MIC | {"sample_rate": 96_000}], "bad_sample_rate"),
-    ([MIC | {"codec": "opus"}], "unsupported_codec"),
-    ([MIC | {"kind": "video"}], "unsupported_kind"),
+    ([MIC | {"codec": "mp3"}], "unsupported_codec"),
+    ([MIC | {"codec": "opus"}], "bad_sample_rate"),  # its clock is 48 kHz
+    ([MIC | {"kind": "video"}], "unsupported_codec"),
+    ([MIC | {"kind": "smell"}], "unsupported_kind"),
     ([MIC | {"channels": 2}], "unsupported_channels"),
+    ([MIC | {"channels": 0}], "unsupported_channels"),
+    ([CAMERA], "no_audio"),
+    ([MIC, CAMERA, CAMERA | {"id": "cam2"}], "duplicate_speaker"),
     ([MIC | {"speaker": "a/b"}], "bad_name"),
     ([MIC | {"id": ""}], "bad_name"),
     ([MIC, MIC | {"speaker": "bob"}], "duplicate_track"),

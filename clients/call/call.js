@@ -1,0 +1,131 @@
+// The call page: joins a conversation with microphone and camera, and shows everybody's events.
+
+import { Feed, eventsUrl } from "/static/connection.js";
+import { apply, emptyState } from "/static/state.js";
+import { render, renderStatus, watchTranscript } from "/static/view.js";
+import { Publisher } from "./whip.js";
+
+const SOUND = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
+const PICTURE = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 15 } };
+const STATUS = {
+  connecting: ["connecting", "Connecting"],
+  live: ["live", "In the call"],
+  waiting: ["waiting", "Connection lost, trying again"],
+  refused: ["waiting", "Not in the call"],
+};
+
+const $ = (id) => document.getElementById(id);
+
+let publisher = null;
+let stream = null;
+let state = null;
+let feed = null;
+
+async function join() {
+  const conversation = $("room").value.trim();
+  const speaker = $("name").value.trim();
+  complain(null);
+  try {
+    stream = await capture($("camera").checked);
+  } catch (error) {
+    complain(whyNoCapture(error));
+    return;
+  }
+  $("preview").srcObject = stream;
+  showControls(true);
+  $("where").textContent = `${speaker} in ${conversation}`;
+  follow(conversation);
+  publisher = new Publisher({ conversation, speaker, stream, onStatus: showStatus });
+  await publisher.start();
+}
+
+async function leave() {
+  const leaving = publisher;
+  publisher = null;
+  release();
+  renderStatus("idle", "Not in the call");
+  await leaving?.stop();
+}
+
+/** Microphone and, if wanted, camera. A browser gives them only to pages from this machine or over https. */
+function capture(withCamera) {
+  if (!navigator.mediaDevices) throw new DOMException("", "SecurityError");
+  return navigator.mediaDevices.getUserMedia({ audio: SOUND, video: withCamera && PICTURE });
+}
+
+function whyNoCapture({ name }) {
+  if (name === "SecurityError") return "The browser gives no microphone to this page: open it over https, or on this machine as localhost.";
+  if (name === "NotAllowedError") return "The microphone was not allowed: allow it in the address bar and join again.";
+  if (name === "NotFoundError") return "No microphone or camera was found: plug one in, or join without the camera.";
+  return `The microphone cannot be used (${name}): does another program have it?`;
+}
+
+function follow(conversation) {
+  feed?.close();
+  state = emptyState(conversation);
+  feed = new Feed({
+    url: () => eventsUrl(location.href, conversation, state.lastSeq),
+    onMessage: (message) => {
+      if (apply(state, message) === "restart") {
+        state = emptyState(conversation);
+        feed.open();
+      }
+      if (message.type === "snapshot") feed.settle();
+      render(state);
+    },
+    onStatus: () => {},
+  });
+  feed.open();
+}
+
+function showStatus(kind, words) {
+  renderStatus(...STATUS[kind]);
+  if (kind !== "refused") return;
+  complain(words);
+  publisher = null;
+  release();
+}
+
+function release() {
+  for (const track of stream?.getTracks() ?? []) track.stop();
+  $("preview").srcObject = stream = null;
+  showControls(false);
+}
+
+function showControls(inCall) {
+  $("join").hidden = inCall;
+  $("controls").hidden = !inCall;
+  $("blind").hidden = !stream?.getVideoTracks().length;
+  for (const name of ["mute", "blind"]) $(name).setAttribute("aria-pressed", "false");
+  showPicture();
+}
+
+function showPicture() {
+  $("no-picture").hidden = Boolean(stream?.getVideoTracks()[0]?.enabled);
+}
+
+/** A muted track still sends, silence or black: the server knows that we are there. */
+function toggle(button, tracks) {
+  const off = button.getAttribute("aria-pressed") !== "true";
+  button.setAttribute("aria-pressed", String(off));
+  for (const track of tracks) track.enabled = !off;
+  showPicture();
+}
+
+function complain(words) {
+  $("problem").hidden = !words;
+  $("problem").textContent = words ?? "";
+}
+
+const query = new URLSearchParams(location.search);
+if (query.has("conversation")) $("room").value = query.get("conversation");
+if (query.has("name")) $("name").value = query.get("name");
+watchTranscript();
+$("join").addEventListener("submit", (event) => {
+  event.preventDefault();
+  join();
+});
+$("mute").addEventListener("click", () => toggle($("mute"), stream.getAudioTracks()));
+$("blind").addEventListener("click", () => toggle($("blind"), stream.getVideoTracks()));
+$("leave").addEventListener("click", leave);
+addEventListener("pagehide", () => publisher?.stop());

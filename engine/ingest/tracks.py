@@ -1,0 +1,93 @@
+"""The tracks of a `session.start`: what a publisher may ask for."""
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter, ValidationError
+
+from engine.ingest.codecs import AUDIO_CODECS, OPUS_RATE
+from engine.notices import Error
+
+MIN_RATE, MAX_RATE = 8_000, 48_000
+
+
+@dataclass(frozen=True, slots=True)
+class TrackSpec:
+    """A track as a publisher describes it. A video track has neither rate nor channels."""
+
+    id: str
+    speaker: str
+    kind: str
+    codec: str
+    sample_rate: int = 0
+    channels: int = 0
+    captions: bool = False  # this speaker's words come as `caption` messages
+
+
+def name_problem(what: str, name: str) -> str | None:
+    """What is wrong with a name, in a sentence, or None. Names become parts of MQTT topics."""
+    if not 1 <= len(name) <= 64:
+        return f"{what} needs 1 to 64 characters, not {len(name)}."
+    if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in "/+#" for char in name):
+        return f"{what} may not contain '/', '+', '#' or control characters."
+    return f"{what} may not begin or end with a space." if name != name.strip() else None
+
+
+def read_specs(tracks: object, max_tracks: int) -> list[TrackSpec] | Error:
+    """The value of `tracks`, or what is wrong with it."""
+    try:
+        specs = _SPECS.validate_python(tracks, strict=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(["tracks", *map(str, first["loc"])])
+        return Error("bad_session_start", f"session.start: {where}: {first['msg']}.")
+    if not specs:
+        return Error("bad_session_start", "session.start names no track: give at least one.")
+    if len(specs) > max_tracks:
+        return Error("too_many_tracks", f"A session may have {max_tracks} tracks, not {len(specs)}.")
+    return next(_problems(specs), None) or specs
+
+
+_SPECS = TypeAdapter(list[TrackSpec])
+
+
+def _problems(specs: list[TrackSpec]) -> Iterator[Error]:
+    yield from _names("track", [spec.id for spec in specs])
+    heard = [spec.speaker for spec in specs if spec.kind == "audio"]
+    seen = [spec.speaker for spec in specs if spec.kind == "video"]
+    yield from _names("speaker", heard)
+    yield from _names("speaker", seen)
+    for spec in specs:
+        yield from _form(spec)
+    for speaker in seen:
+        if speaker not in heard:
+            yield Error("no_audio", f"{speaker!r} has a video track, but no audio track: a turn is what is spoken.")
+
+
+def _names(what: str, names: list[str]) -> Iterator[Error]:
+    for name in names:
+        if problem := name_problem(f"A {what}'s name", name):
+            yield Error("bad_name", problem)
+        if names.count(name) > 1:
+            yield Error(f"duplicate_{what}", f"The {what} {name!r} is named twice: each track has its own.")
+
+
+def _form(spec: TrackSpec) -> Iterator[Error]:
+    name = f"Track {spec.id!r}"
+    codecs = {"audio": AUDIO_CODECS, "video": ("jpeg",)}.get(spec.kind)
+    if codecs is None:
+        yield Error("unsupported_kind", f"{name}: the kinds taken are 'audio' and 'video', not {spec.kind[:40]!r}.")
+        return
+    if spec.codec not in codecs:
+        taken = ", ".join(codecs)
+        yield Error("unsupported_codec", f"{name}: for {spec.kind} take {taken}, not {spec.codec[:40]!r}.")
+    if spec.kind == "video":
+        return
+    if spec.codec == "opus" and spec.sample_rate != OPUS_RATE:
+        yield Error("bad_sample_rate", f"{name}: the clock of Opus is {OPUS_RATE} Hz, not {spec.sample_rate}.")
+    if not MIN_RATE <= spec.sample_rate <= MAX_RATE:
+        limits = f"{MIN_RATE} to {MAX_RATE} Hz"
+        yield Error("bad_sample_rate", f"{name}: sample_rate is {limits}, not {spec.sample_rate}.")
+    if spec.channels != 1:
+        yield Error("unsupported_channels", f"{name}: only mono is taken: send one track a speaker.")

@@ -1,0 +1,88 @@
+"""Two people in two real browsers talk on the call page, by WebRTC, to a real server with real models."""
+
+import asyncio
+import re
+import wave
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from torchaudio.functional import edit_distance
+
+from engine.messages import SAMPLE_RATE, Float32
+from tests.browser.page import BROWSER, Page, browser, server
+from tests.loopback.live import SCRIPT, demo
+
+TURNS = {turn.speaker: turn for turn in SCRIPT.turns[:2]}
+ROWS = '[...document.querySelectorAll("#transcript li")]'
+SPOKEN = f"""{ROWS}.map((row) => [row.querySelector(".who b").textContent, row.querySelector(".words").textContent])"""
+
+
+def capture_devices(folder: Path, speech: Float32, colour: tuple[int, int, int]) -> list[str]:
+    """Chromium's flags for a microphone that plays this once, and a camera that shows this colour."""
+    with wave.open(str(folder / "voice.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes((np.clip(speech, -1, 1) * 32_767).astype("<i2").tobytes())
+    picture = np.full((240, 320, 3), colour, np.uint8)
+    (folder / "camera.mjpeg").write_bytes(cv2.imencode(".jpg", picture)[1].tobytes() * 2)
+    return [
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={folder / 'voice.wav'}%noloop",
+        f"--use-file-for-fake-video-capture={folder / 'camera.mjpeg'}",
+        "--autoplay-policy=no-user-gesture-required",
+    ]
+
+
+def said_by(speaker: str) -> Float32:
+    """A turn with the silence of a breath before it, so that it begins when the call is up, and one after it."""
+    turn, channel = TURNS[speaker], SCRIPT.speakers.index(speaker)
+    speech = demo()[channel, round((turn.start_s - 0.2) * SAMPLE_RATE) : round((turn.end_s + 0.2) * SAMPLE_RATE)]
+    return np.pad(speech, (4 * SAMPLE_RATE, 60 * SAMPLE_RATE))
+
+
+async def join(page: Page, url: str, name: str) -> None:
+    await page.open(f"{url}/call?conversation=talk&name={name}")
+    await page.until("document.getElementById('join') && document.getElementById('name').value")
+    await page.evaluate("document.querySelector('#join button').click()")
+    await page.until("document.getElementById('status').dataset.kind === 'live'")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium or chrome")
+def test_two_people_in_a_call_see_what_each_of_them_said(tmp_path: Path) -> None:
+    async def main() -> list[list[str]]:
+        async with AsyncExitStack() as stack:
+            url = await stack.enter_async_context(server())
+            pages: dict[str, Page] = {}
+            for count, (name, colour) in enumerate((("maya", (40, 40, 200)), ("tom", (200, 40, 40))), start=1):
+                folder = tmp_path / name
+                folder.mkdir()
+                flags = capture_devices(folder, said_by(name), colour)
+                pages[name] = await stack.enter_async_context(browser(folder / "profile", *flags))
+                await join(pages[name], url, name)
+                for page in pages.values():
+                    await page.until(f"{ROWS}.length === {count}")
+            seen = [await page.evaluate(SPOKEN) for page in pages.values()]
+            assert seen[0] == seen[1]
+            assert await pages["maya"].evaluate("document.getElementById('preview').videoWidth") > 0
+            assert "recognition is running" in await pages["tom"].evaluate("document.body.innerText")
+            for page in pages.values():
+                await page.evaluate("document.getElementById('leave').click()")
+                await page.until("document.getElementById('status').dataset.kind === 'idle'")
+                assert page.exceptions == []
+            return list(seen[0])
+
+    spoken = asyncio.run(main())
+    assert [who for who, _ in spoken] == ["maya", "tom"]
+    wrong = words = 0
+    for who, heard in spoken:
+        said = re.findall(r"[a-z']+", TURNS[who].text.lower())
+        wrong += edit_distance(said, heard.split())
+        words += len(said)
+    print(spoken)
+    assert wrong / words <= 0.4  # after a browser's noise suppression, Opus and a small recogniser

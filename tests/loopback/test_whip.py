@@ -1,0 +1,65 @@
+"""People who publish by WebRTC, through real models: who said what, and a network that changes in the middle."""
+
+import asyncio
+import json
+
+import pytest
+
+import engine.session
+from cberl.encoders.audio import AudioHistory
+from cberl.encoders.text import TextHistory
+from engine.describe import Describer, hear
+from engine.infer import Inference
+from engine.messages import SAMPLE_RATE, EmotionEvent, Turn
+from engine.models import Models
+from tests.loopback.live import Message, demo, running, until, ws
+from tests.loopback.whip import Voice, publishing
+
+
+def part(speaker: int, start_s: float, end_s: float) -> Voice:
+    return Voice(demo()[speaker, round(start_s * SAMPLE_RATE) : round(end_s * SAMPLE_RATE)])
+
+
+async def uninterrupted(models: Models, turns: list[Turn]) -> list[EmotionEvent]:
+    """The same turns, one after the other, in a conversation of their own."""
+    describer = Describer(
+        models.encode_text, TextHistory(models.text_encoder.prompt), AudioHistory(models.audio_config)
+    )
+    inference = Inference("again", models.checkpoint, models.graph)
+    heard = [await hear(it, models.transcribe, models.describe_audio, models.describe_visual) for it in turns]
+    return [await inference.infer(await describer.describe(it)) for it in heard]
+
+
+@pytest.mark.timeout(300)
+def test_a_conversation_of_two_goes_on_where_it_was_when_a_network_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Maya speaks, Tom answers; Maya's network is gone without a word, she publishes again and speaks."""
+    turns: list[Turn] = []
+
+    async def watched(turn: Turn, *rest: object) -> object:
+        turns.append(turn)
+        return await hear(turn, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine.session, "hear", watched)
+
+    async def main() -> tuple[list[Message], list[EmotionEvent]]:
+        async with running() as (supervisor, url), ws(url, "/events?conversation=demo&resume_from_seq=0") as watcher:
+            heard: list[Message] = []
+            async with publishing(url, "demo", "maya", part(0, 0.0, 3.7)) as maya:
+                heard.append(await until(watcher, "emotion"))
+                async with publishing(url, "demo", "tom", part(1, 3.7, 6.9)) as tom:
+                    heard.append(await until(watcher, "emotion"))
+                    again = part(0, 6.9, 9.7)
+                    async with publishing(url, "demo", "maya", again, resume=maya.token) as back:
+                        heard.append(await until(watcher, "emotion"))
+                        await asyncio.gather(back.hang_up(), tom.hang_up())
+            await until(watcher, "speaker.left")
+            return heard, await uninterrupted(supervisor.models, turns)
+
+    heard, wanted = asyncio.run(main())
+    assert [event["utterance"] for event in heard] == ["demo/maya/1", "demo/tom/2", "demo/maya/3"]
+    assert "coffee is on the table" in heard[0]["text"]
+    assert "reading there" in heard[1]["text"]
+    assert heard[0]["end_s"] < heard[1]["start_s"] < heard[1]["end_s"] < heard[2]["start_s"]
+    assert heard[0]["seq"] < heard[1]["seq"] < heard[2]["seq"]
+    for event, other in zip(heard, wanted, strict=True):
+        assert event["probabilities"] == pytest.approx(other.probabilities, abs=1e-4), json.dumps(event)
