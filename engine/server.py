@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.config import Settings
+from engine.documents import asyncapi
 from engine.ingest.protocol import IngestProtocol, name_problem
 from engine.ingest.websocket import IngestSocket
 from engine.messages import AudioChunk
@@ -58,6 +59,9 @@ def create_app(supervisor: Supervisor, settings: Settings, outlets: Outlets | No
         ready = supervisor.ready
         status = {"ready": ready, **supervisor.status, **outlets.status()}
         return JSONResponse(status, status_code=200 if ready else 503)
+
+    async def contract(request: Request) -> Response:
+        return JSONResponse(asyncapi())
 
     async def schema(request: Request) -> Response:
         return JSONResponse(json_schema(), media_type="application/schema+json")
@@ -103,6 +107,7 @@ def create_app(supervisor: Supervisor, settings: Settings, outlets: Outlets | No
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             *history_routes(outlets),
+            Route("/asyncapi.json", contract),
             Route("/schema/events.json", schema),
             WebSocketRoute("/events", _until_cancelled(events)),
             WebSocketRoute("/ingest", _until_cancelled(ingest)),

@@ -29,6 +29,7 @@ def test_pages_and_operations():
             listed = {"id": "demo", "speakers": ["alice"], "active": True, "last_seq": 2}
             assert (await http.get("/conversations")).json() == {"conversations": [listed]}
             assert "emotion" in (await http.get("/schema/events.json")).json()["$defs"]
+            assert "ingest" in (await http.get("/asyncapi.json")).json()["channels"]
             page = await http.get("/")
             assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
             assert (await http.get("/static/index.html")).text == page.text
