@@ -67,7 +67,7 @@ def _socket(address: str, description: str, query: dict[str, Any], messages: lis
 
 def _topics(topics: Topics) -> dict[str, Any]:
     def topic(address: str, description: str, message: str) -> dict[str, Any]:
-        names = {name: {} for name in ("conversation", "speaker") if f"{{{name}}}" in address}
+        names: dict[str, Any] = {name: {} for name in ("conversation", "speaker") if f"{{{name}}}" in address}
         return _channel("broker", address, description, [message]) | ({"parameters": names} if names else {})
 
     each = "{conversation}"

@@ -32,7 +32,7 @@ async def greet(
         ready()
         async for message in broker.messages:
             try:
-                event = json.loads(message.payload)  # type: ignore[arg-type]
+                event = json.loads(message.payload)
                 mood = decider.push(event, time.monotonic())
                 show(event, GREETINGS[mood] if mood else None)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
