@@ -5,7 +5,7 @@
 Both servers run in processes of their own, one after the other, several times in one run; the subscribers are here.
 Ours is the whole way of an event: encoded, numbered, kept in the ring, into each subscriber's bounded queue, and out
 by uvicorn. The bare one writes a text that is already encoded to all sockets. CPU is that of the server's process
-while it publishes; the best round of each counts.
+from the first event to the last arrival; the best round of each counts.
 """
 
 import argparse
@@ -57,7 +57,7 @@ async def bare() -> AsyncIterator[tuple[str, Publish]]:
 
 
 async def act(name: str, events: int, rate: float) -> None:
-    """A server's process: says its address, waits for a line, publishes, says what that took, waits for the end."""
+    """A server's process: says its address, waits for a line, publishes; when all has arrived, says what that took."""
     loop, asked = asyncio.get_running_loop(), lambda: asyncio.to_thread(sys.stdin.readline)
     async with {"ours": ours, "bare": bare}[name]() as (url, publish):
         print(url, flush=True)
@@ -68,8 +68,8 @@ async def act(name: str, events: int, rate: float) -> None:
                 cpu_s = time.process_time()
             publish(n + 1)
             await asyncio.sleep(max(0.0, begun + (n + 1) / rate - loop.time()))
-        print(time.process_time() - cpu_s, flush=True)
         await asked()
+        print(time.process_time() - cpu_s, flush=True)
 
 
 async def measure(name: str, options: argparse.Namespace) -> dict[str, float]:
@@ -85,8 +85,9 @@ async def measure(name: str, options: argparse.Namespace) -> dict[str, float]:
         wanted = WARM_UP + options.events
         readers = [asyncio.create_task(arrivals(socket, wanted)) for socket in sockets]
         server.stdin.write(b"go\n")
-        cpu_s = float(await server.stdout.readline())
         arrived = [(await reader)[WARM_UP:] for reader in readers]
+        server.stdin.write(b"that was all\n")
+        cpu_s = float(await server.stdout.readline())
         for socket in sockets:
             socket.transport.abort()
     finally:
