@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.config import Settings
+from engine.documents import asyncapi
 from engine.ingest.ice import parse_ice_servers
 from engine.ingest.protocol import IngestProtocol
 from engine.ingest.tracks import name_problem
@@ -29,7 +30,7 @@ from engine.messages import AudioChunk
 from engine.notices import Error
 from engine.publish.history import history_routes
 from engine.publish.outlets import Outlets
-from engine.publish.websocket import events_socket, send_all
+from engine.publish.websocket import ALL, events_socket, send_all
 from engine.publish.wire import encode, json_schema
 from engine.supervisor import Supervisor
 
@@ -67,6 +68,9 @@ def create_app(supervisor: Supervisor, settings: Settings, outlets: Outlets | No
         status = {"ready": ready, **supervisor.status, **outlets.status()}
         return JSONResponse(status, status_code=200 if ready else 503)
 
+    async def contract(request: Request) -> Response:
+        return JSONResponse(asyncapi())
+
     async def schema(request: Request) -> Response:
         return JSONResponse(json_schema(), media_type="application/schema+json")
 
@@ -79,11 +83,18 @@ def create_app(supervisor: Supervisor, settings: Settings, outlets: Outlets | No
             problem = f"resume_from_seq is a number from 0 on, not {resume[:40]!r}."
             await _turn_away(websocket, "bad_request", problem)
             return
-        await events_socket(websocket, hub.subscribe(conversation, None if resume is None else int(resume)))
+        if resume is not None and conversation == ALL:
+            await _turn_away(websocket, "bad_request", "All conversations (*) are live only: no resume_from_seq.")
+            return
+        await events_socket(websocket, outlets, conversation, None if resume is None else int(resume))
 
     async def ingest(websocket: WebSocket) -> None:
         await websocket.accept()
         if (conversation := await _conversation(websocket, settings)) is None:
+            return
+
+        if conversation == ALL:
+            await _turn_away(websocket, "bad_name", "No conversation may be called '*': that stands for all of them.")
             return
 
         async def join(source: AsyncIterable[AudioChunk]) -> None:
@@ -107,6 +118,7 @@ def create_app(supervisor: Supervisor, settings: Settings, outlets: Outlets | No
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             *history_routes(outlets),
+            Route("/asyncapi.json", contract),
             Route("/schema/events.json", schema),
             WebSocketRoute("/events", _until_cancelled(events)),
             WebSocketRoute("/ingest", _until_cancelled(ingest)),

@@ -51,6 +51,18 @@ class EventLog:
         )
         return found.fetchall()
 
+    def reaches(self, conversation: str, after_seq: int, up_to_seq: int, most: int) -> bool:
+        """Whether all that was kept between these numbers is here still, and is no more than `most` events."""
+        # Retention takes the oldest away, so there are no holes after the first.
+        (first,) = self._db.execute("SELECT min(seq) FROM event WHERE conversation = ?", (conversation,)).fetchone()
+        if first is None or first > after_seq + 1:
+            return False
+        (count,) = self._db.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM event WHERE conversation = ? AND seq > ? AND seq <= ? LIMIT ?)",
+            (conversation, after_seq, up_to_seq, most + 1),
+        ).fetchone()
+        return bool(count <= most)
+
     def conversations(self, limit: int) -> list[LoggedConversation]:
         """Latest first."""
         found = self._db.execute(

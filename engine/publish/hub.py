@@ -77,6 +77,7 @@ class Hub:
         self.subscriber_queue = subscriber_queue
         self.keep_ended = keep_ended
         self._topics: dict[str, _Topic] = {}
+        self._everywhere: set[Subscription] = set()  # those of all conversations
         self._ended: OrderedDict[str, None] = OrderedDict()  # oldest first
         self._floor = 0  # no forgotten conversation got further than this
 
@@ -119,7 +120,9 @@ class Hub:
             topic.replay.clear()
             topic.speakers.clear()
 
-    def subscribe(self, conversation: str, resume_from_seq: int | None = None) -> Subscription:
+    def subscribe(
+        self, conversation: str, resume_from_seq: int | None = None, *, with_snapshot: bool = True
+    ) -> Subscription:
         """A snapshot, then the events after `resume_from_seq` if given, then live.
 
         Where some of those are gone, or that number was never reached: a `resync`, and all that are still here.
@@ -127,20 +130,36 @@ class Hub:
         topic = self._topic(conversation)
         subscription = Subscription(self.subscriber_queue, on_end=lambda it: self._leave(conversation, it))
         topic.subscriptions.add(subscription)
-        subscription.tell(self.snapshot(conversation))
+        if with_snapshot:
+            subscription.tell(self.snapshot(conversation))
         if resume_from_seq is not None:
             after = resume_from_seq
-            gone = topic.replay[0].seq - 1 if topic.replay else topic.seq
+            gone = self.ring_start(conversation)
             if not gone <= after <= topic.seq:
                 subscription.tell(Resync(conversation, resume_from_seq, gone))
                 after = gone
             subscription.replay(entry for entry in topic.replay if entry.seq > after)
         return subscription
 
+    def subscribe_all(self) -> Subscription:
+        """Every conversation: a snapshot of each that is here, then live. There is no replay."""
+        subscription = Subscription(self.subscriber_queue, on_end=self._everywhere.discard)
+        self._everywhere.add(subscription)
+        known = [self.snapshot(name) for name, topic in self._topics.items() if topic.seq > topic.first_seq]
+        subscription.replay(Entry(0, encode(snapshot)) for snapshot in known)
+        return subscription
+
+    def ring_start(self, conversation: str) -> int:
+        """The ring has every event after this number."""
+        topic = self._topics.get(conversation)
+        if topic is None:
+            return self._first(conversation)
+        return topic.replay[0].seq - 1 if topic.replay else topic.seq
+
     def snapshot(self, conversation: str) -> Snapshot:
         topic = self._topics.get(conversation)
         if topic is None:
-            return Snapshot(conversation, active=False, last_seq=self._floor)
+            return Snapshot(conversation, active=False, last_seq=self._first(conversation))
         return Snapshot(conversation, topic.active, topic.seq, tuple(topic.speakers.values()))
 
     def dropped(self, conversation: str) -> int:
@@ -160,10 +179,13 @@ class Hub:
         topic = self._topics.get(conversation)
         if topic is None:
             replay: deque[Entry] = deque(maxlen=self.replay_events)
-            # Beyond the floor, so that a name used again never repeats a number it once gave out.
-            first = max(self._floor, self._journal.last_seq(conversation) if self._journal else 0)
+            first = self._first(conversation)
             topic = self._topics[conversation] = _Topic(replay, first_seq=first, numbered=first, seq=first)
         return topic
+
+    def _first(self, conversation: str) -> int:
+        """Beyond the floor, so that a name used again never repeats a number it once gave out."""
+        return max(self._floor, self._journal.last_seq(conversation) if self._journal else 0)
 
     def _append(self, topic: _Topic, event: Event) -> int:
         seq = topic.numbered + 1
@@ -180,7 +202,7 @@ class Hub:
         topic.seq = entry.seq
         topic.replay.append(entry)
         _remember(topic.speakers, event)
-        for subscription in tuple(topic.subscriptions):
+        for subscription in (*topic.subscriptions, *self._everywhere):
             subscription.push(entry)
 
     def _leave(self, conversation: str, subscription: Subscription) -> None:

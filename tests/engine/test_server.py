@@ -1,10 +1,13 @@
 """Real sockets on a free port; the pipeline behind them is replaced by one that counts audio."""
 
 import asyncio
+import gc
 import json
 import signal
 import socket
 import sys
+import tracemalloc
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
@@ -29,6 +32,7 @@ def test_pages_and_operations():
             listed = {"id": "demo", "speakers": ["alice"], "active": True, "last_seq": 2}
             assert (await http.get("/conversations")).json() == {"conversations": [listed]}
             assert "emotion" in (await http.get("/schema/events.json")).json()["$defs"]
+            assert "ingest" in (await http.get("/asyncapi.json")).json()["channels"]
             page = await http.get("/")
             assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
             assert (await http.get("/static/index.html")).text == page.text
@@ -123,6 +127,42 @@ def test_a_subscriber_that_reads_nothing_is_closed_and_the_other_gets_all():
                 assert (code, reason) == (1013, "too slow: resume from the last seq you have")
                 assert seqs(received) == list(range(1, len(seqs(received)) + 1))
                 assert len(seqs(received)) < published
+
+    asyncio.run(main())
+
+
+def test_a_stalled_subscriber_costs_the_others_nothing_and_memory_stays_bounded():
+    """256 MB go out. Each event is published only when all others have the one before: they never wait for it."""
+    queue, ring, size = 4, 4, 1 << 20
+
+    async def main():
+        async with running(subscriber_queue=queue, replay_events=ring) as (engine, url), AsyncExitStack() as stack:
+            path = "/events?conversation=demo"
+            others = [await stack.enter_async_context(ws(url, path, max_size=None)) for _ in range(3)]
+            stalled = await stack.enter_async_context(ws(url, path, max_size=None, max_queue=1))
+            engine.hub.open("demo")
+            for other in others:
+                await until(other, "conversation.started")
+            subscriptions = set(engine.hub._topics["demo"].subscriptions)
+            most_waiting = most_bytes = 0
+            gc.collect()
+            tracemalloc.start()
+            try:
+                for _ in range(256):
+                    seq = engine.hub.publish(utterance(text="x" * size))
+                    for other in others:
+                        assert (await until(other, "emotion"))["seq"] == seq
+                    most_waiting = max(most_waiting, *(len(it._waiting) for it in subscriptions))
+                    most_bytes = max(most_bytes, tracemalloc.get_traced_memory()[0])
+            finally:
+                tracemalloc.stop()
+            assert [it.reason for it in subscriptions].count("slow") == 1
+            assert most_waiting <= queue
+            # The ring, the queue, and what is on its way in the buffers of four sockets and their clients.
+            assert most_bytes < (ring + queue + 4 * 8) * size
+            received, code, _ = await rest(stalled)
+            assert code == 1013
+            assert seqs(received) == list(range(1, len(seqs(received)) + 1))
 
     asyncio.run(main())
 

@@ -1,0 +1,52 @@
+"""Client of a CBERL Engine: `subscribe` to a conversation's events, `publish_audio` into one. `sync` has both again."""
+
+from cberl_client.backoff import Backoff
+from cberl_client.errors import ClientError, ConnectionLostError, RefusedError
+from cberl_client.events import (
+    ConversationEnded,
+    ConversationStarted,
+    Disclosure,
+    EmotionEvent,
+    Error,
+    Message,
+    Resync,
+    SessionEnded,
+    SessionStarted,
+    SessionStats,
+    Shift,
+    Snapshot,
+    SpeakerJoined,
+    SpeakerLeft,
+    SpeakerState,
+    Unknown,
+    decode,
+)
+from cberl_client.publish import Audio, publish_audio
+from cberl_client.subscribe import subscribe
+
+__all__ = [
+    "Audio",
+    "Backoff",
+    "ClientError",
+    "ConnectionLostError",
+    "ConversationEnded",
+    "ConversationStarted",
+    "Disclosure",
+    "EmotionEvent",
+    "Error",
+    "Message",
+    "RefusedError",
+    "Resync",
+    "SessionEnded",
+    "SessionStarted",
+    "SessionStats",
+    "Shift",
+    "Snapshot",
+    "SpeakerJoined",
+    "SpeakerLeft",
+    "SpeakerState",
+    "Unknown",
+    "decode",
+    "publish_audio",
+    "subscribe",
+]

@@ -1,0 +1,224 @@
+"""What an engine says, as frozen dataclasses: field by field its JSON Schema (`/schema/events.json`).
+
+Messages of a newer engine are read too: fields not known here are passed over, other types become `Unknown`.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from cberl_client.errors import ClientError
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """The speaker's emotion was `from_` so many of their turns ago, and is another now."""
+
+    from_: str = field(metadata={"wire": "from"})
+    turns_ago: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmotionEvent:
+    """One utterance: who, what, which emotion, how sure. `_s` is seconds of the conversation's media time.
+
+    `valence` and `arousal` are in -1..1. An `interim` event may be superseded; a `corrected` one replaces the event
+    of the same `utterance` with a lower `revision`.
+    """
+
+    id: str
+    seq: int
+    conversation: str
+    utterance: str
+    speaker: str
+    start_s: float
+    end_s: float
+    text: str | None
+    emotion: str
+    confidence: float
+    probabilities: dict[str, float]
+    valence: float
+    arousal: float
+    shift: Shift | None
+    modalities: dict[str, float | None]
+    vocabulary: str
+    model: str
+    timings_ms: dict[str, float]
+    lag_s: float
+    uncertain: bool = False
+    revision: int = 0
+    status: Literal["interim", "final", "corrected"] = "final"
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationStarted:
+    id: str
+    seq: int
+    conversation: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationEnded:
+    id: str
+    seq: int
+    conversation: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerJoined:
+    id: str
+    seq: int
+    conversation: str
+    speaker: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerLeft:
+    id: str
+    seq: int
+    conversation: str
+    speaker: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStats:
+    """How far behind live the engine is, and all that it dropped since the conversation started."""
+
+    id: str
+    seq: int
+    conversation: str
+    lag_s: float
+    dropped_chunks: int = 0
+    dropped_events: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """Show `text` to the people in the conversation: recognition is running."""
+
+    id: str
+    seq: int
+    conversation: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerState:
+    """`current` is the speaker's latest event, or None before the first."""
+
+    speaker: str
+    present: bool
+    current: EmotionEvent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How things stand: what a subscription begins with."""
+
+    conversation: str
+    active: bool
+    last_seq: int
+    speakers: tuple[SpeakerState, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """Events after `requested_seq` are gone for good: forget what you had. The next snapshot says how things stand."""
+
+    conversation: str
+    requested_seq: int
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted:
+    """To a publisher: these tracks were accepted."""
+
+    conversation: str
+    tracks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """To a publisher, as its last message: every event of its audio has come."""
+
+    conversation: str
+    received_s: float
+    dropped_chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """`code` is for programs, `message` for people."""
+
+    code: str
+    message: str
+    fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A message of a newer engine, as it came."""
+
+    type: str
+    body: dict[str, Any]
+
+    @property
+    def seq(self) -> int | None:
+        seq = self.body.get("seq")
+        return seq if isinstance(seq, int) else None
+
+
+Event = EmotionEvent | ConversationStarted | ConversationEnded | SpeakerJoined | SpeakerLeft | SessionStats | Disclosure
+Message = Event | Snapshot | Resync | SessionStarted | SessionEnded | Error | Unknown
+EVENTS: tuple[type[Event], ...] = get_args(Event)
+
+TYPES: dict[str, Callable[..., Message]] = {
+    "emotion": EmotionEvent,
+    "conversation.started": ConversationStarted,
+    "conversation.ended": ConversationEnded,
+    "speaker.joined": SpeakerJoined,
+    "speaker.left": SpeakerLeft,
+    "session.stats": SessionStats,
+    "disclosure": Disclosure,
+    "snapshot": Snapshot,
+    "resync": Resync,
+    "session.started": SessionStarted,
+    "session.ended": SessionEnded,
+    "error": Error,
+}
+
+
+def decode(text: str | bytes) -> Message:
+    """Raises ClientError where the text is no message of an engine."""
+    try:
+        body = json.loads(text)
+        name = body["type"]
+        kind = TYPES.get(name)
+        return _made(kind, body) if kind else Unknown(name, body)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ClientError(f"This is no message of an engine: {error!r}.") from error
+
+
+def _made(kind: Any, body: dict[str, Any]) -> Any:
+    given = {}
+    for it in fields(kind):
+        name = it.metadata.get("wire", it.name)
+        if name in body:
+            given[it.name] = _INSIDE[it.name](body[name]) if it.name in _INSIDE else body[name]
+    return kind(**given)
+
+
+def _state(body: dict[str, Any]) -> SpeakerState:
+    # A snapshot's events have no number of their own: they are how things stand, not news.
+    current = body.get("current")
+    event = _made(EmotionEvent, {"id": "", "seq": 0} | current) if current else None
+    return SpeakerState(body["speaker"], body["present"], event)
+
+
+_INSIDE: dict[str, Callable[[Any], Any]] = {
+    "shift": lambda body: _made(Shift, body) if body else None,
+    "speakers": lambda states: tuple(map(_state, states)),
+    "tracks": tuple,
+}

@@ -1,0 +1,117 @@
+"""`publish_audio`: sends what people say, and yields what the engine makes of it."""
+
+import asyncio
+import heapq
+import json
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from cberl_client.address import socket_url
+from cberl_client.errors import ConnectionLostError, RefusedError
+from cberl_client.events import Error, Message, SessionEnded, decode
+from cberl_client.pcm import Pcm, frame, pieces
+from cberl_client.subscribe import LARGEST_BYTES
+
+Audio = Pcm | AsyncIterable[Pcm | tuple[float, Pcm]]
+
+
+async def publish_audio(
+    url: str,
+    conversation: str,
+    audio: Mapping[str, Audio],
+    *,
+    sample_rate: int = 16_000,
+    start_s: float = 0.0,
+    **options: Any,
+) -> AsyncGenerator[Message, None]:
+    """Sends each speaker's audio as a track of its own; yields all that comes back, `SessionEnded` last.
+
+    `audio` maps a speaker to mono samples: bytes (pcm_s16le), an int16 or float array, or, live, an async iterator of
+    such pieces. Media time begins at `start_s` seconds and counts samples; a live piece may bring its own, as
+    `(media time, samples)`, where there was a gap. Arrays of several speakers are sent in step. `options` go to
+    `websockets.connect`. Raises RefusedError where the engine says no, ConnectionLostError where the connection
+    breaks (what was heard until then still counts), and ClientError where the samples are none.
+    """
+    tracks = {speaker: f"audio-{n + 1}" for n, speaker in enumerate(audio)}
+    address = socket_url(url, "/ingest", conversation=conversation)
+    try:
+        async with connect(address, **({"max_size": LARGEST_BYTES} | options)) as socket:
+            await socket.send(_session_start(tracks, sample_rate))
+            sender = asyncio.create_task(_send(socket, audio, tracks, sample_rate, start_s), name="publish_audio")
+            try:
+                while True:
+                    message = await _received(socket, sender)
+                    yield message
+                    if isinstance(message, SessionEnded):
+                        return
+            finally:
+                sender.cancel()
+                await asyncio.wait([sender])
+    except ConnectionClosed as closed:
+        raise ConnectionLostError(f"{url} hung up: {closed}.") from closed
+    except (OSError, TimeoutError, WebSocketException) as error:
+        raise ConnectionLostError(f"{url} cannot be reached: {error}.") from error
+
+
+async def _received(socket: ClientConnection, sender: asyncio.Task[None]) -> Message:
+    """The next message. Raises what the sender raised, should it fail before one comes."""
+    receiver = asyncio.create_task(socket.recv(), name="publish_audio receiver")
+    try:
+        if not sender.done():
+            await asyncio.wait([receiver, sender], return_when=asyncio.FIRST_COMPLETED)
+        if sender.done() and not receiver.done() and (error := sender.exception()):
+            if isinstance(error, ConnectionClosed):  # what the engine said before it hung up says more
+                await asyncio.wait([receiver])
+            else:
+                raise error
+        message = decode(await receiver)
+    finally:
+        receiver.cancel()
+    if isinstance(message, Error) and message.fatal:
+        raise RefusedError(message.code, message.message)
+    return message
+
+
+def _session_start(tracks: Mapping[str, str], sample_rate: int) -> str:
+    form = {"kind": "audio", "codec": "pcm_s16le", "sample_rate": sample_rate, "channels": 1}
+    described = [{"id": track, "speaker": speaker, **form} for speaker, track in tracks.items()]
+    return json.dumps({"type": "session.start", "tracks": described})
+
+
+async def _send(
+    socket: ClientConnection, audio: Mapping[str, Audio], tracks: Mapping[str, str], sample_rate: int, start_s: float
+) -> None:
+    recorded = {tracks[name]: one for name, one in audio.items() if not isinstance(one, AsyncIterable)}
+    live = {tracks[name]: one for name, one in audio.items() if isinstance(one, AsyncIterable)}
+    tasks = [asyncio.create_task(_send_live(socket, *it, sample_rate, start_s)) for it in live.items()]
+    try:
+        for message in _in_step(recorded, sample_rate, start_s):
+            await socket.send(message)
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+    await socket.send(json.dumps({"type": "session.end"}))
+
+
+def _in_step(recorded: Mapping[str, Pcm], sample_rate: int, start_s: float) -> Iterator[bytes]:
+    def of(track: str, pcm: Pcm) -> Iterator[tuple[float, str, bytes]]:
+        return ((media_s, track, payload) for media_s, payload in pieces(pcm, start_s, sample_rate))
+
+    for media_s, track, payload in heapq.merge(*(of(track, pcm) for track, pcm in recorded.items())):
+        yield frame(track, media_s, payload)
+
+
+async def _send_live(
+    socket: ClientConnection, track: str, source: AsyncIterable[Any], sample_rate: int, start_s: float
+) -> None:
+    media_s = start_s
+    async for piece in source:
+        if isinstance(piece, tuple):
+            media_s, piece = piece
+        for at_s, payload in pieces(piece, media_s, sample_rate):
+            await socket.send(frame(track, at_s, payload))
+            media_s = at_s + len(payload) / 2 / sample_rate

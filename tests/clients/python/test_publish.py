@@ -1,0 +1,93 @@
+import asyncio
+from array import array
+
+import numpy as np
+import pytest
+from cberl_client import (
+    ClientError,
+    ConnectionLostError,
+    EmotionEvent,
+    RefusedError,
+    SessionEnded,
+    publish_audio,
+    sync,
+)
+
+from tests.clients.python.scissors import Scissors
+from tests.engine.counting import running
+
+LOUD, QUIET = np.full(1600, 700, np.int16), np.zeros(1600, np.int16)
+TURN = np.concatenate([LOUD, QUIET])
+
+
+async def heard(url, audio, **options):
+    return [message async for message in publish_audio(url, "demo", audio, proxy=None, **options)]
+
+
+def turns(messages):
+    return [(it.speaker, it.text, it.start_s) for it in messages if isinstance(it, EmotionEvent)]
+
+
+@pytest.mark.parametrize(
+    "pcm",
+    [TURN, TURN.astype("<i2").tobytes(), array("h", TURN.tolist()), (TURN / 32_767).astype(np.float32), TURN / 32_767],
+    ids=["int16", "bytes", "array", "float32", "float64"],
+)
+def test_samples_of_any_kind_are_the_same_to_the_engine(pcm):
+    async def main():
+        async with running() as (engine, url):
+            messages = await heard(url, {"alice": pcm}, start_s=3.0)
+            assert turns(messages) == [("alice", "700", 3.0)]
+            assert messages[-1] == SessionEnded("demo", pytest.approx(0.2), 0)
+
+    asyncio.run(main())
+
+
+def test_recordings_are_sent_in_step_and_live_pieces_keep_their_time():
+    async def pieces():
+        yield TURN[:2000]
+        yield TURN[2000:]
+        yield 5.0, TURN
+
+    async def main():
+        async with running() as (_, url):
+            together = await heard(url, {"alice": TURN, "bob": np.tile(TURN // 2, 2)})
+            assert turns(together) == [("alice", "700", 0.0), ("bob", "350", 0.0), ("bob", "350", 0.2)]
+            live = await heard(url, {"carol": pieces(), "alice": TURN})
+            assert [it for it in turns(live) if it[0] == "carol"] == [("carol", "700", 0.0), ("carol", "700", 5.0)]
+
+    asyncio.run(main())
+
+
+def test_a_no_a_hang_up_and_bad_samples_are_told_apart():
+    async def silence():
+        yield TURN
+        await asyncio.Event().wait()
+
+    async def main():
+        async with running() as (engine, url):
+            with pytest.raises(RefusedError, match="All seats are taken"):
+                await heard(url, {"mallory": TURN})
+            for bad in (TURN.reshape(2, -1), TURN.astype(np.int32), "sound", b"\x00", np.array([np.nan])):
+                with pytest.raises(ClientError, match=r"Audio is|Samples are|not whole|not a finite"):
+                    await heard(url, {"alice": bad})
+            with pytest.raises(ConnectionLostError, match="cannot be reached"):
+                await heard("http://127.0.0.1:1", {"alice": TURN})
+            scissors = Scissors(url, [600])
+            async with scissors.open() as cut_url:
+                with pytest.raises(ConnectionLostError, match="hung up"):
+                    await heard(cut_url, {"alice": silence()})
+                assert scissors.cuts == 1
+
+    asyncio.run(main())
+
+
+def test_without_asyncio_it_is_the_same():
+    async def main():
+        async with running() as (_, url):
+            messages = await asyncio.to_thread(
+                lambda: list(sync.publish_audio(url, "demo", {"alice": TURN}, proxy=None))
+            )
+            assert turns(messages) == [("alice", "700", 0.0)]
+
+    asyncio.run(main())
