@@ -12,7 +12,7 @@ from typing import Any, get_args
 from pydantic import TypeAdapter
 
 from engine.config import Settings
-from engine.ingest.protocol import TrackSpec
+from engine.ingest.tracks import TrackSpec
 from engine.notices import Event, Resync, Snapshot
 from engine.publish.mqtt_topics import Topics
 from engine.publish.wire import TYPES, json_schema
