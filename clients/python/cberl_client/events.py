@@ -47,6 +47,7 @@ class EmotionEvent:
     timings_ms: dict[str, float]
     lag_s: float
     uncertain: bool = False
+    backchannel: bool = False  # "mm-hm": it says that one listens
     revision: int = 0
     status: Literal["interim", "final", "corrected"] = "final"
 
