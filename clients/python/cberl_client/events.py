@@ -142,11 +142,16 @@ class SessionStarted:
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """To a publisher, as its last message: every event of its audio has come."""
+    """To a publisher, as its last message: every event of its audio has come.
+
+    `gaps` says how often media time went on without sound, `missing_s` how much of it, all in all.
+    """
 
     conversation: str
     received_s: float
     dropped_chunks: int
+    gaps: int = 0
+    missing_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
