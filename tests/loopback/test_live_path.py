@@ -54,7 +54,7 @@ def test_a_conversation_comes_out_as_it_was_spoken() -> None:
     assert numbers == list(range(1, len(numbers) + 1))
     duration_s = 2 * (FIRST[1] - FIRST[0])  # of both tracks together
     assert sent[-1] == {
-        "type": "session.ended", "conversation": "alone", "dropped_chunks": 0,
+        "type": "session.ended", "conversation": "alone", "dropped_chunks": 0, "gaps": 0, "missing_s": 0.0,
         "received_s": pytest.approx(duration_s, abs=0.01),
     }  # fmt: skip
 
