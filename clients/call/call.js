@@ -129,3 +129,4 @@ $("mute").addEventListener("click", () => toggle($("mute"), stream.getAudioTrack
 $("blind").addEventListener("click", () => toggle($("blind"), stream.getVideoTracks()));
 $("leave").addEventListener("click", leave);
 addEventListener("pagehide", () => publisher?.stop());
+$("enter").disabled = false; // only now is there somebody to listen

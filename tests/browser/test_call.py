@@ -47,8 +47,8 @@ def said_by(speaker: str) -> Float32:
 
 async def join(page: Page, url: str, name: str) -> None:
     await page.open(f"{url}/call?conversation=talk&name={name}")
-    await page.until("document.getElementById('join') && document.getElementById('name').value")
-    await page.evaluate("document.querySelector('#join button').click()")
+    await page.until("document.querySelector('#enter:enabled')")
+    await page.evaluate("document.getElementById('enter').click()")
     await page.until("document.getElementById('status').dataset.kind === 'live'")
 
 
@@ -84,5 +84,4 @@ def test_two_people_in_a_call_see_what_each_of_them_said(tmp_path: Path) -> None
         said = re.findall(r"[a-z']+", TURNS[who].text.lower())
         wrong += edit_distance(said, heard.split())
         words += len(said)
-    print(spoken)
-    assert wrong / words <= 0.4  # after a browser's noise suppression, Opus and a small recogniser
+    assert wrong / words <= 0.2  # after a browser's noise suppression, Opus and a small recogniser
