@@ -101,7 +101,7 @@ def test_a_composed_corpus_makes_a_checkpoint_that_names_its_encoders(folder: Pa
 def test_a_checkpoint_is_not_scored_on_other_labels(folder: Path, tmp_path: Path) -> None:
     scored = CliRunner().invoke(cli, ["evaluate", "--data", str(folder), "--split", "dev", "--cache", str(tmp_path)])
     assert scored.exit_code == 1
-    assert "cberl-starter-1 knows neutral, surprise" in scored.output
+    assert "cberl-starter-2 knows neutral, surprise" in scored.output
     assert "talks is labelled neutral, anger, fear" in scored.output
 
 
