@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 16_000
+ALL = "*"  # instead of a conversation\'s name, where one may listen to all; none may be called so
 
 Float32 = NDArray[np.float32]
 

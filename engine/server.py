@@ -26,11 +26,11 @@ from engine.ingest.tracks import name_problem
 from engine.ingest.webrtc import PeerConfig
 from engine.ingest.websocket import IngestSocket
 from engine.ingest.whip import Whip
-from engine.messages import AudioChunk
+from engine.messages import ALL, AudioChunk
 from engine.notices import Error
 from engine.publish.history import history_routes
 from engine.publish.outlets import Outlets
-from engine.publish.websocket import ALL, events_socket, send_all
+from engine.publish.websocket import events_socket, send_all
 from engine.publish.wire import encode, json_schema
 from engine.supervisor import Supervisor
 

@@ -25,7 +25,7 @@ from engine.ingest.protocol import RefusedError
 from engine.ingest.tracks import name_problem
 from engine.ingest.trickle import parse_trickle
 from engine.ingest.webrtc import Peer, PeerConfig, open_peer
-from engine.messages import AudioChunk
+from engine.messages import ALL, AudioChunk
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 STATUS = {"full": 503, "speaker_taken": 409, "failed": 500}
@@ -225,6 +225,8 @@ def _names(request: Request) -> tuple[str, str]:
     for what, name in (("The conversation in the path", conversation), ("The query's speaker", speaker)):
         if problem := name_problem(what, name):
             raise OfferError(400, "bad_name", problem)
+    if conversation == ALL:
+        raise OfferError(400, "bad_name", f"No conversation may be called {ALL!r}: that stands for all of them.")
     return conversation, speaker
 
 

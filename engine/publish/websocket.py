@@ -5,12 +5,12 @@ from contextlib import suppress
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from engine.messages import ALL
 from engine.publish.earlier import earlier
 from engine.publish.outlets import Outlets
 from engine.publish.subscription import EndReason, Subscription
 from engine.publish.wire import encode
 
-ALL = "*"  # instead of a conversation's name
 # The client: RuntimeError where the server closed the socket itself (message too large, no pong, shutdown).
 GONE = (WebSocketDisconnect, RuntimeError)
 

@@ -49,6 +49,7 @@ NO_CODEC = (
 BAD = [
     ("/whip/a%2Fb?speaker=alice", SDP, OFFER, 405, None),
     ("/whip/a%23b?speaker=alice", SDP, OFFER, 400, "bad_name"),
+    ("/whip/*?speaker=alice", SDP, OFFER, 400, "bad_name"),
     ("/whip/demo", SDP, OFFER, 400, "bad_name"),
     ("/whip/demo?speaker=a%2Bb", SDP, OFFER, 400, "bad_name"),
     ("/whip/demo?speaker=alice", {"Content-Type": "text/plain"}, OFFER, 415, "unsupported_media_type"),
