@@ -46,6 +46,7 @@ class Example:
     speaker: str
     text: str
     label: int
+    taught: tuple[float, ...] = ()  # class probabilities by teachers; empty where there were none
 
 
 def examples(dialogues: Sequence[Dialogue], past_turns: int) -> list[Example]:

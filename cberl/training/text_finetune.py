@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from rich.progress import Progress
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from cberl.data.dialogue import Dialogue
 from cberl.encoders.text import TextInput, TextPrompt
 from cberl.losses import class_weights, focal_loss
 from cberl.metrics import Scores, score
+from cberl.training.distil import taught
 from cberl.training.text_encoder import (
     Example,
     TextClassifier,
@@ -50,6 +52,7 @@ class TextTraining:
     class_weight_power: float = 0.4  # class weights are frequency^-power, so that rare emotions leave a trace
     strip_punctuation: float = 0.25  # share of training inputs that look like a plain ASR transcript
     word_noise: float = 0.0  # share of words misheard in those, at most: each draws its own word error rate below it
+    teacher_share: float = 0.5  # of the loss of a labelled utterance, where there are teachers
     max_tokens: int = 96
     past_turns: int = 3
     seed: int = 0
@@ -65,23 +68,39 @@ class Task:
     dev: Sequence[Dialogue] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    run: "_Run"
+    inputs: tuple[Tensor, Tensor, Tensor]  # the encoder's, each (B, T)
+    label: Tensor  # (B,)
+    taught: Tensor  # (B, classes); (B, 0) without teachers
+
+
 class _Run:
-    """One task's examples and class weights."""
+    """The examples one head learns from, and its class weights."""
 
-    def __init__(self, task: Task, config: TextTraining) -> None:
+    def __init__(self, task: Task, train: Sequence[Example], config: TextTraining) -> None:
         self.corpus = task.corpus
-        self.train = examples(task.train, config.past_turns)
-        self.noise = AsrNoise(one.text for one in self.train)
-        counts = torch.bincount(torch.tensor([one.label for one in self.train]), minlength=len(task.labels))
-        self.weight = class_weights(counts, config.class_weight_power)
+        self.train = train
+        self.noise = AsrNoise(one.text for one in train)
+        labels = torch.tensor([one.label for one in train if one.label >= 0])
+        self.weight = class_weights(torch.bincount(labels, minlength=len(task.labels)), config.class_weight_power)
 
-    def epoch(self, prompt: TextPrompt, config: TextTraining, rng: random.Random) -> list[tuple["_Run", Any, Tensor]]:
-        """Batches of this corpus: itself, the encoder's input (three (B, T) tensors) and labels (B,)."""
+    def epoch(self, prompt: TextPrompt, config: TextTraining, rng: random.Random) -> list[_Batch]:
         inputs = [self._input(one, prompt, config, rng) for one in self.train]
-        return [
-            (self, collate([inputs[i] for i in rows]), torch.tensor([self.train[i].label for i in rows]))
-            for rows in batches([len(one.ids) for one in inputs], config.batch_size, rng)
-        ]
+        cut = batches([len(one.ids) for one in inputs], config.batch_size, rng)
+        return [self._batch([self.train[i] for i in rows], [inputs[i] for i in rows]) for rows in cut]
+
+    def loss(self, logits: Tensor, label: Tensor, said: Tensor, config: TextTraining) -> Tensor:
+        """Cross-entropy with the labels, weighted, and with what teachers said, which is weighted already."""
+        written = focal_loss(logits, label, weight=self.weight, smoothing=config.label_smoothing)
+        if not said.shape[1]:
+            return written
+        return (1 - config.teacher_share) * written + config.teacher_share * F.cross_entropy(logits, said)
+
+    def _batch(self, rows: list[Example], inputs: list[TextInput]) -> _Batch:
+        labels, said = torch.tensor([one.label for one in rows]), torch.tensor([one.taught for one in rows])
+        return _Batch(self, collate(inputs), labels, said)
 
     def _input(self, one: Example, prompt: TextPrompt, config: TextTraining, rng: random.Random) -> TextInput:
         if rng.random() >= config.strip_punctuation:
@@ -91,21 +110,31 @@ class _Run:
         return prompt.build(past, one.speaker, self.noise.corrupt(one.text, rate, rng))
 
 
-def finetune(tasks: Sequence[Task], out: Path, config: TextTraining, start: Path | None = None) -> tuple[int, Scores]:
+def finetune(
+    tasks: Sequence[Task],
+    out: Path,
+    config: TextTraining,
+    start: Path | None = None,
+    teachers: Sequence[Path] = (),
+) -> tuple[int, Scores]:
     """Trains on all tasks, mixed, and leaves `epoch-N.pt` (weights, config) in `out`.
 
-    start: an `epoch-N.pt` whose encoder to go on from. Returns the best epoch, from 1, and its scores on the first
-    task's dev.
+    start: an `epoch-N.pt` whose encoder to go on from. teachers: `epoch-N.pt` whose opinion of every utterance is
+    learnt beside the first task's labels; the other tasks' labels then are not read. Returns the best epoch, from 1,
+    and its scores on the first task's dev.
     """
     torch.manual_seed(config.seed)
     rng = random.Random(config.seed)
     encoder, folder = load_minilm()
+    rows = [examples(task.train, config.past_turns) for task in tasks]
+    if teachers:
+        rows, tasks = [taught(rows, tasks[0].corpus, [_teacher(path) for path in teachers])], tasks[:1]
     classes = {task.corpus: len(task.labels) for task in tasks}
     model = TextClassifier(encoder, classes, config.head_dropout)
     if start is not None:
         model.load_state_dict(_encoder_only(torch.load(start, weights_only=True)["model"]), strict=False)
     prompt = prompt_of(config, folder)
-    runs = [_Run(task, config) for task in tasks]
+    runs = [_Run(task, train, config) for task, train in zip(tasks, rows, strict=True)]
     steps = config.epochs * sum(math.ceil(len(run.train) / config.batch_size) for run in runs)
     weights = model.parameters()
     optimizer = torch.optim.AdamW(weights, config.learning_rate, weight_decay=config.weight_decay, fused=True)
@@ -118,8 +147,8 @@ def finetune(tasks: Sequence[Task], out: Path, config: TextTraining, start: Path
             model.train()
             mixed = [batch for run in runs for batch in run.epoch(prompt, config, rng)]
             rng.shuffle(mixed)
-            for run, given, label in mixed:
-                _step(model, run, given, label, optimizer, config.label_smoothing)
+            for batch in mixed:
+                _step(model, batch, optimizer, config)
                 schedule.step()
                 progress.advance(bar)
             scores = dev_scores(model, tasks[0], prompt)
@@ -136,12 +165,15 @@ def prompt_of(config: TextTraining, folder: Path) -> TextPrompt:
     return TextPrompt(tokenizer, max_tokens=config.max_tokens, past_turns=config.past_turns)
 
 
-def _step(
-    model: TextClassifier, run: _Run, given: Any, label: Tensor, optimizer: torch.optim.Optimizer, smoothing: float
-) -> None:
+def _teacher(path: Path) -> tuple[TextClassifier, TextPrompt]:
+    model, state, folder = load(path)
+    return model, prompt_of(TextTraining(**state["config"]), folder)
+
+
+def _step(model: TextClassifier, batch: _Batch, optimizer: torch.optim.Optimizer, config: TextTraining) -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        logits = model(run.corpus, *given)
-    loss = focal_loss(logits.float(), label, weight=run.weight, smoothing=smoothing)
+        logits = model(batch.run.corpus, *batch.inputs)
+    loss = batch.run.loss(logits.float(), batch.label, batch.taught, config)
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -27,6 +27,7 @@ Examples:
   cberl finetune-text --data MELD --also EMORYNLP --out runs/two
   cberl finetune-text --data MELD --start runs/two/epoch-2.pt --seed 1 --out runs/text-1
   cberl finetune-text --data MELD --average runs/text-0/epoch-3.pt --average runs/text-1/epoch-3.pt --out runs/mean
+  cberl finetune-text --data MELD --also EMORYNLP --teacher runs/text/epoch-3.pt --out runs/pupil
   cberl finetune-text --export runs/text/epoch-3.pt --out runs/text
 On two cores an epoch on MELD takes about five minutes. Needs: pip install 'cberl-engine[train]'.""",
 )
@@ -47,6 +48,16 @@ On two cores an epoch on MELD takes about five minutes. Needs: pip install 'cber
 @click.option(
     "--strip-punctuation", default=DEFAULTS.strip_punctuation, show_default=True, help="Share of inputs made ASR-like."
 )
+@click.option(
+    "--teacher",
+    "teachers",
+    type=FILE,
+    multiple=True,
+    help="Learn, too, what this epoch-N.pt says (with several, their mean). Then --also is read without its labels.",
+)
+@click.option(
+    "--teacher-share", default=DEFAULTS.teacher_share, show_default=True, help="Of a labelled utterance's loss."
+)
 @click.option("--past-turns", default=DEFAULTS.past_turns, show_default=True)
 @click.option("--max-tokens", default=DEFAULTS.max_tokens, show_default=True)
 @click.option("--seed", default=DEFAULTS.seed, show_default=True)
@@ -58,6 +69,7 @@ def command(
     also: tuple[Path, ...],
     out: Path,
     start: Path | None,
+    teachers: tuple[Path, ...],
     threads: int,
     averaged: tuple[Path, ...],
     exported: Path | None,
@@ -78,7 +90,7 @@ def command(
             if averaged:
                 exported, scores = out / "mean.pt", average(averaged, tasks[0], out / "mean.pt")
             else:
-                epoch, scores = finetune(tasks, out, config, start)
+                epoch, scores = finetune(tasks, out, config, start, teachers)
                 exported = out / f"epoch-{epoch}.pt"
             click.echo(json.dumps({"config": asdict(config), "file": exported.name, "dev": scores.as_dict()}))
         assert exported is not None
