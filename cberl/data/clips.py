@@ -1,4 +1,4 @@
-"""From the clips of a corpus to raw audio numbers: in parallel processes, and never twice.
+"""From the clips of a corpus to raw numbers of what is heard or seen: in parallel processes, and never twice.
 
 What has been described is kept in a journal, one JSON object a line, written as results arrive. A run that was killed
 loses only what was under way; a line that was cut short is passed over. A file that has changed is described again.
@@ -18,17 +18,36 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cberl.data.dialogue import Clip, DataError, Dialogue
-from cberl.data.sound import Span, read_spans
+from cberl.data.dialogue import Clip, DataError, Dialogue, Line
+from cberl.data.sound import Span
 
 Float32 = NDArray[np.float32]
-Describe = Callable[[Float32], Float32]
+Read = Callable[[Path, Sequence[Span], int | None], Iterator[tuple[int, Any]]]
+Describe = Callable[[Any], Float32]
 
 SPANS_A_TASK = 100  # of one long file, which each task decodes from its start
+
+
+@dataclass(frozen=True, slots=True)
+class Sense:
+    """One way to perceive a clip. Picklable.
+
+    fills: the field of `Line`. made_by: its name; another name, other results. lacks: what a clip is without that it
+    cannot perceive, "sound" or "picture". read: file, spans and channel -> (index of the span, what is there), as
+    `cberl.data.sound.read_spans`. open: loads what is heavy, once in each process, and gives the function from that to
+    float32[d], or to float32[0] where there is nothing to tell.
+    """
+
+    fills: Literal["prosody", "face"]
+    made_by: str
+    lacks: str
+    read: Read
+    open: Callable[[], Describe]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +67,31 @@ class _Result:
 
 def describe_clips(
     dialogues: Sequence[Dialogue],
-    describe: Describe,
-    made_by: str,
+    sense: Sense,
     cache: Path,
     *,
     processes: int = 1,
     advance: Callable[[int], None] = lambda count: None,
 ) -> tuple[list[Dialogue], list[str]]:
-    """The dialogues with `Line.prosody` filled from `Line.clip`, and a sentence for each clip that gave nothing.
+    """The dialogues with one field of each line filled from its clip, and a sentence for each clip that gave nothing.
 
-    Lines without a clip stay as they are; those whose clip is missing, unreadable or empty are left without audio.
-    `describe` maps float32[n] at 16 kHz to float32[d], must be picklable, and `made_by` names it: another name, other
-    results. Results are kept in `cache`. With one process the work is done in this one. `advance` is told how many
-    clips are done. Raises `DataError` if a worker dies.
+    Lines without a clip stay as they are; those whose clip is missing, unreadable or empty are left without. Results
+    are kept in `cache`. With one process the work is done in this one. `advance` is told how many clips are done.
+    Raises `DataError` if a worker dies.
     """
-    journal = Journal(cache / f"clips-{sha256(made_by.encode()).hexdigest()[:16]}.jsonl")
+    journal = Journal(cache / f"clips-{sha256(sense.made_by.encode()).hexdigest()[:16]}.jsonl")
     keys, problems = _keys(line.clip for dialogue in dialogues for line in dialogue.lines if line.clip)
     missing = {clip: key for clip, key in keys.items() if key not in journal.known}
     advance(len(problems) + len(keys) - len(missing))
     with journal:
-        for results in _run_all(_tasks(missing), describe, processes):
+        for results in _run_all(_tasks(missing), sense, processes):
             for result in results:
                 if result.numbers is None:
                     problems.append(result.problem)
                 else:
                     journal.add(result.key, result.numbers)
             advance(len(results))
-    return [_with_audio(dialogue, keys, journal.known) for dialogue in dialogues], problems
+    return [_filled(dialogue, sense.fills, keys, journal.known) for dialogue in dialogues], problems
 
 
 class Journal:
@@ -147,12 +164,14 @@ def _tasks(clips: dict[Clip, str]) -> Iterator[_Task]:
             yield _Task(path, channel, spans, tuple(clips[clip] for clip in some))
 
 
-def _run_all(tasks: Iterable[_Task], describe: Describe, processes: int) -> Iterator[list[_Result]]:
+def _run_all(tasks: Iterable[_Task], sense: Sense, processes: int) -> Iterator[list[_Result]]:
     if processes <= 1:
+        describe: Describe | None = None
         for task in tasks:
-            yield _run(task, describe)
+            describe = describe or sense.open()
+            yield _run(task, sense, describe)
         return
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin, initargs=(describe,))
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin, initargs=(sense,))
     under_way: set[Future[list[_Result]]] = set()
     try:
         with _one_thread_each():
@@ -172,27 +191,28 @@ def _run_all(tasks: Iterable[_Task], describe: Describe, processes: int) -> Iter
         pool.shutdown(cancel_futures=True)
 
 
-def _run(task: _Task, describe: Describe) -> list[_Result]:
+def _run(task: _Task, sense: Sense, describe: Describe) -> list[_Result]:
     results: dict[str, _Result] = {}
-    problem = f"{task.path} has no sound"
+    problem = f"{task.path} has no {sense.lacks}"
     try:
-        for i, pcm in read_spans(task.path, task.spans, task.channel):
+        for i, there in sense.read(task.path, task.spans, task.channel):
             start_s, end_s = task.spans[i]
-            numbers = describe(pcm).tolist() if len(pcm) else None
+            numbers = describe(there).tolist() if len(there) else None
             between = f" between {start_s:g} s and {end_s:g} s" if end_s is not None else ""
-            results[task.keys[i]] = _Result(task.keys[i], numbers, f"{task.path} has no sound{between}")
+            results[task.keys[i]] = _Result(task.keys[i], numbers, f"{task.path} has no {sense.lacks}{between}")
     except DataError as error:
         problem = str(error)
     return [results.get(key, _Result(key, None, problem)) for key in task.keys]
 
 
+_sense: Sense
 _describe: Describe
 
 
-def _begin(describe: Describe) -> None:
+def _begin(sense: Sense) -> None:
     """Readies a worker: its encoder, its signals, and its end when the one who started it was killed."""
-    global _describe
-    _describe = describe
+    global _sense, _describe
+    _sense, _describe = sense, sense.open()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -205,7 +225,7 @@ def _end_with_parent() -> None:
 
 
 def _run_in_worker(task: _Task) -> list[_Result]:
-    return _run(task, _describe)
+    return _run(task, _sense, _describe)
 
 
 @contextmanager
@@ -222,8 +242,10 @@ def _one_thread_each() -> Iterator[None]:
             os.environ["OMP_NUM_THREADS"] = before
 
 
-def _with_audio(dialogue: Dialogue, keys: dict[Clip, str], known: dict[str, Float32]) -> Dialogue:
-    lines = (
-        replace(line, prosody=known.get(keys.get(line.clip, ""))) if line.clip else line for line in dialogue.lines
-    )
-    return Dialogue(dialogue.id, tuple(lines))
+def _filled(dialogue: Dialogue, field: str, keys: dict[Clip, str], known: dict[str, Float32]) -> Dialogue:
+    def filled(line: Line) -> Line:
+        numbers = known.get(keys.get(line.clip, "")) if line.clip else None
+        given: dict[str, Any] = {field: None if numbers is None or not len(numbers) else numbers}
+        return replace(line, **given) if line.clip else line
+
+    return Dialogue(dialogue.id, tuple(map(filled, dialogue.lines)))

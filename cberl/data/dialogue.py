@@ -14,7 +14,7 @@ SPLITS = ("train", "dev", "test")
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Where an utterance can be heard: a stretch of a media file."""
+    """Where an utterance can be heard and seen: a stretch of a media file."""
 
     path: Path
     start_s: float = 0.0
@@ -27,8 +27,9 @@ class Line:
     """One utterance of a corpus. `label` indexes the corpus's label set, or is `UNLABELLED`.
 
     `prosody` holds what the audio encoder described: the eight raw numbers of `cberl.encoders.prosody`, and more where
-    it gives more (NaN = could not be measured); None = no audio. `clip` is the sound itself, where a corpus has it:
-    `cberl.data.clips` describes it. `text` is empty where nothing was transcribed.
+    it gives more (NaN = could not be measured); None = no audio. `face` is what the visual encoder made of the
+    pictures; None = nobody to be seen. `clip` is the recording itself, where a corpus has it: `cberl.data.clips`
+    describes it. `text` is empty where nothing was transcribed.
     """
 
     speaker: str
@@ -38,6 +39,7 @@ class Line:
     end_s: float
     prosody: NDArray[np.float32] | None = None
     clip: Clip | None = None
+    face: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cberl.data.dialogue import Dialogue
 from cberl.encoders.audio import AudioEncoderConfig, AudioHistory
+from cberl.encoders.evidence import EVIDENCE_DIM
 from cberl.encoders.text import TextEncoder, TextHistory
 from cberl.model import Batch
 
@@ -54,25 +55,29 @@ def extract(
     text_encoder: TextEncoder,
     audio: AudioEncoderConfig,
     advance: Callable[[], None] = lambda: None,
+    *,
+    visual: bool = False,
 ) -> FeatureSet:
     """Encodes dialogues exactly as the live pipeline does, turn after turn. `advance` is called once an utterance.
 
-    No words, no text vector; no usable sound, no audio vector.
+    No words, no text vector; no usable sound, no audio vector; no face, no visual vector. Without `visual` there is no
+    visual modality at all.
     """
     texts: list[Float32 | None] = []
     sounds: list[Float32 | None] = []
+    faces = [line.face for dialogue in dialogues for line in dialogue.lines]
     for dialogue in dialogues:
         said, heard = TextHistory(text_encoder.prompt), AudioHistory(audio)
         for line in dialogue.lines:
             texts.extend(text_encoder.encode([said.push(line.speaker, line.text)]) if line.text else [None])
             sounds.append(None if line.prosody is None else heard.push(line.speaker, line.prosody))
             advance()
+    rows = {"text": (texts, text_encoder.dim), "audio": (sounds, audio.dim)}
+    if visual:
+        rows["visual"] = (faces, EVIDENCE_DIM)
     return FeatureSet(
-        x={"text": _stacked(texts, text_encoder.dim), "audio": _stacked(sounds, audio.dim)},
-        present={
-            "text": torch.tensor([text is not None for text in texts]),
-            "audio": torch.tensor([sound is not None for sound in sounds]),
-        },
+        x={name: _stacked(vectors, dim) for name, (vectors, dim) in rows.items()},
+        present={name: torch.tensor([one is not None for one in vectors]) for name, (vectors, _) in rows.items()},
         speaker=torch.tensor([i for dialogue in dialogues for i in _speaker_ids(dialogue)]),
         label=torch.tensor([line.label for dialogue in dialogues for line in dialogue.lines]),
         lengths=torch.tensor([len(dialogue.lines) for dialogue in dialogues]),

@@ -31,7 +31,7 @@ class MediaInfo:
 
 def probe(path: Path) -> MediaInfo:
     """From the file's header, without decoding. Raises `DataError`."""
-    with _open(path) as container:
+    with open_media(path) as container:
         stream = _audio(path, container)
         if stream.duration is not None:
             return MediaInfo(stream.codec_context.channels, float(stream.duration * stream.time_base))
@@ -45,7 +45,7 @@ def decode(path: Path, channel: int | None = None) -> Iterator[Float32]:
     `channel` counts from 1; None mixes all. Damaged packets are left out, as every player does.
     """
     try:
-        with _open(path) as container:
+        with open_media(path) as container:
             stream = _audio(path, container)
             channels = stream.codec_context.channels
             if channel is not None and not 1 <= channel <= channels:
@@ -113,7 +113,8 @@ class SpanCutter:
             self._first += len(self._held.pop(0))
 
 
-def _open(path: Path) -> Any:
+def open_media(path: Path) -> Any:
+    """PyAV's container of a file. Raises `DataError`."""
     try:
         return av.open(str(path))
     except FileNotFoundError as error:

@@ -90,11 +90,11 @@ class AudioHistory:
 
         None, and nothing remembered, where there is no usable sound: under `min_duration_s`, or silent.
         """
-        return self._normalizer.push(speaker, _scaled(raw)) if self._usable(raw) else None
+        return self._normalizer.push(speaker, scaled(raw)) if self._usable(raw) else None
 
     def peek(self, speaker: str, raw: Float32) -> Float32 | None:
         """What `push` would return, without remembering: for interim results."""
-        return self._normalizer.peek(speaker, _scaled(raw)) if self._usable(raw) else None
+        return self._normalizer.peek(speaker, scaled(raw)) if self._usable(raw) else None
 
     def _usable(self, raw: Float32) -> bool:
         if raw.shape != (self._config.dim,):
@@ -102,6 +102,7 @@ class AudioHistory:
         return bool(raw[DURATION] >= self._config.min_duration_s and np.isfinite(raw[INTENSITY]))
 
 
-def _scaled(raw: Float32) -> Float32:
+def scaled(raw: Float32) -> Float32:
+    """Raw numbers as they are normalised and priors are fitted: the eight of prosody compressed."""
     spectrum = raw[len(PROSODY_NAMES) :]
     return np.concatenate([compress(raw[: len(PROSODY_NAMES)]), spectrum])

@@ -4,7 +4,9 @@ import hashlib
 import json
 import logging
 import os
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,75 +14,121 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cberl.checkpoint import WEIGHTS
-from cberl.data.clips import describe_clips
+from cberl.data.clips import Sense, describe_clips
 from cberl.data.corpus import Corpus
-from cberl.data.dialogue import Dialogue
+from cberl.data.dialogue import DataError, Dialogue
 from cberl.data.features import FeatureSet, extract, fingerprint, load_features, save_features, widened
-from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig
+from cberl.encoders.audio import AudioEncoderConfig, scaled
 from cberl.encoders.normalize import fit_prior
-from cberl.encoders.prosody import PROSODY_NAMES, compress
 from cberl.encoders.text import TextEncoder, encoder_files
+from cberl.encoders.visual import VisualEncoderConfig
+from cberl.training.senses import UNSCALED, hearing, seeing, with_voice
 
 TEXT_ENCODER = WEIGHTS / "text"
-UNSCALED = AudioEncoderConfig((0.0,) * len(PROSODY_NAMES), (1.0,) * len(PROSODY_NAMES))
-_DESCRIBED_BY = "prosody-1"  # changes when clips must be described anew
+_DESCRIBED_BY = "prosody-1"  # changes when features must be made anew
 
 log = logging.getLogger(__name__)
 
 
-def heard(corpus: Corpus, split: str, cache: Path, processes: int | None = None) -> list[Dialogue]:
-    """A split's dialogues; lines that come as media clips are described, in parallel, and remembered in `cache`."""
+def perceived(
+    corpus: Corpus,
+    split: str,
+    senses: Sequence[Sense],
+    cache: Path,
+    processes: int | None = None,
+    tell: Callable[[str], None] = log.warning,
+) -> list[Dialogue]:
+    """A split's dialogues; lines that come as media clips are described, in parallel, and remembered in `cache`.
+
+    `tell` gets a sentence for each clip that gave nothing.
+    """
     dialogues = corpus.read(split)
-    clips = sum(line.clip is not None for one in dialogues for line in one.lines)
-    if not clips:
-        return dialogues
-    with progress() as bar:
-        task = bar.add_task(f"listening to {split}", total=clips)
-        dialogues, problems = describe_clips(
-            dialogues,
-            AudioEncoder(UNSCALED).describe,
-            _DESCRIBED_BY,
-            cache,
-            processes=processes or os.cpu_count() or 1,
-            advance=lambda count: bar.advance(task, count),
-        )
-    for problem in problems:
-        log.warning("without audio: %s", problem)
+    clips = _clips(dialogues)
+    for sense in senses if clips else ():
+        with progress() as bar:
+            task = bar.add_task(f"looking for {sense.lacks}s in {split}", total=clips)
+            dialogues, problems = describe_clips(
+                dialogues,
+                sense,
+                cache,
+                processes=processes or os.cpu_count() or 1,
+                advance=partial(bar.advance, task),
+            )
+        for problem in problems:
+            tell(f"without {sense.lacks}: {problem}")
     return dialogues
 
 
-def fit_audio(dialogues: list[Dialogue]) -> AudioEncoderConfig:
-    """The audio encoder's corpus prior, from training dialogues only."""
+def fit_audio(dialogues: Sequence[Dialogue], unscaled: AudioEncoderConfig = UNSCALED) -> AudioEncoderConfig:
+    """`unscaled` with the corpus's prior, from training dialogues only."""
     raw = [line.prosody for dialogue in dialogues for line in dialogue.lines if line.prosody is not None]
     if not raw:
-        return UNSCALED
-    mean, sd = fit_prior(np.stack([compress(numbers) for numbers in raw]))
-    return AudioEncoderConfig(prior_mean=mean, prior_sd=sd)
+        return unscaled
+    mean, sd = fit_prior(np.stack([scaled(numbers) for numbers in raw]))
+    return replace(unscaled, prior_mean=mean, prior_sd=sd)
 
 
-def fitted_audio(corpus: Corpus, cache: Path) -> AudioEncoderConfig:
-    """`fit_audio` on the training split, or on what there is."""
-    return fit_audio(heard(corpus, "train" if "train" in corpus.splits else corpus.splits[0], cache))
+def fitted_audio(
+    corpus: Corpus, cache: Path, *, voices: bool = False, processes: int | None = None
+) -> AudioEncoderConfig:
+    """`fit_audio` on the training split, or on what there is; `voices`: the speech network hears the clips as well.
+
+    Raises `DataError` where there is nothing to hear.
+    """
+    split = "train" if "train" in corpus.splits else corpus.splits[0]
+    unscaled = with_voice() if voices else UNSCALED
+    if voices:
+        require_clips(corpus, split, "voices")
+    # What gave nothing is told when the split is encoded.
+    return fit_audio(perceived(corpus, split, [hearing(unscaled)], cache, processes, log.debug), unscaled)
+
+
+def require_clips(corpus: Corpus, split: str, what: str) -> None:
+    """Raises `DataError` where a corpus has no recordings to find `what` in."""
+    if not _clips(corpus.read(split)):
+        raise DataError(f"{corpus.folder} has no recordings, so there are no {what} in it: see docs/data.md")
 
 
 def corpus_features(
-    corpus: Corpus, split: str, audio: AudioEncoderConfig, cache: Path, text: Path = TEXT_ENCODER
+    corpus: Corpus,
+    split: str,
+    audio: AudioEncoderConfig,
+    cache: Path,
+    text: Path = TEXT_ENCODER,
+    visual: VisualEncoderConfig | None = None,
+    processes: int | None = None,
 ) -> FeatureSet:
     """One split's features, from the cache if they were made from the same data by the same encoders.
 
-    No corpus is heard by the speech network: what `audio` has beyond prosody is 0, as where it hears nothing.
+    Without recordings nothing is heard by the speech network or seen: what `audio` has beyond prosody is 0, as where
+    it hears nothing, and there is no visual modality.
     """
-    heard_as, audio = audio, audio.prosody_only()
+    wanted = audio
+    if not _clips(corpus.read(split)) or audio.features != "prosody+speech":
+        audio = audio.prosody_only()
+    if not _clips(corpus.read(split)):
+        visual = None
     made_from = [fingerprint(*corpus.files), text_fingerprint(text), asdict(audio), corpus.labels, _DESCRIBED_BY]
-    digest = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps([*made_from, *([asdict(visual)] if visual else [])]).encode()).hexdigest()[:16]
     path = cache / f"{corpus.name.lower()}-{split}-{digest}.safetensors"
     if not path.is_file():
-        dialogues = heard(corpus, split, cache)
+        dialogues = perceived(corpus, split, senses_of(audio, visual), cache, processes)
         with progress() as bar:
             task = bar.add_task(f"encoding {split}", total=sum(len(one.lines) for one in dialogues))
-            features = extract(dialogues, TextEncoder(text), audio, lambda: bar.advance(task))
+            features = extract(
+                dialogues, TextEncoder(text), audio, lambda: bar.advance(task), visual=visual is not None
+            )
         save_features(features, path)
-    return widened(load_features(path), {"audio": heard_as.dim})
+    return widened(load_features(path), {"audio": wanted.dim})
+
+
+def senses_of(audio: AudioEncoderConfig, visual: VisualEncoderConfig | None) -> list[Sense]:
+    """How a corpus's clips are perceived for these encoders."""
+    return [hearing(audio), *([seeing(visual)] if visual else [])]
+
+
+def _clips(dialogues: Sequence[Dialogue]) -> int:
+    return sum(line.clip is not None for one in dialogues for line in one.lines)
 
 
 def text_fingerprint(folder: Path = TEXT_ENCODER) -> str:

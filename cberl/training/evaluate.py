@@ -15,6 +15,7 @@ from cberl.checkpoint import Checkpoint, CheckpointError
 from cberl.data.corpus import Corpus
 from cberl.data.features import FeatureSet, widened
 from cberl.encoders.audio import AudioEncoderConfig
+from cberl.encoders.visual import VisualEncoderConfig
 from cberl.metrics import Scores, score
 from cberl.training.corpus import TEXT_ENCODER, corpus_features, text_fingerprint
 from cberl.training.train import predict
@@ -36,7 +37,9 @@ def features_for(
             f"{checkpoint.name} was trained with another text encoder than the one in {text}: "
             "give the folder of that one as --text-encoder, or train it again"
         )
-    features = corpus_features(corpus, split, AudioEncoderConfig(**checkpoint.encoders["audio"]), cache, text)
+    seen_by = checkpoint.encoders.get("visual")
+    visual = VisualEncoderConfig(**seen_by) if seen_by else None
+    features = corpus_features(corpus, split, AudioEncoderConfig(**checkpoint.encoders["audio"]), cache, text, visual)
     return widened(features, checkpoint.model.config.modality_dims)
 
 

@@ -15,7 +15,8 @@ from cberl.data.corpus import Corpus
 from cberl.data.dialogue import Dialogue
 from cberl.data.features import FeatureSet, extract, features_about, fingerprint, load_features, save_features
 from cberl.encoders.text import TextEncoder
-from cberl.training.corpus import TEXT_ENCODER, UNSCALED, progress, text_fingerprint
+from cberl.training.corpus import TEXT_ENCODER, progress, text_fingerprint
+from cberl.training.senses import UNSCALED
 
 _CORRUPTED_BY = "asr-noise-1"  # changes when texts must be corrupted anew
 

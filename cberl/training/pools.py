@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from cberl.checkpoint import WEIGHTS
 from cberl.data.dialogue import DataError
 from cberl.data.features import FeatureSet, fingerprint
 from cberl.data.fer2013 import PUBLIC_TEST, TRAINING, Faces, read_fer2013, split_faces
@@ -28,9 +27,9 @@ from cberl.labels import MELD
 from cberl.training.compose import ComposeConfig, Pool, Pools, voice_prior
 from cberl.training.corpus import progress
 from cberl.training.expression import ExpressionTraining
+from cberl.training.senses import EXPRESSION, SPEECH, with_face, with_voice
 from cberl.training.voice_augment import VoiceAugmentation, voice
 
-SPEECH, EXPRESSION = WEIGHTS / "speech", WEIGHTS / "expression"
 ACTORS = {"train": (18, 19), "dev": (20,)}  # no voice on two sides
 COPIES = 10  # of a clip, each altered anew: a call is no studio
 _MADE_BY = "pools-1"  # changes when pools must be made anew
@@ -71,10 +70,9 @@ def composed_encoders(
             prior_mean=[*audio.prior_mean, *mean],
             prior_sd=[*audio.prior_sd, *sd],
             features="prosody+speech",
-            speech_sha256=fingerprint(*network_files(SPEECH, "speech")),
+            speech_sha256=with_voice().speech_sha256,
         )
-    visual = VisualEncoderConfig(fingerprint(*network_files(EXPRESSION, "expression"))) if "face" in pools else None
-    return audio, visual
+    return audio, with_face() if "face" in pools else None
 
 
 def unseen_faces(path: Path, side: str) -> Faces:

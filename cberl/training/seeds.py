@@ -9,15 +9,18 @@ from typing import Any, Self
 from safetensors.numpy import load_file, save_file
 
 from cberl.data.corpus import Corpus
+from cberl.data.dialogue import DataError
 from cberl.data.features import FeatureSet, features_about, fingerprint, load_features, save_features, widened
 from cberl.encoders.audio import AudioEncoderConfig
+from cberl.encoders.visual import VisualEncoderConfig
 from cberl.training.augment import augment
 from cberl.training.compose import ComposeConfig, Pool, Pools, compose
-from cberl.training.corpus import TEXT_ENCODER, corpus_features, fitted_audio, text_fingerprint
+from cberl.training.corpus import TEXT_ENCODER, corpus_features, fitted_audio, require_clips, text_fingerprint
 from cberl.training.noisy import NoisyText
 from cberl.training.placement import joined
 from cberl.training.pools import composed_encoders, read_pools
 from cberl.training.recipe import Recipe
+from cberl.training.senses import with_face
 from cberl.training.train import Epoch, Trainer, fit
 
 POOLS = "pools.safetensors"
@@ -35,12 +38,14 @@ class Material:
     provenance: dict[str, Any]
     pools: Pools = field(default_factory=dict)
     misheard: dict[float, FeatureSet] = field(default_factory=dict)  # `train` by word error rate
+    visual: VisualEncoderConfig | None = None  # where the corpus's own faces are read
 
     def save(self, folder: Path) -> None:
         """For other processes: `train`, `dev`, misheard copies and `pools.safetensors`."""
         about = {
             "labels": self.labels,
             "audio": asdict(self.audio),
+            "visual": asdict(self.visual) if self.visual else None,
             "text_sha256": self.text_sha256,
             "provenance": self.provenance,
             "misheard": list(self.misheard),
@@ -63,11 +68,22 @@ class Material:
         audio = AudioEncoderConfig(**about["audio"])
         misheard = {rate: load_features(folder / _misheard_file(rate)) for rate in about["misheard"]}
         labels, sha256, provenance = tuple(about["labels"]), about["text_sha256"], about["provenance"]
-        return cls(labels, train, dev, audio, sha256, provenance, pools, misheard)
+        visual = VisualEncoderConfig(**about["visual"]) if about["visual"] else None
+        return cls(labels, train, dev, audio, sha256, provenance, pools, misheard, visual)
 
 
 def _misheard_file(rate: float) -> str:
     return f"train-misheard-{rate}.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where features come from: the corpus's own recordings beside its prosody, and the data that recipes join."""
+
+    voices: bool = False  # the speech network hears the corpus's recordings
+    faces: bool = False  # the expression network sees them
+    ravdess: Path | None = None
+    fer2013: Path | None = None
 
 
 def prepare(
@@ -75,8 +91,7 @@ def prepare(
     composed: Sequence[ComposeConfig],
     cache: Path,
     text: Path = TEXT_ENCODER,
-    ravdess: Path | None = None,
-    fer2013: Path | None = None,
+    sources: Sources = Sources(),  # noqa: B008  # immutable
 ) -> Material:
     """A corpus, encoded as the live engine would, and the pools and copies that any of `composed` needs.
 
@@ -84,13 +99,19 @@ def prepare(
     """
     pools: dict[str, Pool] = {}
     for config in composed:
-        pools |= read_pools(config, "train", corpus.labels, cache, ravdess, fer2013)
-    audio = fitted_audio(corpus, cache)
-    train, dev = (corpus_features(corpus, split, audio, cache, text) for split in ("train", "dev"))
+        for kind, own in (("voice", sources.voices), ("face", sources.faces)):
+            if own and kind in config.wanted:
+                raise DataError(f"--{kind}s reads the corpus's own, and the recipe joins others: take the recipe real")
+        pools |= read_pools(config, "train", corpus.labels, cache, sources.ravdess, sources.fer2013)
+    audio = fitted_audio(corpus, cache, voices=sources.voices)
+    if sources.faces:
+        require_clips(corpus, "train", "faces")
+    visual = with_face() if sources.faces else None
+    train, dev = (corpus_features(corpus, split, audio, cache, text, visual) for split in ("train", "dev"))
     noisy = NoisyText(corpus, "train", cache, text)
     misheard = {one.misheard: noisy.features(train, one.misheard)[0] for one in composed if one.misheard}
     provenance = {"corpus": corpus.name, "data_sha256": fingerprint(*corpus.files)}
-    return Material(corpus.labels, train, dev, audio, text_fingerprint(text), provenance, pools, misheard)
+    return Material(corpus.labels, train, dev, audio, text_fingerprint(text), provenance, pools, misheard, visual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +154,7 @@ def run_seed(run: Run, material: Material, *, resume: bool, report: Callable[[Ep
     encoders = {
         "text": {"sha256": material.text_sha256},
         "audio": asdict(audio),
-        "visual": asdict(visual) if visual else None,
+        "visual": asdict(seen_by) if (seen_by := visual or material.visual) else None,
     }
     provenance = material.provenance | {"compose": asdict(composed) if pools or composed.misheard else None}
     state = RunState(run.folder / "run.json", _settings(run, material, encoders), resume=resume)

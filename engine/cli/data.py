@@ -3,7 +3,6 @@
 import json
 import os
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import click
@@ -14,11 +13,11 @@ from cberl.data import own
 from cberl.data.check import Report, Summary, check, check_own
 from cberl.data.corpus import Corpus, detect
 from cberl.data.dialogue import SPLITS, DataError
-from cberl.data.features import FeatureSet, extract, fingerprint, save_features
+from cberl.data.features import FeatureSet, save_features
 from cberl.data.sample import make_sample
 from cberl.data.sdt import read_sdt
-from cberl.encoders.text import TextEncoder
-from cberl.training.corpus import TEXT_ENCODER, fit_audio, heard, progress
+from cberl.training.corpus import corpus_features, fitted_audio, require_clips, text_fingerprint
+from cberl.training.senses import with_face
 from engine.cli.common import sentences
 
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path))
@@ -83,9 +82,18 @@ described before are not described again: a run that was stopped goes on.""",
 @click.option("--split", "wanted", type=click.Choice(SPLITS), multiple=True, help="Only this one (may be repeated).")
 @_CLASSES
 @click.option("--cache", type=click.Path(path_type=Path), default="cache", show_default=True, help="Described clips.")
+@click.option("--voices", is_flag=True, help="Beside prosody, what the speech network hears.")
+@click.option("--faces", is_flag=True, help="What the expression network sees.")
 @click.option("--processes", default=os.cpu_count() or 1, show_default="cores", help="That describe clips.")
 def features_command(
-    folder: Path, out: Path, wanted: tuple[str, ...], classes: int | None, cache: Path, processes: int
+    folder: Path,
+    out: Path,
+    wanted: tuple[str, ...],
+    classes: int | None,
+    cache: Path,
+    voices: bool,
+    faces: bool,
+    processes: int,
 ) -> None:
     """Encode FOLDER's utterances as the live engine would; or take over a published feature pickle."""
     with sentences(DataError, FileNotFoundError):
@@ -96,27 +104,26 @@ def features_command(
                     raise DataError(f"{folder} has no {split} split")
                 _save(sets[split], out, split, {"corpus": folder.name, "labels": json.dumps(labels)})
         else:
-            _encode(detect(folder, classes), out, wanted, cache, processes)
+            _encode(detect(folder, classes), out, wanted, cache, voices, faces, processes)
 
 
-def _encode(corpus: Corpus, out: Path, wanted: tuple[str, ...], cache: Path, processes: int) -> None:
-    text = TextEncoder(TEXT_ENCODER)
+def _encode(
+    corpus: Corpus, out: Path, wanted: tuple[str, ...], cache: Path, voices: bool, faces: bool, processes: int
+) -> None:
     # Audio is normalised by the training split's mean and spread, whatever split is wanted.
-    fitted_on = "train" if "train" in corpus.splits else corpus.splits[0]
-    train = heard(corpus, fitted_on, cache, processes)
-    audio = fit_audio(train)
+    audio = fitted_audio(corpus, cache, voices=voices, processes=processes)
+    visual = with_face() if faces else None
     about = {
         "corpus": corpus.name,
         "labels": json.dumps(corpus.labels),
-        "text_sha256": fingerprint(*text.files),
+        "text_sha256": text_fingerprint(),
         "audio": json.dumps(asdict(audio)),
+        "visual": json.dumps(asdict(visual) if visual else None),
     }
     for split in wanted or corpus.splits:
-        dialogues = train if split == fitted_on else heard(corpus, split, cache, processes)
-        with progress() as bar:
-            task = bar.add_task(f"encoding {split}", total=sum(len(one.lines) for one in dialogues))
-            features = extract(dialogues, text, audio, partial(bar.advance, task))
-        _save(features, out, split, about)
+        if faces:
+            require_clips(corpus, split, "faces")
+        _save(corpus_features(corpus, split, audio, cache, visual=visual, processes=processes), out, split, about)
 
 
 def _save(features: FeatureSet, out: Path, split: str, about: dict[str, str]) -> None:

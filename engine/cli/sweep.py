@@ -20,7 +20,7 @@ from cberl.training.cluster import ClusterError, run_on_ray
 from cberl.training.corpus import TEXT_ENCODER
 from cberl.training.processes import STDERR, Failure, Task, run_in_processes
 from cberl.training.recipe import RecipeError, names
-from cberl.training.seeds import Result, Run, prepare
+from cberl.training.seeds import Result, Run, Sources, prepare
 from cberl.training.sweep import Combination, combinations, compared
 from cberl.training.train import Epoch, set_threads
 from engine.cli.common import sentences
@@ -45,6 +45,8 @@ Ray needs pip install 'cberl-engine[cluster]'; RAY_ADDRESS names a cluster, whos
 @click.option("--classes", type=int, help="6 or 4: which of IEMOCAP's label sets.")
 @click.option("--ravdess", type=click.Path(path_type=Path), help="RAVDESS's folder, if the recipe joins voices.")
 @click.option("--fer2013", type=click.Path(path_type=Path), help="FER2013's .npz, if the recipe joins faces.")
+@click.option("--voices", is_flag=True, help="Let the speech network hear the corpus's own recordings.")
+@click.option("--faces", is_flag=True, help="Let the expression network see the corpus's own films.")
 @click.option("--out", type=click.Path(path_type=Path), default="runs/sweep", show_default=True, help="Runs' folder.")
 @click.option("--grid", multiple=True, metavar="KEY=A,B,...", help="Every one of these values; may be repeated.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="For all runs; may be repeated.")
@@ -69,6 +71,8 @@ def command(
     classes: int | None,
     ravdess: Path | None,
     fer2013: Path | None,
+    voices: bool,
+    faces: bool,
     out: Path,
     grid: tuple[str, ...],
     settings: tuple[str, ...],
@@ -92,7 +96,9 @@ def command(
     with sentences(RecipeError, DataError, CheckpointError, FileNotFoundError, ClusterError, ValueError):
         tried = combinations(recipe, settings, grid)
         corpus = detect(data, classes)
-        prepare(corpus, [one.recipe.compose for one in tried], cache, text_encoder, ravdess, fer2013).save(out)
+        prepare(
+            corpus, [one.recipe.compose for one in tried], cache, text_encoder, Sources(voices, faces, ravdess, fer2013)
+        ).save(out)
         runs = [
             Run(one.recipe, n, out / one.name / f"seed-{n}", name, device)
             for one in tried

@@ -14,7 +14,7 @@ from cberl.data.corpus import detect
 from cberl.data.dialogue import DataError
 from cberl.training.corpus import TEXT_ENCODER
 from cberl.training.recipe import RecipeError, load_recipe, names
-from cberl.training.seeds import Material, Result, Run, prepare, run_seed
+from cberl.training.seeds import Material, Result, Run, Sources, prepare, run_seed
 from cberl.training.train import Epoch, set_threads
 from engine.cli.common import sentences
 
@@ -28,6 +28,7 @@ Examples:
   cberl train real --data MELD --out runs/five --seeds 5 --resume
   cberl train starter --data MELD --ravdess RAVDESS --fer2013 FER2013.npz --out runs/starter
   cberl train plain --data MELD --set train.focal_gamma=2 --set model.past=5
+  cberl train real --data MY-FILMS --voices --faces --out runs/films
 Recipes: {", ".join(names())}; or a .toml file of yours.
 DATA is a folder with MELD, IEMOCAP, EmoryNLP or your own conversations: see docs/data.md.""",
 )
@@ -36,6 +37,8 @@ DATA is a folder with MELD, IEMOCAP, EmoryNLP or your own conversations: see doc
 @click.option("--classes", type=int, help="6 or 4: which of IEMOCAP's label sets.")
 @click.option("--ravdess", type=click.Path(path_type=Path), help="RAVDESS's folder, if the recipe joins voices.")
 @click.option("--fer2013", type=click.Path(path_type=Path), help="FER2013's .npz, if the recipe joins faces.")
+@click.option("--voices", is_flag=True, help="Let the speech network hear the corpus's own recordings.")
+@click.option("--faces", is_flag=True, help="Let the expression network see the corpus's own films.")
 @click.option("--out", type=click.Path(path_type=Path), default="runs/cberl", show_default=True, help="Runs' folder.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Over the recipe; may be repeated.")
 @click.option("--name", default="cberl", show_default=True, help="Name that events carry as `model`.")
@@ -58,6 +61,8 @@ def command(
     classes: int | None,
     ravdess: Path | None,
     fer2013: Path | None,
+    voices: bool,
+    faces: bool,
     out: Path,
     settings: tuple[str, ...],
     name: str,
@@ -73,7 +78,7 @@ def command(
     set_threads(threads)
     with sentences(RecipeError, DataError, CheckpointError, FileNotFoundError, ValueError):
         chosen, corpus = load_recipe(recipe, settings), detect(data, classes)
-        material = prepare(corpus, [chosen.compose], cache, text_encoder, ravdess, fer2013)
+        material = prepare(corpus, [chosen.compose], cache, text_encoder, Sources(voices, faces, ravdess, fer2013))
         results = []
         for one in range(seed, seed + seeds):
             results.append(_run(Run(chosen, one, out / f"seed-{one}", name, device), material, resume=resume))

@@ -1,11 +1,22 @@
 """Small media files, made where a test needs them."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
 
-from cberl.data.sound import SAMPLE_RATE
+from cberl.data.clips import Describe, Sense
+from cberl.data.sound import SAMPLE_RATE, read_spans
+
+
+def hearing_by(describe: Describe, made_by: str) -> Sense:
+    return Sense("prosody", made_by, "sound", read_spans, partial(_itself, describe))
+
+
+def _itself(describe: Describe) -> Describe:
+    return describe
 
 
 def write_wav(path: Path, pcm: np.ndarray, rate: int = SAMPLE_RATE) -> Path:
@@ -41,4 +52,21 @@ def write_mp4(path: Path, pcm: np.ndarray) -> Path:
         frame.sample_rate = SAMPLE_RATE
         container.mux(audio.encode(frame))
         container.mux(audio.encode(None))
+    return path
+
+
+def write_film(path: Path, pictures: Sequence[np.ndarray], rate: int, pcm: np.ndarray) -> Path:
+    """RGB pictures uint8[h, w, 3] at `rate` a second, beside float32[n] at 16 kHz."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        video, audio = container.add_stream("mpeg4", rate=rate), container.add_stream("pcm_s16le", rate=SAMPLE_RATE)
+        video.height, video.width, _ = pictures[0].shape
+        video.pix_fmt, video.bit_rate, audio.layout = "yuv420p", 2_000_000, "mono"
+        for number, rgb in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+            frame.pts = number
+            container.mux(video.encode(frame))
+        sound = av.AudioFrame.from_ndarray((pcm[None] * 32767).astype(np.int16), format="s16", layout="mono")
+        sound.sample_rate, sound.pts = SAMPLE_RATE, 0
+        container.mux([*audio.encode(sound), *audio.encode(None), *video.encode(None)])
     return path

@@ -12,7 +12,7 @@ import pytest
 from cberl.data.clips import describe_clips
 from cberl.data.dialogue import Clip, Dialogue, Line
 from cberl.encoders.prosody import prosody
-from tests.cberl.data.making import SAMPLE_RATE, tone, write_wav
+from tests.cberl.data.making import SAMPLE_RATE, hearing_by, tone, write_wav
 
 CALLS: list[int] = []
 
@@ -40,7 +40,7 @@ def test_described_once_and_problems_reported(tmp_path: Path) -> None:
         Clip(long, 10.0, 11.0),
     )
     CALLS.clear()
-    ((told,), problems) = describe_clips([spoken], loudness, "loudness", tmp_path / "cache")
+    ((told,), problems) = describe_clips([spoken], hearing_by(loudness, "loudness"), tmp_path / "cache")
     lengths = [None if line.prosody is None else round(float(line.prosody[0]), 2) for line in told.lines]
     assert lengths == [1.0, 2.0, 1.0, None, None, None, None]
     assert np.isnan(told.lines[0].prosody[2])
@@ -49,24 +49,24 @@ def test_described_once_and_problems_reported(tmp_path: Path) -> None:
         assert any(name in problem and text in problem for problem in problems)
     assert len(CALLS) == 3
 
-    ((again,), _) = describe_clips([spoken], loudness, "loudness", tmp_path / "cache")
+    ((again,), _) = describe_clips([spoken], hearing_by(loudness, "loudness"), tmp_path / "cache")
     assert len(CALLS) == 3  # nothing anew
     np.testing.assert_array_equal(again.lines[1].prosody, told.lines[1].prosody)
     write_wav(short, tone(300, 2)[None])
-    ((changed,), _) = describe_clips([spoken], loudness, "loudness", tmp_path / "cache")
+    ((changed,), _) = describe_clips([spoken], hearing_by(loudness, "loudness"), tmp_path / "cache")
     assert changed.lines[2].prosody[0] == pytest.approx(2.0)
-    describe_clips([spoken], loudness, "another encoder", tmp_path / "cache")
+    describe_clips([spoken], hearing_by(loudness, "another encoder"), tmp_path / "cache")
     assert len(CALLS) == 7
 
 
 def test_a_line_cut_short_is_passed_over(tmp_path: Path) -> None:
     spoken = dialogue(*(Clip(write_wav(tmp_path / f"{i}.wav", tone(200, 0.2)[None])) for i in range(3)))
-    describe_clips([spoken], loudness, "x", tmp_path / "cache")
+    describe_clips([spoken], hearing_by(loudness, "x"), tmp_path / "cache")
     (journal,) = (tmp_path / "cache").glob("*.jsonl")
     journal.write_bytes(journal.read_bytes()[:-20])
     CALLS.clear()
     for expected in (1, 1):  # what was lost is described again, and kept this time
-        ((told,), _) = describe_clips([spoken], loudness, "x", tmp_path / "cache")
+        ((told,), _) = describe_clips([spoken], hearing_by(loudness, "x"), tmp_path / "cache")
         assert all(line.prosody is not None for line in told.lines)
         assert len(CALLS) == expected
 
@@ -74,8 +74,10 @@ def test_a_line_cut_short_is_passed_over(tmp_path: Path) -> None:
 def test_processes_give_what_one_gives(tmp_path: Path) -> None:
     spoken = dialogue(*(Clip(write_wav(tmp_path / f"{i}.wav", tone(150 + 20 * i, 0.5)[None])) for i in range(6)))
     done: list[int] = []
-    ((alone,), _) = describe_clips([spoken], prosody, "p", tmp_path / "a")
-    ((together,), _) = describe_clips([spoken], prosody, "p", tmp_path / "b", processes=2, advance=done.append)
+    ((alone,), _) = describe_clips([spoken], hearing_by(prosody, "p"), tmp_path / "a")
+    ((together,), _) = describe_clips(
+        [spoken], hearing_by(prosody, "p"), tmp_path / "b", processes=2, advance=done.append
+    )
     for one, other in zip(alone.lines, together.lines, strict=True):
         np.testing.assert_array_equal(one.prosody, other.prosody)
     assert sum(done) == 6
@@ -88,11 +90,13 @@ from tests.cberl.data.test_clips import dialogue
 from cberl.data.clips import describe_clips
 from cberl.data.dialogue import Clip
 from cberl.encoders.prosody import prosody
+from tests.cberl.data.making import hearing_by
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     spoken = dialogue(*(Clip(path) for path in sorted(folder.glob("*.wav"))))
-    describe_clips([spoken], prosody, "p", folder / "cache", processes=2, advance=lambda n: print(n, flush=True))
+    sense = hearing_by(prosody, "p")
+    describe_clips([spoken], sense, folder / "cache", processes=2, advance=lambda n: print(n, flush=True))
 """
 
 

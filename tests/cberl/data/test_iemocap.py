@@ -14,7 +14,7 @@ from cberl.data.dialogue import UNLABELLED, DataError
 from cberl.data.iemocap import DEV, read_iemocap, read_iemocap_release, split_of
 from cberl.encoders.prosody import prosody
 from cberl.labels import IEMOCAP4, IEMOCAP6
-from tests.cberl.data.making import tone, write_wav
+from tests.cberl.data.making import hearing_by, tone, write_wav
 
 EVALUATION = """% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
 
@@ -82,7 +82,9 @@ def test_sentences_are_heard(tmp_path: Path) -> None:
     sounds = tmp_path / "Session2" / "sentences" / "wav" / "Ses02F_impro01"
     for name in ("F000", "M000", "F001", "M001"):
         write_wav(sounds / f"Ses02F_impro01_{name}.wav", tone(180, 0.6)[None])
-    (one,), problems = describe_clips(read_iemocap_release(tmp_path, "train"), prosody, "p", tmp_path / "cache")
+    (one,), problems = describe_clips(
+        read_iemocap_release(tmp_path, "train"), hearing_by(prosody, "p"), tmp_path / "cache"
+    )
     assert [line.prosody is not None for line in one.lines] == [True] * 4 + [False]
     assert one.lines[0].prosody is not None
     assert one.lines[0].prosody[3] == pytest.approx(180, rel=0.02)

@@ -10,9 +10,10 @@ from cberl.data.asr_noise import AsrNoise
 from cberl.data.corpus import detect
 from cberl.data.dialogue import Dialogue, Line
 from cberl.encoders.text import TextEncoder
-from cberl.training.corpus import TEXT_ENCODER, UNSCALED
+from cberl.training.corpus import TEXT_ENCODER
 from cberl.training.corpus import corpus_features as encoded
 from cberl.training.noisy import NoisyText, misheard, realised_error_rate
+from cberl.training.senses import UNSCALED
 
 SAID = ("We were on a break!", "You said that you would wait for me there", "How do you do", "I am so scared of it")
 

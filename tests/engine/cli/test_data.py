@@ -80,5 +80,5 @@ def test_features(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
     (folder / "call.wav").unlink()
     code, output = run(*words, "--split", "train", "--processes", "1")
     assert code == 0
-    assert f"without audio: {folder / 'call.wav'} is missing" in caplog.text
+    assert f"without sound: {folder / 'call.wav'} is missing" in caplog.text
     assert not load_features(tmp_path / "out" / "calls.train.safetensors").present["audio"].any()

@@ -13,7 +13,8 @@ from cberl.calibration import Calibration
 from cberl.checkpoint import Checkpoint
 from cberl.config import ModelConfig
 from cberl.model import CBERL
-from cberl.training.corpus import TEXT_ENCODER, UNSCALED, text_fingerprint
+from cberl.training.corpus import TEXT_ENCODER, text_fingerprint
+from cberl.training.senses import UNSCALED
 from engine.cli.app import cli
 
 LABELS = ("neutral", "fear")
