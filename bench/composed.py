@@ -21,13 +21,10 @@ from rich.table import Table
 from cberl.checkpoint import Checkpoint, load_checkpoint
 from cberl.data.corpus import detect
 from cberl.data.features import FeatureSet
-from cberl.encoders.audio import AudioEncoderConfig
-from cberl.training.compare import only
-from cberl.training.compose import ComposeConfig, compose
-from cberl.training.corpus import corpus_features
+from cberl.training.composed import EVERYWHERE, composed_split, held_out_pools
 from cberl.training.evaluate import evaluate, features_for, summary
-from cberl.training.pools import read_pools
 from cberl.training.train import set_threads
+from cberl.training.variants import only
 
 NAMES = {"text": "T", "audio": "A", "visual": "V"}
 MISMATCH = (0.2, 0.4, 0.6, 1.0)
@@ -37,7 +34,7 @@ def run(checkpoints: list[Checkpoint], args: argparse.Namespace) -> dict[str, An
     """Row name -> summary over the networks."""
     corpus = detect(args.data)
     rows: dict[str, list[FeatureSet]] = {}
-    pools = read_pools(ComposeConfig(voice=1, face=1), "dev", corpus.labels, args.cache, args.ravdess, args.fer2013)
+    pools = held_out_pools(corpus, args.cache, args.ravdess, args.fer2013)
     for one in checkpoints:
         real = features_for(one, corpus, "dev", args.cache)
         for part in (("text", "audio"), ("text",), ("audio",)):
@@ -45,15 +42,12 @@ def run(checkpoints: list[Checkpoint], args: argparse.Namespace) -> dict[str, An
         reads = one.model.config.modality_dims
         if "visual" not in reads:
             continue
-        audio = AudioEncoderConfig(**one.encoders["audio"])
-        plain = corpus_features(corpus, "dev", audio.prosody_only(), args.cache)
-        config = ComposeConfig(voice=1, face=1, mismatch=0.4, missing=0)
-        joined = compose(plain, pools, config, audio, seed=0)
+        joined = composed_split(one, corpus, "dev", pools, args.cache)
         for size in range(1, 4):
             for part in combinations(NAMES, size):
                 rows.setdefault("composed " + _name(part), []).append(only(joined, part))
         for mismatch in MISMATCH:
-            worse = compose(plain, pools, replace(config, mismatch=mismatch), audio, seed=0)
+            worse = composed_split(one, corpus, "dev", pools, args.cache, config=replace(EVERYWHERE, mismatch=mismatch))
             rows.setdefault(f"composed TAV, mismatch {mismatch:g}", []).append(worse)
     return {
         name: summary([evaluate(*pair) for pair in zip(checkpoints, sets, strict=True)]) for name, sets in rows.items()

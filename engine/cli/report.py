@@ -9,6 +9,8 @@ from cberl.data.corpus import Corpus, detect
 from cberl.data.dialogue import DataError
 from cberl.data.features import FeatureSet
 from cberl.training.compare import Group
+from cberl.training.compose import Pools
+from cberl.training.composed import composed_split, held_out_pools
 from cberl.training.corpus import TEXT_ENCODER
 from cberl.training.evaluate import features_for
 from cberl.training.noisy import NoisyText
@@ -25,6 +27,7 @@ Examples:
   cberl report runs/starter runs/plain --plain plain --data MELD   docs/report.md, on dev
   cberl report runs/starter --data MELD --split test --out out/test
   cberl report runs/starter --data MELD --asr-noise 0,10,20,30,40
+  cberl report runs/starter --data MELD --ravdess RAVDESS --fer2013 FER2013.npz --out docs/report-composed
 Each GROUP is a folder of `cberl train --seeds N`; the others are compared with the first, which is shown in depth.
 Groups trained with --set model.lookahead=2 or --set model.direction=offline show what the future is worth.""",
 )
@@ -34,6 +37,8 @@ Groups trained with --set model.lookahead=2 or --set model.direction=offline sho
 @click.option("--split", type=click.Choice(["dev", "test"]), default="dev", show_default=True)
 @click.option("--plain", metavar="GROUP", help="The group without any lever: it decides by argmax, as it comes.")
 @click.option("--asr-noise", metavar="LIST", default="", help="Word error rates in percent, as 0,10,20.")
+@click.option("--ravdess", type=click.Path(path_type=Path), help="With --fer2013: voices to join to each utterance.")
+@click.option("--fer2013", type=click.Path(path_type=Path), help="With --ravdess: faces to join to each utterance.")
 @click.option(
     "--text-encoder",
     type=click.Path(path_type=Path),
@@ -53,21 +58,33 @@ def command(
     split: str,
     plain: str | None,
     asr_noise: str,
+    ravdess: Path | None,
+    fer2013: Path | None,
     text_encoder: Path,
     out: Path,
     cache: Path,
     threads: int,
 ) -> None:
-    """Compare groups of runs, and show the first in depth: one page with tables and plots, and every figure as JSON."""
+    """Compare groups of runs, and show the first in depth: one page with tables and plots, and every figure as JSON.
+
+    With --ravdess and --fer2013 every utterance is joined with a voice and a face that show its label six times of
+    ten: that tells what networks do with all modalities and with any subset, not how well they read real ones.
+    """
+    if (ravdess is None) != (fer2013 is None):
+        raise click.UsageError("give both --ravdess and --fer2013, or neither")
     set_threads(threads)
     rates = _rates(asr_noise)
     with sentences(DataError, CheckpointError, FileNotFoundError):
         corpus = detect(data, classes)
-        source = _source(corpus, split, cache, text_encoder)
+        if ravdess and fer2013:
+            source = _composed(corpus, split, cache, text_encoder, held_out_pools(corpus, cache, ravdess, fer2013))
+        else:
+            source = _source(corpus, split, cache, text_encoder)
         found, maps = gather([_load(folder) for folder in groups], source, plain, rates)
     words = [folder.name for folder in groups] + ["--split", split]
     words += ["--plain", plain] if plain else []
     words += ["--asr-noise", asr_noise] if asr_noise else []
+    words += ["--ravdess", "RAVDESS", "--fer2013", "FER2013.npz"] if ravdess else []
     write_report({"command": f"cberl report {' '.join(words)}", **found}, maps, out)
     click.echo(f"{out}.md")
 
@@ -77,6 +94,14 @@ def _source(corpus: Corpus, split: str, cache: Path, text: Path) -> Source:
         return features_for(checkpoint, corpus, of, cache, text)
 
     return Source(corpus.name, split, features, NoisyText(corpus, split, cache, text).features)
+
+
+def _composed(corpus: Corpus, split: str, cache: Path, text: Path, pools: Pools) -> Source:
+    def features(checkpoint: Checkpoint, of: str) -> FeatureSet:
+        return composed_split(checkpoint, corpus, of, pools, cache, text)
+
+    name = f"{corpus.name} with joined voices and faces"  # no figure of it is one of the corpus
+    return Source(name, split, features, NoisyText(corpus, split, cache, text).features)
 
 
 def _rates(asr_noise: str) -> list[float]:

@@ -12,10 +12,12 @@ from click.testing import CliRunner
 from cberl.calibration import Calibration
 from cberl.checkpoint import Checkpoint
 from cberl.config import ModelConfig
+from cberl.encoders.audio import AudioEncoderConfig
 from cberl.model import CBERL
 from cberl.training.corpus import TEXT_ENCODER, text_fingerprint
-from cberl.training.senses import UNSCALED
+from cberl.training.senses import UNSCALED, with_face, with_voice
 from engine.cli.app import cli
+from tests.cberl.training.test_pools import make_faces, make_voices
 
 LABELS = ("neutral", "fear")
 SAID = ("it is on the table", "please do not leave me here", "we take the train", "something is in the dark")
@@ -43,10 +45,14 @@ def talks(tmp_path: Path) -> Path:
     return folder
 
 
-def checkpoint(folder: Path, seed: int, text: Path = TEXT_ENCODER, **shape: object) -> None:
+def checkpoint(
+    folder: Path, seed: int, text: Path = TEXT_ENCODER, audio: AudioEncoderConfig = UNSCALED, **shape: object
+) -> None:
     torch.manual_seed(seed)
-    model = CBERL(ModelConfig(labels=LABELS, latent_dim=8, hidden_dim=8, heads=2, **shape))  # type: ignore[arg-type]
-    encoders = {"text": {"sha256": text_fingerprint(text)}, "audio": asdict(UNSCALED), "visual": None}
+    config = ModelConfig(labels=LABELS, latent_dim=8, hidden_dim=8, heads=2, audio_dim=audio.dim, **shape)  # type: ignore[arg-type]
+    model = CBERL(config)
+    visual = asdict(with_face()) if "visual_dim" in shape else None
+    encoders = {"text": {"sha256": text_fingerprint(text)}, "audio": asdict(audio), "visual": visual}
     Checkpoint("toy", model, Calibration((-0.6, -0.8)), encoders, {}).save(folder / f"seed-{seed}")
 
 
@@ -72,6 +78,23 @@ def test_a_report_of_two_groups(talks: Path, tmp_path: Path) -> None:
     assert [row["later"] for row in found["future"]["rows"]] == [0, 1]
     assert [row["asked"] for row in found["misheard"]] == [None, 0, 50]
     assert found["groups"][0]["seeds"] == 2
+
+
+def test_a_report_with_voices_and_faces_joined_tells_what_each_is_worth(talks: Path, tmp_path: Path) -> None:
+    checkpoint(tmp_path / "sees", 0, audio=with_voice(), visual_dim=7)
+    checkpoint(tmp_path / "reads", 0)
+    out, cache = tmp_path / "page", tmp_path / "cache"
+    words = ["report", str(tmp_path / "sees"), str(tmp_path / "reads"), "--data", str(talks), "--cache", str(cache)]
+    words += ["--out", str(out), "--threads", "1", "--ravdess", str(make_voices(tmp_path / "ravdess"))]
+    refused = CliRunner().invoke(cli, words)
+    assert refused.exit_code == 2
+    assert "both --ravdess and --fer2013" in refused.output
+    shown = CliRunner().invoke(cli, [*words, "--fer2013", str(make_faces(tmp_path / "faces.npz"))])
+    assert shown.exit_code == 0, shown.output
+    found = json.loads(out.with_suffix(".json").read_text())
+    assert found["corpus"] == "talks with joined voices and faces"
+    assert found["modalities"]["subsets"].keys() == {"text", "visual", "text+visual"}  # no sound, so no voice
+    assert found["targets"] == {}
 
 
 def test_another_text_encoder_is_named(talks: Path, tmp_path: Path) -> None:
