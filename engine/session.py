@@ -21,12 +21,12 @@ from engine.channel import Channel, ChannelClosedError
 from engine.config import Settings
 from engine.describe import Describer, HeardTurn, hear
 from engine.infer import Inference
-from engine.ingest.pace import Pace
 from engine.load import Load
-from engine.messages import SAMPLE_RATE, AudioChunk, EmotionEvent, Resumed, Settled, Turn
+from engine.messages import AudioChunk, EmotionEvent, Resumed, Settled, Turn
 from engine.models import Models
 from engine.notices import SessionStats
 from engine.publish.hub import Hub
+from engine.publisher import Publisher
 from engine.timing import MediaClock
 from engine.transcribe.captions import Captions
 from engine.turns.backchannel import is_backchannel
@@ -53,47 +53,6 @@ class _TurnUnderWay:
     published: asyncio.Future[None]
 
 
-class _Publisher:
-    """One source of media, and what is under way of it."""
-
-    def __init__(
-        self, live: bool, dropped: Callable[[], int], captions: Captions, speculation: Speculation[HeardTurn]
-    ) -> None:
-        self.dropped = dropped
-        self.captions = captions
-        self.speculation = speculation
-        self.interims: dict[int, asyncio.Task[None]] = {}  # by turn
-        self.clock = MediaClock()
-        self.tracks: set[str] = set()
-        self.last_end_s = float("-inf")
-        self.unpublished: dict[asyncio.Future[None], Turn] = {}
-        self._live = live
-        self._arrived_at = 0.0
-        self._pace = Pace(now=lambda: self._arrived_at)
-        self._uploads = False
-
-    @property
-    def waits(self) -> bool:
-        """Whether somebody waits for its events: not those of a file, nor of one that is sent in a hurry."""
-        return self._live and not self._uploads
-
-    def arrived(self, chunk: AudioChunk) -> None:
-        self._arrived_at = chunk.arrived_at
-        self._uploads = self._pace.ahead(chunk.track.id, len(chunk.pcm) / SAMPLE_RATE)
-        self.clock.arrived(chunk.end_s, chunk.arrived_at)
-        self.clock.begin(chunk.arrived_at)
-
-    def published(self, future: asyncio.Future[None]) -> None:
-        self.unpublished.pop(future, None)
-
-    @property
-    def lag_s(self) -> float:
-        """How far behind live it is: what came first and is not yet done."""
-        if not self.waits:
-            return 0.0
-        return max([self.clock.lag_s, *(self.clock.since_s(turn.decided_s) for turn in self.unpublished.values())])
-
-
 class Session:
     """Run `run()` as a task; `join()` once a publisher; `close()` when all have left."""
 
@@ -103,7 +62,7 @@ class Session:
         self._hub = hub
         self._load = load
         self._stats_s = settings.stats_s
-        self._publishers: set[_Publisher] = set()
+        self._publishers: set[Publisher] = set()
         self._dropped_before = 0  # chunks of publishers who have left
         self._interims = itertools.count()
         self._pictures = itertools.count()
@@ -165,7 +124,7 @@ class Session:
         soon as the conversation is over, whether or not more media comes.
         """
         captions = Captions()
-        publisher = _Publisher(live, dropped, captions, Speculation(partial(self._hear, captions)))
+        publisher = Publisher(live, dropped, captions, Speculation(partial(self._hear, captions)))
         self._publishers.add(publisher)
         publishing = asyncio.create_task(self._publish(source, publisher), name=f"publish in {self.conversation}")
         try:
@@ -184,7 +143,7 @@ class Session:
         """Seconds behind live, of the publisher furthest behind."""
         return max((publisher.lag_s for publisher in self._publishers), default=0.0)
 
-    async def _publish(self, source: AsyncIterable[AudioChunk], publisher: _Publisher) -> None:
+    async def _publish(self, source: AsyncIterable[AudioChunk], publisher: Publisher) -> None:
         media = self._on_timeline(source, publisher)
         try:
             async for heard in detect_turns(media, self._models.vad, self._segmenter, self._turn_ids):
@@ -211,7 +170,7 @@ class Session:
             # `wait`, since a publisher that is cancelled must not cancel its turns.
             await asyncio.wait(publisher.unpublished)
 
-    async def _on_timeline(self, source: AsyncIterable[AudioChunk], publisher: _Publisher) -> AsyncIterator[AudioChunk]:
+    async def _on_timeline(self, source: AsyncIterable[AudioChunk], publisher: Publisher) -> AsyncIterator[AudioChunk]:
         """Media time as the conversation counts it: the first publisher's own, later ones follow on from it."""
         offset_s: float | None = None
         async for chunk in source:
@@ -250,12 +209,12 @@ class Session:
         heard = await hear(turn, transcribe, models.describe_audio, models.describe_visual, models.voice)
         return await self._describer.encode_ahead(heard) if turn.stage == "provisional" else heard
 
-    def _guess(self, turn: Turn, publisher: _Publisher) -> None:
+    def _guess(self, turn: Turn, publisher: Publisher) -> None:
         # A guess must not make a final of anybody else wait in line, and captions come when a turn is over.
         if publisher.waits and not self._models.transcribe.pending and not publisher.captions.expected(turn.speaker):
             publisher.speculation.provisional(turn)
 
-    def _tell(self, turn: Turn, publisher: _Publisher) -> None:
+    def _tell(self, turn: Turn, publisher: Publisher) -> None:
         """An interim event, unless there is no time for it or nobody knows yet whose it is."""
         under_way = publisher.interims.get(turn.turn_id)
         busy = self._models.describe_audio.pending or (under_way and not under_way.done())
@@ -265,12 +224,12 @@ class Session:
             telling = self._hearing.create_task(self._interim(turn, publisher), name=f"interim {turn.turn_id}")
             publisher.interims[turn.turn_id] = telling
 
-    async def _interim(self, turn: Turn, publisher: _Publisher) -> None:
+    async def _interim(self, turn: Turn, publisher: Publisher) -> None:
         heard = await hear(turn, None, self._models.describe_audio, self._models.describe_visual)
         event = await self._inference.glimpse(self._describer.glimpse(heard))
         self._hub.publish(self._timed(event, turn, publisher.clock))
 
-    def _take(self, turn: Turn, publisher: _Publisher) -> None:
+    def _take(self, turn: Turn, publisher: Publisher) -> None:
         if interim := publisher.interims.pop(turn.turn_id, None):
             interim.cancel()  # nothing of a turn comes after its final event
         published = asyncio.get_running_loop().create_future()

@@ -1,0 +1,52 @@
+"""One source of a conversation's media, and what is under way of it."""
+
+import asyncio
+from collections.abc import Callable
+
+from engine.describe import HeardTurn
+from engine.ingest.pace import Pace
+from engine.messages import SAMPLE_RATE, AudioChunk, Turn
+from engine.timing import MediaClock
+from engine.transcribe.captions import Captions
+from engine.turns.speculation import Speculation
+
+
+class Publisher:
+    """Its clock, its turns under way, and how far behind live it is."""
+
+    def __init__(
+        self, live: bool, dropped: Callable[[], int], captions: Captions, speculation: Speculation[HeardTurn]
+    ) -> None:
+        self.dropped = dropped
+        self.captions = captions
+        self.speculation = speculation
+        self.interims: dict[int, asyncio.Task[None]] = {}  # by turn
+        self.clock = MediaClock()
+        self.tracks: set[str] = set()
+        self.last_end_s = float("-inf")
+        self.unpublished: dict[asyncio.Future[None], Turn] = {}
+        self._live = live
+        self._arrived_at = 0.0
+        self._pace = Pace(now=lambda: self._arrived_at)
+        self._uploads = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody waits for its events: not those of a file, nor of one that is sent in a hurry."""
+        return self._live and not self._uploads
+
+    def arrived(self, chunk: AudioChunk) -> None:
+        self._arrived_at = chunk.arrived_at
+        self._uploads = self._pace.ahead(chunk.track.id, len(chunk.pcm) / SAMPLE_RATE)
+        self.clock.arrived(chunk.end_s, chunk.arrived_at)
+        self.clock.begin(chunk.arrived_at)
+
+    def published(self, future: asyncio.Future[None]) -> None:
+        self.unpublished.pop(future, None)
+
+    @property
+    def lag_s(self) -> float:
+        """How far behind live it is: what came first and is not yet done."""
+        if not self.waits:
+            return 0.0
+        return max([self.clock.lag_s, *(self.clock.since_s(turn.decided_s) for turn in self.unpublished.values())])
