@@ -1,18 +1,24 @@
-"""Who speaks, when one microphone hears all: diarization error rate of the online speakers, on recordings with an RTTM.
+"""Who speaks, when one microphone hears all: diarization error rate of the online speakers, on real and acted speech.
 
-    python bench/diarization.py CONVERSATIONS [--json] [--same 0.75] [--merge 0.88]
+    python bench/diarization.py CONVERSATIONS [--acted RAVDESS] [--same 0.6 ...] [--merge 0.8 ...] [--collar 0.5]
 
-CONVERSATIONS is a folder with pyannote_sample.wav and .rttm, and AMI excerpts in ami/ with debug.train.rttm. Everything
-runs as it does live: turns by the VAD, each one's voice, speakers online; relabelled turns count under their last name.
-Beside it, two figures that say what that is worth: one speaker for all, and each turn given its best speaker, which no
-attribution of whole turns can beat. DER as pyannote.metrics counts it, no collar, overlaps included.
+CONVERSATIONS is a folder with pyannote_sample.wav and .rttm, and AMI excerpts in ami/ with debug.train.rttm. RAVDESS
+is a folder of its clips: twenty at a time, drawn by a fixed seed, are what one actor says in every emotion, or two.
+Everything runs as it does live: turns by the VAD, each one's voice, speakers online; relabelled turns count under their
+last name. Thresholds are to be chosen on the parts called "choose" and told on those called "report".
+
+Rates are in percent of the time spoken, as pyannote.metrics counts them: overlaps included (unless --skip-overlap), no
+collar (unless --collar, in seconds around each boundary). Beside them, what they are worth: the DER of one speaker for
+all, and of each turn given its best speaker, which no attribution of whole turns can beat.
 """
 
 import argparse
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from itertools import count
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from itertools import count, product
 from pathlib import Path
 from typing import Any
 
@@ -32,51 +38,99 @@ from engine.turns.vad import SileroVad
 from engine.turns.voice import GE2E
 from engine.worker import Worker
 
+CLIPS = 20  # an acted conversation
+CHOOSE_AMI = {"trn01", "trn02", "trn03", "trn04", "trn05"}  # none of their people is in the others
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    part: str
+    reference: Annotation
+    turns: list[tuple[Turn, Float32]]  # each with its voice
+    duration_s: float
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("conversations", type=Path)
+    parser.add_argument("--acted", type=Path, metavar="RAVDESS")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--same", type=float, nargs="+", default=[SpeakersConfig().same])
-    parser.add_argument("--merge", type=float, default=SpeakersConfig().merge)
+    parser.add_argument("--merge", type=float, nargs="+", default=[SpeakersConfig().merge])
     parser.add_argument("--silence-ms", type=float, default=500.0)
+    parser.add_argument("--collar", type=float, default=0.0)
+    parser.add_argument("--skip-overlap", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    heard = asyncio.run(listen(args.conversations, args.silence_ms))
-    rows = [{"same": same} | score(heard, SpeakersConfig(same=same, merge=max(args.merge, same))) for same in args.same]
+    heard = asyncio.run(listen(args.conversations, args.acted, args.silence_ms))
+    counting = {"collar": args.collar, "skip_overlap": args.skip_overlap}
+    rows: list[dict[str, Any]] = []
+    for same, merge in product(args.same, args.merge):
+        if merge >= same:
+            scores = score(heard, SpeakersConfig(same=same, merge=merge), counting)
+            rows += [{"same": same, "merge": merge, "part": part} | rates for part, rates in scores.items()]
     if args.json:
         print(json.dumps(rows))
         return
-    table = Table(title=f"DER, {len(heard)} recordings, {sum(len(turns) for _, turns, _ in heard)} turns")
+    table = Table(title=f"{len(heard)} recordings, {sum(len(it.turns) for it in heard)} turns, {counting}")
     for heading in rows[0]:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="left" if heading == "part" else "right")
     for row in rows:
-        table.add_row(*(f"{value:.3f}" for value in row.values()))
+        table.add_row(*(value if isinstance(value, str) else f"{value:.3g}" for value in row.values()))
     Console().print(table)
 
 
-Recording = tuple[Annotation, list[tuple[Turn, Any]], float]
-
-
-async def listen(folder: Path, silence_ms: float) -> list[Recording]:
+async def listen(conversations: Path, acted: Path | None, silence_ms: float) -> list[Recording]:
     voices = GE2E()
+    config = SegmenterConfig(end_silence_ms=silence_ms, min_speech_ms=250)
     heard: list[Recording] = []
     async with Worker(SileroVad().run, name="vad") as vad:
-        for path, reference in recordings(folder):
-            pcm = decoded(path)
-            config = SegmenterConfig(end_silence_ms=silence_ms, min_speech_ms=250)
+        for part, pcm, reference in [*recordings(conversations), *(plays(acted) if acted else [])]:
             found = [turn async for turn in detect_turns(stream(pcm), vad, config, count(1)) if isinstance(turn, Turn)]
+            if acted and "actor" in part:  # a clip begins and ends in silence, of which nobody is the speaker
+                reference = reference.crop(Timeline([span(turn) for turn in found]))
             embedded = [(turn, voices.embed([turn.pcm])[0]) for turn in found]
-            heard.append((reference, embedded, len(pcm) / SAMPLE_RATE))
+            heard.append(Recording(part, reference, embedded, len(pcm) / SAMPLE_RATE))
     return heard
 
 
-def recordings(folder: Path) -> list[tuple[Path, Annotation]]:
+def recordings(folder: Path) -> Iterator[tuple[str, Float32, Annotation]]:
     """Those whose sound is there."""
     (sample,) = read_rttm(folder / "pyannote_sample.rttm").values()
-    ami = read_rttm(folder / "ami/debug.train.rttm")
-    named = {folder / "pyannote_sample.wav": sample} | {folder / f"ami/{name}.flac": it for name, it in ami.items()}
-    return [(path, reference) for path, reference in named.items() if path.exists()]
+    yield "report: pyannote sample", decoded(folder / "pyannote_sample.wav"), sample
+    for name, reference in read_rttm(folder / "ami/debug.train.rttm").items():
+        path = folder / f"ami/{name}.flac"
+        if path.exists():
+            yield f"{'choose' if name in CHOOSE_AMI else 'report'}: AMI", decoded(path), reference
+
+
+def plays(folder: Path) -> Iterator[tuple[str, Float32, Annotation]]:
+    """RAVDESS's actors alone, in pairs of a man and a woman, and in pairs of two of either."""
+    clips: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.glob("*.flac")):
+        clips[path.stem[-2:]].append(path)
+    actors = sorted(clips)
+    rng = np.random.default_rng(0)
+    half = len(actors) // 2
+    for use, cast in (("choose", actors[:half]), ("report", actors[half:])):
+        for n, actor in enumerate(cast):
+            yield f"{use}: one actor", *play([clips[actor]], rng)
+            yield f"{use}: two actors", *play([clips[actor], clips[cast[(n + 1) % half]]], rng)
+            yield f"{use}: two actors of one sex", *play([clips[actor], clips[cast[(n + 2) % half]]], rng)
+
+
+def play(cast: list[list[Path]], rng: np.random.Generator) -> tuple[Float32, Annotation]:
+    said: list[Float32] = []
+    reference = Annotation()
+    at_s = 0.0
+    for _ in range(CLIPS):
+        clips = cast[rng.integers(len(cast))]
+        path = clips[rng.integers(len(clips))]
+        said.append(decoded(path))
+        end_s = at_s + len(said[-1]) / SAMPLE_RATE
+        reference[Segment(at_s, end_s)] = path.stem[-2:]
+        at_s = end_s
+    return np.concatenate(said), reference
 
 
 def decoded(path: Path) -> Float32:
@@ -93,18 +147,30 @@ async def stream(pcm: Float32) -> AsyncIterator[AudioChunk]:
         yield AudioChunk(Track("room", "room"), at / SAMPLE_RATE, pcm[at : at + step])
 
 
-def score(heard: list[Recording], config: SpeakersConfig) -> dict[str, float]:
-    """DER of all recordings together."""
-    online, single, best = DiarizationErrorRate(), DiarizationErrorRate(), DiarizationErrorRate()
-    for reference, turns, duration_s in heard:
-        whole = Timeline([Segment(0, duration_s)])
-        online(reference, named(turns, attribute(turns, config)), uem=whole)
-        single(reference, named(turns, [1] * len(turns)), uem=whole)
-        best(reference, named(turns, [reference.argmax(span(turn)) or 0 for turn, _ in turns]), uem=whole)
-    return {"online": abs(online), "one speaker": abs(single), "best for whole turns": abs(best)}
+def score(heard: list[Recording], config: SpeakersConfig, counting: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """By part: rates in percent, and how many speakers there were and were found, a recording."""
+    found: dict[str, dict[str, float]] = {}
+    for part in sorted({it.part for it in heard}):
+        online, single, best = (DiarizationErrorRate(**counting) for _ in range(3))
+        speakers: list[tuple[int, int]] = []
+        for it in heard:
+            if it.part == part:
+                names = attribute(it.turns, config)
+                speakers.append((len(it.reference.labels()), len(set(names))))
+                ideal = [it.reference.argmax(span(turn)) or 0 for turn, _ in it.turns]
+                for metric, guess in ((online, names), (single, [1] * len(names)), (best, ideal)):
+                    metric(it.reference, named(it.turns, guess), uem=Timeline([Segment(0, it.duration_s)]))
+        there, told = np.mean(speakers, axis=0)
+        parts = {short: 100 * online[name] / online["total"] for short, name in COMPONENTS.items()}
+        worth = {"one speaker": 100 * abs(single), "best for whole turns": 100 * abs(best)}
+        found[part] = {"DER": 100 * abs(online)} | parts | worth | {"speakers": there, "found": told}
+    return found
 
 
-def attribute(turns: list[tuple[Turn, Any]], config: SpeakersConfig) -> list[int]:
+COMPONENTS = {"miss": "missed detection", "false alarm": "false alarm", "confusion": "confusion"}
+
+
+def attribute(turns: list[tuple[Turn, Float32]], config: SpeakersConfig) -> list[int]:
     speakers = OnlineSpeakers(config)
     names: dict[int, int] = {}
     for turn, voice in turns:
@@ -113,7 +179,7 @@ def attribute(turns: list[tuple[Turn, Any]], config: SpeakersConfig) -> list[int
     return [names[turn.turn_id] for turn, _ in turns]
 
 
-def named(turns: list[tuple[Turn, Any]], names: list[Any]) -> Annotation:
+def named(turns: list[tuple[Turn, Float32]], names: list[Any]) -> Annotation:
     annotation = Annotation()
     for (turn, _), name in zip(turns, names, strict=True):
         annotation[span(turn)] = name

@@ -10,10 +10,13 @@ from engine.messages import EmotionEvent, Float32
 
 @dataclass(frozen=True, slots=True)
 class SpeakersConfig:
-    """Similarities are cosines between voices."""
+    """Similarities are cosines between voices. One voice is many in anger and in fear, so a new one must be far off.
 
-    same: float = 0.75  # a voice at least as near to a speaker is theirs
-    merge: float = 0.88  # two speakers as near to each other are one
+    Chosen by `bench/diarization.py` on the parts that it names so.
+    """
+
+    same: float = 0.6  # a voice at least as near to a speaker is theirs
+    merge: float = 0.8  # two speakers as near to each other are one
     evidence_s: float = 1.0  # speech shorter than this makes no new speaker and teaches nothing
     max_speakers: int = 12
     memory_turns: int = 64  # as far back as turns are relabelled
@@ -70,18 +73,22 @@ class OnlineSpeakers:
 
     def _merge(self, number: int) -> tuple[int, list[Relabel]]:
         """Whose this speaker's turns are now, and which turns that changes."""
-        mine = self._speakers[number]
-        for other, theirs in self._speakers.items():
-            if other != number and _cosine(mine.total, theirs.total) >= self._config.merge:
-                stays, goes = min(number, other), max(number, other)
-                gone = self._speakers.pop(goes)
-                kept = self._speakers[stays]
-                kept.total, kept.speech_s = kept.total + gone.total, kept.speech_s + gone.speech_s
-                relabels = [Relabel(turn_id, stays) for turn_id, speaker in self._turns if speaker == goes]
-                renamed = [(turn_id, stays if speaker == goes else speaker) for turn_id, speaker in self._turns]
-                self._turns = deque(renamed, self._config.memory_turns)
-                return stays, relabels
-        return number, []
+        before = list(self._turns)
+        while near := self._near(number):
+            goes, number = max(number, near), min(number, near)
+            gone, kept = self._speakers.pop(goes), self._speakers[number]
+            kept.total, kept.speech_s = kept.total + gone.total, kept.speech_s + gone.speech_s
+            renamed = [(turn_id, number if speaker == goes else speaker) for turn_id, speaker in self._turns]
+            self._turns = deque(renamed, self._config.memory_turns)
+        changes = zip(before, self._turns, strict=True)
+        return number, [Relabel(turn_id, now) for (turn_id, was), (_, now) in changes if now != was]
+
+    def _near(self, number: int) -> int | None:
+        """Another speaker who is this one."""
+        mine = self._speakers[number].total
+        others = {n: _cosine(mine, it.total) for n, it in self._speakers.items() if n != number}
+        nearest = max(others, key=others.__getitem__, default=None)
+        return nearest if nearest is not None and others[nearest] >= self._config.merge else None
 
 
 class Corrections:
