@@ -46,7 +46,9 @@ class Settings(BaseSettings):
     max_turn_s: float = Field(15.0, ge=3, le=300, description="A longer turn is cut and goes on in the next.")
     pre_roll_ms: int = Field(200, ge=0, le=2_000, description="Audio kept from before speech was noticed.")
 
-    diarize: bool = Field(False, description="Tell apart the voices that one microphone hears.")
+    diarize: Literal["auto", "on", "off"] = Field(
+        "auto", description="Tell apart the voices on a track; auto: of a mono recording whose speaker is not named."
+    )
     voice_model: str = Field("", description="Speaker encoder (a GE2E .pt file); empty: that of resemblyzer.")
 
     max_sessions: int = Field(16, ge=1, le=10_000, description="Most conversations at a time.")

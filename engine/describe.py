@@ -78,6 +78,10 @@ class Describer:
         self._text_history = text_history
         self._audio_history = audio_history
 
+    def copy(self) -> "Describer":
+        """As it is now, to go on by itself."""
+        return Describer(self._encode_text, self._text_history.copy(), self._audio_history.copy())
+
     async def encode_ahead(self, heard: HeardTurn) -> HeardTurn:
         """Encode the words against the past as it is now: `describe` need not, where nobody speaks in between."""
         if heard.transcript is None or not heard.transcript.text:
@@ -85,6 +89,8 @@ class Describer:
         watch = Stopwatch()
         with watch("encode"):
             words = self._text_history.peek(heard.turn.speaker, heard.transcript.text)
+            if heard.encoded is not None and heard.encoded[0] == words:
+                return heard
             vector = await self._encode_text(words)
         return replace(heard, timings_ms=heard.timings_ms | watch.timings_ms, encoded=(words, vector))
 

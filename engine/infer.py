@@ -45,6 +45,12 @@ class Shifts:
         self._now: dict[str, str] = {}
         self._before: dict[str, Shift] = {}
 
+    def copy(self) -> "Shifts":
+        """As it is now, to go on by itself."""
+        other = Shifts()
+        other._now, other._before = dict(self._now), dict(self._before)
+        return other
+
     def push(self, speaker: str, emotion: str) -> Shift | None:
         """The change that this speaker's emotion came from, or None when it has always been this one."""
         last = self._now.get(speaker)
@@ -66,6 +72,12 @@ class Inference:
         self._graph = graph
         self._state = initial_state(checkpoint.model)
         self._shifts = Shifts()
+
+    def copy(self) -> "Inference":
+        """As it is now, to go on by itself."""
+        other = Inference(self._conversation, self._checkpoint, self._graph)
+        other._state, other._shifts = self._state, self._shifts.copy()
+        return other
 
     async def infer(self, utterance: Utterance) -> EmotionEvent:
         """The event without `after_speech` and `lag_s`, which only the moment of publishing knows."""

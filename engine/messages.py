@@ -21,12 +21,13 @@ Float32 = NDArray[np.float32]
 class Track:
     """One microphone or one channel: whoever speaks on it is `speaker`.
 
-    `captioned`: what they say comes as captions too.
+    `captioned`: what they say comes as captions too. `named`: somebody said who speaks; else it may be several people.
     """
 
     id: str
     speaker: str
     captioned: bool = False
+    named: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,7 +26,7 @@ from engine.messages import SAMPLE_RATE, Float32, Track, Transcript, VideoFrame
 from engine.transcribe import Transcriber
 from engine.transcribe.choose import choose_transcriber
 from engine.turns.vad import SileroVad, VadRequest, VadResult, VadState
-from engine.turns.voice import load_voices
+from engine.turns.voice import VoiceEncoder, VoiceError, load_voices
 from engine.worker import Worker
 
 
@@ -45,7 +45,7 @@ class Models:
     describe_audio: Worker[Float32, Float32]
     describe_visual: Worker[tuple[VideoFrame, ...], Seen | None]
     graph: Worker[GraphRequest, GraphResult]
-    voice: Worker[Float32, Float32] | None = None  # where voices are told apart
+    voice: Worker[Float32, Float32] | None = None  # where voices can be told apart
 
     @property
     def looks(self) -> bool:
@@ -123,7 +123,7 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
         choose_transcriber, settings.asr, settings.whisper_model, settings.hub_timeout_s
     )
     vad = await asyncio.to_thread(SileroVad)
-    voices = await asyncio.to_thread(load_voices, settings.voice_model) if settings.diarize else None
+    voices = await asyncio.to_thread(_voices, settings)
     async with AsyncExitStack() as stack:
         models = Models(
             checkpoint=checkpoint,
@@ -145,6 +145,18 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
         )
         await _warm(models)
         yield models
+
+
+def _voices(settings: Settings) -> VoiceEncoder | None:
+    """Needed where it was asked for; else used where it is there."""
+    if settings.diarize == "off":
+        return None
+    try:
+        return load_voices(settings.voice_model)
+    except VoiceError:
+        if settings.diarize == "on" or settings.voice_model:
+            raise
+        return None
 
 
 def _transcribe_worker(transcriber: Transcriber) -> Worker[Float32, Transcript]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from engine.describe import HeardTurn
 from engine.ingest.pace import Pace
@@ -15,17 +16,19 @@ class Publisher:
     """Its clock, its turns under way, and how far behind live it is."""
 
     def __init__(
-        self, live: bool, dropped: Callable[[], int], captions: Captions, speculation: Speculation[HeardTurn]
+        self, live: bool, dropped: Callable[[], int], hear: Callable[["Publisher", Turn], asyncio.Task[HeardTurn]]
     ) -> None:
         self.dropped = dropped
-        self.captions = captions
-        self.speculation = speculation
+        self.captions = Captions()
+        self.speculation = Speculation(partial(hear, self))
         self.interims: dict[int, asyncio.Task[None]] = {}  # by turn
         self.clock = MediaClock()
         self.tracks: set[str] = set()
+        self.voices: set[str] = set()  # who was found to speak beside those whom its tracks name
         self.last_end_s = float("-inf")
         self.unpublished: dict[asyncio.Future[None], Turn] = {}
         self._live = live
+        self._unnamed: set[str] = set()
         self._arrived_at = 0.0
         self._pace = Pace(now=lambda: self._arrived_at)
         self._uploads = False
@@ -35,9 +38,15 @@ class Publisher:
         """Whether somebody waits for its events: not those of a file, nor of one that is sent in a hurry."""
         return self._live and not self._uploads
 
+    def named(self, speaker: str) -> bool:
+        """Whether somebody said that it is they who speak on their track."""
+        return speaker not in self._unnamed
+
     def arrived(self, chunk: AudioChunk) -> None:
         self._arrived_at = chunk.arrived_at
         self._uploads = self._pace.ahead(chunk.track.id, len(chunk.pcm) / SAMPLE_RATE)
+        if not chunk.track.named:
+            self._unnamed.add(chunk.track.speaker)
         self.clock.arrived(chunk.end_s, chunk.arrived_at)
         self.clock.begin(chunk.arrived_at)
 

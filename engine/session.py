@@ -13,7 +13,6 @@ import itertools
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 
 from cberl.encoders.audio import AudioHistory
 from cberl.encoders.text import TextHistory
@@ -24,17 +23,16 @@ from engine.infer import Inference
 from engine.load import Load
 from engine.messages import AudioChunk, EmotionEvent, Resumed, Settled, Turn
 from engine.models import Models
-from engine.notices import SessionStats
+from engine.notices import SessionStats, SpeakerJoined, SpeakerLeft
 from engine.publish.hub import Hub
 from engine.publisher import Publisher
 from engine.timing import MediaClock
-from engine.transcribe.captions import Captions
+from engine.turns.attribution import Attribution, Corrections
 from engine.turns.backchannel import is_backchannel
 from engine.turns.detector import detect_turns
 from engine.turns.order import TurnOrder
 from engine.turns.segmenter import SegmenterConfig
-from engine.turns.speakers import Corrections, OnlineSpeakers
-from engine.turns.speculation import Speculation
+from engine.understand import Understanding
 
 TAIL_MS = 150  # silence kept after the end of speech, where a turn's end waits for as much
 WATCH_S = 1.0
@@ -49,7 +47,7 @@ class SessionFailedError(RuntimeError):
 class _TurnUnderWay:
     turn: Turn
     heard: asyncio.Task[HeardTurn]
-    clock: MediaClock
+    publisher: Publisher
     published: asyncio.Future[None]
 
 
@@ -81,12 +79,13 @@ class Session:
         self._order: TurnOrder[_TurnUnderWay] = TurnOrder(settings.end_silence_ms / 1e3)
         self._passing_on = asyncio.Lock()
         self._timeline = MediaClock()  # the conversation's own: where a publisher who joins later begins
-        self._describer = Describer(
-            models.encode_text, TextHistory(models.text_encoder.prompt), AudioHistory(models.audio_config)
+        self._understanding = Understanding(
+            Describer(models.encode_text, TextHistory(models.text_encoder.prompt), AudioHistory(models.audio_config)),
+            Inference(conversation, models.checkpoint, models.graph),
         )
-        self._speakers: dict[str, OnlineSpeakers] = {}  # by track's speaker, where voices are told apart
+        self._diarize = settings.diarize
+        self._attribution = Attribution()
         self._corrections = Corrections()
-        self._inference = Inference(conversation, models.checkpoint, models.graph)
         self._hearing: asyncio.TaskGroup | None = None
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -123,8 +122,7 @@ class Session:
         `live`: somebody waits for its events. `dropped` counts its chunks that got lost. Raises `SessionFailedError` as
         soon as the conversation is over, whether or not more media comes.
         """
-        captions = Captions()
-        publisher = Publisher(live, dropped, captions, Speculation(partial(self._hear, captions)))
+        publisher = Publisher(live, dropped, self._hear)
         self._publishers.add(publisher)
         publishing = asyncio.create_task(self._publish(source, publisher), name=f"publish in {self.conversation}")
         try:
@@ -169,6 +167,8 @@ class Session:
         if publisher.unpublished:
             # `wait`, since a publisher that is cancelled must not cancel its turns.
             await asyncio.wait(publisher.unpublished)
+        for voice in sorted(publisher.voices):
+            self._hub.publish(SpeakerLeft(self.conversation, voice))
 
     async def _on_timeline(self, source: AsyncIterable[AudioChunk], publisher: Publisher) -> AsyncIterator[AudioChunk]:
         """Media time as the conversation counts it: the first publisher's own, later ones follow on from it."""
@@ -198,16 +198,27 @@ class Session:
                 stats = SessionStats(self.conversation, lag_s, dropped, self._hub.dropped(self.conversation))
                 self._hub.publish(stats)
 
-    def _hear(self, captions: Captions, turn: Turn) -> asyncio.Task[HeardTurn]:
+    def _hear(self, publisher: Publisher, turn: Turn) -> asyncio.Task[HeardTurn]:
         if self._hearing is None or self._turns.closed:
             raise SessionFailedError(f"{self.conversation} has ended")
-        return self._hearing.create_task(self._heard(captions, turn), name=f"hear {turn.turn_id}")
+        return self._hearing.create_task(self._heard(publisher, turn), name=f"hear {turn.turn_id}")
 
-    async def _heard(self, captions: Captions, turn: Turn) -> HeardTurn:
+    async def _heard(self, publisher: Publisher, turn: Turn) -> HeardTurn:
         models = self._models
-        transcribe = captions.instead_of(models.transcribe, turn)
-        heard = await hear(turn, transcribe, models.describe_audio, models.describe_visual, models.voice)
-        return await self._describer.encode_ahead(heard) if turn.stage == "provisional" else heard
+        transcribe = publisher.captions.instead_of(models.transcribe, turn)
+        voice = models.voice if self._shared(turn.speaker, publisher) else None
+        heard = await hear(turn, transcribe, models.describe_audio, models.describe_visual, voice)
+        return await self._encode_ahead(heard, publisher) if turn.stage == "provisional" else heard
+
+    async def _encode_ahead(self, heard: HeardTurn, publisher: Publisher) -> HeardTurn:
+        turn, speaker = heard.turn, heard.turn.speaker
+        if heard.voice is not None:
+            speaker = self._attribution.guess(turn, heard.voice, named=publisher.named(speaker))
+        return await self._understanding.encode_ahead(replace(heard, turn=replace(turn, speaker=speaker)))
+
+    def _shared(self, speaker: str, publisher: Publisher) -> bool:
+        """Whether several people may speak on this speaker's track."""
+        return self._models.voice is not None and (self._diarize == "on" or not publisher.named(speaker))
 
     def _guess(self, turn: Turn, publisher: Publisher) -> None:
         # A guess must not make a final of anybody else wait in line, and captions come when a turn is over.
@@ -218,7 +229,8 @@ class Session:
         """An interim event, unless there is no time for it or nobody knows yet whose it is."""
         under_way = publisher.interims.get(turn.turn_id)
         busy = self._models.describe_audio.pending or (under_way and not under_way.done())
-        if self._hearing is None or self._turns.closed or not publisher.waits or busy or self._models.voice:
+        unknown = self._shared(turn.speaker, publisher)
+        if self._hearing is None or self._turns.closed or not publisher.waits or busy or unknown:
             return
         if self._load.interim(next(self._interims)):
             telling = self._hearing.create_task(self._interim(turn, publisher), name=f"interim {turn.turn_id}")
@@ -226,8 +238,7 @@ class Session:
 
     async def _interim(self, turn: Turn, publisher: Publisher) -> None:
         heard = await hear(turn, None, self._models.describe_audio, self._models.describe_visual)
-        event = await self._inference.glimpse(self._describer.glimpse(heard))
-        self._hub.publish(self._timed(event, turn, publisher.clock))
+        self._hub.publish(self._timed(await self._understanding.glimpse(heard), turn, publisher.clock))
 
     def _take(self, turn: Turn, publisher: Publisher) -> None:
         if interim := publisher.interims.pop(turn.turn_id, None):
@@ -237,7 +248,7 @@ class Session:
         published.add_done_callback(publisher.published)
         publisher.last_end_s = max(publisher.last_end_s, turn.end_s)
         heard = publisher.speculation.final(turn)
-        self._order.push(turn.end_s, _TurnUnderWay(turn, heard, publisher.clock, published))
+        self._order.push(turn.end_s, _TurnUnderWay(turn, heard, publisher, published))
 
     async def _pass_on(self) -> None:
         """What is in order by now goes on, or its source waits."""
@@ -249,25 +260,30 @@ class Session:
                     self._order.push(under_way.turn.end_s, under_way)
 
     async def _understand(self, under_way: _TurnUnderWay) -> None:
-        heard = self._attributed(replace(await under_way.heard, turn=under_way.turn))
-        utterance = await self._describer.describe(heard)
-        event = self._timed(await self._inference.infer(utterance), heard.turn, under_way.clock)
+        heard = await self._attributed(replace(await under_way.heard, turn=under_way.turn), under_way.publisher)
+        event = self._timed(await self._understanding.read(heard), heard.turn, under_way.publisher.clock)
         self._hub.publish(event)
         self._corrections.remember(heard.turn.turn_id, event)
         await self._hub.flush()  # only what is kept counts as published; and a slow disk makes its sources wait
         under_way.published.set_result(None)
 
-    def _attributed(self, heard: HeardTurn) -> HeardTurn:
+    async def _attributed(self, heard: HeardTurn, publisher: Publisher) -> HeardTurn:
         """As said by whoever's voice it is; earlier events are corrected where that is known better by now."""
         if heard.voice is None:
             return heard
         turn = heard.turn
-        speakers = self._speakers.setdefault(turn.speaker, OnlineSpeakers())
-        number, relabels = speakers.push(turn.turn_id, heard.voice, turn.end_s - turn.start_s)
-        for relabel in relabels:
-            if corrected := self._corrections.correct(relabel.turn_id, f"{turn.speaker}-{relabel.speaker}"):
+        found = self._attribution.push(turn, heard.voice, named=publisher.named(turn.speaker))
+        for turn_id, again in (await self._understanding.reread(found.others)).items():
+            again = replace(again, speaker=self.name_of(again.speaker))
+            if corrected := self._corrections.correct(turn_id, again):
                 self._hub.publish(corrected)
-        return replace(heard, turn=replace(turn, speaker=f"{turn.speaker}-{number}"))
+        for voice in found.gone & publisher.voices:
+            publisher.voices.discard(voice)
+            self._hub.publish(SpeakerLeft(self.conversation, voice))
+        if found.speaker != turn.speaker and found.speaker not in publisher.voices:
+            publisher.voices.add(found.speaker)
+            self._hub.publish(SpeakerJoined(self.conversation, found.speaker))
+        return replace(heard, turn=replace(turn, speaker=found.speaker))
 
     def _timed(self, event: EmotionEvent, turn: Turn, clock: MediaClock) -> EmotionEvent:
         timings = event.timings_ms | {"after_speech": clock.after_speech_ms(turn.end_s)}

@@ -85,6 +85,12 @@ class AudioHistory:
         self._config = config
         self._normalizer = RunningNormalizer(config.prior_mean, config.prior_sd, config.prior_weight)
 
+    def copy(self) -> "AudioHistory":
+        """As it is now, to go on by itself."""
+        other = AudioHistory(self._config)
+        other._normalizer = self._normalizer.copy()
+        return other
+
     def push(self, speaker: str, raw: Float32) -> Float32 | None:
         """Normalise `describe`'s float32[dim] (or a corpus's raw numbers) by the speaker's past, and remember it.
 

@@ -1,7 +1,7 @@
 """Normalisation that never looks ahead: each speaker against their own past, at first against the corpus."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,12 @@ class RunningNormalizer:
 
     def _corpus(self) -> _Running:
         return _Running(np.full_like(self._mean, self._weight), self._mean, self._weight * self._sd**2)
+
+    def copy(self) -> "RunningNormalizer":
+        """As it is now, to go on by itself."""
+        other = RunningNormalizer([*self._mean], [*self._sd], self._weight)
+        other._speakers = {name: replace(known) for name, known in self._speakers.items()}
+        return other
 
     def peek(self, speaker: str, x: Float32) -> Float32:
         """`x`, float32[d], as `push` would return it, without remembering it: for interim results."""

@@ -71,6 +71,12 @@ class TextHistory:
         self._prompt = prompt
         self._past: deque[tuple[str, str]] = deque(maxlen=max(prompt.past_turns, 1))
 
+    def copy(self) -> "TextHistory":
+        """As it is now, to go on by itself."""
+        other = TextHistory(self._prompt)
+        other._past.extend(self._past)
+        return other
+
     def peek(self, speaker: str, text: str) -> TextInput:
         """The input for what is being said now, without remembering it."""
         return self._prompt.build(tuple(self._past), speaker, text)

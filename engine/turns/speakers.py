@@ -1,11 +1,11 @@
-"""Who speaks, when one microphone hears all: voices grouped as they come. Pure."""
+"""Voices grouped as they come: which of them are one speaker's. Pure; `attribution.py` gives them names."""
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from engine.messages import EmotionEvent, Float32
+from engine.messages import Float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,23 @@ class OnlineSpeakers:
         self._turns: deque[tuple[int, int]] = deque(maxlen=self._config.memory_turns)  # turn, speaker
         self._named = 0
 
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Of all who are known."""
+        return frozenset(self._speakers)
+
+    def guess(self, voice: Float32, speech_s: float) -> int:
+        """The speaker that `push` would find. Nothing is remembered."""
+        number, strange = self._found(voice, speech_s)
+        return self._named + 1 if number is None or strange else number
+
     def push(self, turn_id: int, voice: Float32, speech_s: float) -> tuple[int, list[Relabel]]:
         """`voice` is float32[d] of length 1."""
-        number, similarity = self._nearest(voice)
-        enough = speech_s >= self._config.evidence_s
-        strange = similarity < self._config.same and enough and len(self._speakers) < self._config.max_speakers
+        number, strange = self._found(voice, speech_s)
         if number is None or strange:
             number = self._named = self._named + 1
             self._speakers[number] = _Speaker(voice * speech_s, speech_s)
-        elif enough:
+        elif speech_s >= self._config.evidence_s:
             known = self._speakers[number]
             known.total = known.total + voice * speech_s
             known.speech_s += speech_s
@@ -66,10 +74,12 @@ class OnlineSpeakers:
         number, relabels = self._merge(number)
         return number, [relabel for relabel in relabels if relabel.turn_id != turn_id]
 
-    def _nearest(self, voice: Float32) -> tuple[int | None, float]:
+    def _found(self, voice: Float32, speech_s: float) -> tuple[int | None, bool]:
+        """Who is nearest, and whether this is nevertheless somebody new."""
         found = {number: _cosine(speaker.total, voice) for number, speaker in self._speakers.items()}
         number = max(found, key=found.__getitem__, default=None)
-        return number, -1.0 if number is None else found[number]
+        enough = speech_s >= self._config.evidence_s and len(self._speakers) < self._config.max_speakers
+        return number, number is not None and enough and found[number] < self._config.same
 
     def _merge(self, number: int) -> tuple[int, list[Relabel]]:
         """Whose this speaker's turns are now, and which turns that changes."""
@@ -89,29 +99,6 @@ class OnlineSpeakers:
         others = {n: _cosine(mine, it.total) for n, it in self._speakers.items() if n != number}
         nearest = max(others, key=others.__getitem__, default=None)
         return nearest if nearest is not None and others[nearest] >= self._config.merge else None
-
-
-class Corrections:
-    """The last events of a conversation, should it turn out that somebody else spoke. Pure."""
-
-    def __init__(self, memory_turns: int = 64) -> None:
-        self._memory_turns = memory_turns
-        self._events: dict[int, EmotionEvent] = {}  # by turn, oldest first
-
-    def remember(self, turn_id: int, event: EmotionEvent) -> None:
-        """It was published."""
-        self._events[turn_id] = event
-        if len(self._events) > self._memory_turns:
-            self._events.pop(next(iter(self._events)))
-
-    def correct(self, turn_id: int, speaker: str) -> EmotionEvent | None:
-        """The same utterance, said by another speaker; None where it is forgotten."""
-        if turn_id not in self._events:
-            return None
-        event = self._events[turn_id]
-        corrected = replace(event, speaker=speaker, status="corrected", revision=event.revision + 1)
-        self._events[turn_id] = corrected
-        return corrected
 
 
 def _cosine(one: Float32, other: Float32) -> float:

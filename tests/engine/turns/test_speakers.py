@@ -1,10 +1,7 @@
-from dataclasses import replace
-
 import numpy as np
 
 from engine.messages import Float32
-from engine.turns.speakers import Corrections, OnlineSpeakers, Relabel, SpeakersConfig
-from tests.engine.counting import utterance
+from engine.turns.speakers import OnlineSpeakers, Relabel, SpeakersConfig
 
 ANN, BOB = np.eye(8, dtype=np.float32)[:2]
 
@@ -48,6 +45,26 @@ def test_two_who_turn_out_to_be_one_are_merged_and_their_turns_relabelled() -> N
     assert speakers.push(4, between(0.5), 1.0) == (1, [])
 
 
+def test_one_turn_may_show_that_three_were_one_all_along() -> None:
+    speakers = OnlineSpeakers(SpeakersConfig(same=0.8, merge=0.86))
+    corner = np.linalg.cholesky(np.full((3, 3), 0.79) + 0.21 * np.eye(3)).astype(np.float32)  # cosines of 0.79
+    for turn_id, voice in enumerate(corner, 1):
+        assert speakers.push(turn_id, voice, 1.0) == (turn_id, [])
+    middle = corner.mean(axis=0) / np.linalg.norm(corner.mean(axis=0))
+    assert speakers.push(4, middle, 1.0) == (1, [Relabel(2, 1), Relabel(3, 1)])
+    assert speakers.numbers == {1}
+
+
+def test_a_guess_is_what_comes_and_changes_nothing() -> None:
+    speakers = OnlineSpeakers()
+    rng = np.random.default_rng(1)
+    for turn_id in range(40):
+        voice, speech_s = between(rng.random()), float(rng.uniform(0.2, 3.0))
+        guessed = [speakers.guess(voice, speech_s) for _ in range(2)]
+        number, relabels = speakers.push(turn_id, voice, speech_s)
+        assert relabels or guessed == [number, number]
+
+
 def test_memory_is_bounded() -> None:
     config = SpeakersConfig(max_speakers=3, memory_turns=10)
     speakers = OnlineSpeakers(config)
@@ -55,14 +72,3 @@ def test_memory_is_bounded() -> None:
     numbers = [speakers.push(n, voices[n % 8], 2.0)[0] for n in range(1000)]
     assert set(numbers) == {1, 2, 3}
     assert len(speakers._turns) == 10
-
-
-def test_a_corrected_event_is_the_same_utterance_in_a_new_revision() -> None:
-    corrections = Corrections(memory_turns=2)
-    events = {n: utterance(speaker="room-2", text=str(n)) for n in (1, 2, 3)}
-    for n, event in events.items():
-        corrections.remember(n, event)
-    assert corrections.correct(1, "room-1") is None  # too long ago
-    once, twice = corrections.correct(2, "room-1"), corrections.correct(2, "room-3")
-    assert once == replace(events[2], speaker="room-1", status="corrected", revision=1)
-    assert twice == replace(events[2], speaker="room-3", status="corrected", revision=2)
