@@ -108,12 +108,13 @@ class Resumed:
 class Settled:
     """A track was heard up to `now_s`: no turn of it that is yet to come ends before `until_s`.
 
-    But for one that is cut for its length.
+    But for one that is cut for its length. `speaking`: one is under way.
     """
 
     track: str
     now_s: float
     until_s: float
+    speaking: bool = False
 
 
 Heard = Turn | Resumed | Settled  # what turn detection says

@@ -23,7 +23,7 @@ class Publisher:
         self.speculation = Speculation(partial(hear, self))
         self.interims: dict[int, asyncio.Task[None]] = {}  # by turn
         self.clock = MediaClock()
-        self.tracks: set[str] = set()
+        self.tracks: dict[str, bool] = {}  # whether somebody is speaking on it
         self.voices: set[str] = set()  # who was found to speak beside those whom its tracks name
         self.last_end_s = float("-inf")
         self.unpublished: dict[asyncio.Future[None], Turn] = {}
@@ -42,11 +42,19 @@ class Publisher:
         """Whether somebody said that it is they who speak on their track."""
         return speaker not in self._unnamed
 
-    def arrived(self, chunk: AudioChunk) -> None:
+    @property
+    def speaking(self) -> bool:
+        return any(self.tracks.values())
+
+    def arrives(self, chunk: AudioChunk) -> None:
+        """Whatever its media time may mean."""
         self._arrived_at = chunk.arrived_at
         self._uploads = self._pace.ahead(chunk.track.id, len(chunk.pcm) / SAMPLE_RATE)
         if not chunk.track.named:
             self._unnamed.add(chunk.track.speaker)
+
+    def arrived(self, chunk: AudioChunk) -> None:
+        """In the conversation's media time."""
         self.clock.arrived(chunk.end_s, chunk.arrived_at)
         self.clock.begin(chunk.arrived_at)
 

@@ -26,7 +26,7 @@ from engine.models import Models
 from engine.notices import SessionStats, SpeakerJoined, SpeakerLeft
 from engine.publish.hub import Hub
 from engine.publisher import Publisher
-from engine.timing import MediaClock
+from engine.timing import MediaClock, Timeline
 from engine.turns.attribution import Attribution, Corrections
 from engine.turns.backchannel import is_backchannel
 from engine.turns.detector import detect_turns
@@ -78,7 +78,7 @@ class Session:
         self._turn_ids = itertools.count(1)
         self._order: TurnOrder[_TurnUnderWay] = TurnOrder(settings.end_silence_ms / 1e3)
         self._passing_on = asyncio.Lock()
-        self._timeline = MediaClock()  # the conversation's own: where a publisher who joins later begins
+        self._timeline = Timeline()
         self._understanding = Understanding(
             Describer(models.encode_text, TextHistory(models.text_encoder.prompt), AudioHistory(models.audio_config)),
             Inference(conversation, models.checkpoint, models.graph),
@@ -154,8 +154,8 @@ class Session:
                         self._tell(heard, publisher)
                     case Resumed(turn_id=turn_id):
                         publisher.speculation.resumed(turn_id)
-                    case Settled(track=track, now_s=now_s, until_s=until_s):
-                        publisher.tracks.add(track)
+                    case Settled(track=track, now_s=now_s, until_s=until_s, speaking=speaking):
+                        publisher.tracks[track] = speaking
                         self._order.settle((publisher, track), now_s, until_s)
                         await self._pass_on()
         finally:
@@ -171,15 +171,15 @@ class Session:
             self._hub.publish(SpeakerLeft(self.conversation, voice))
 
     async def _on_timeline(self, source: AsyncIterable[AudioChunk], publisher: Publisher) -> AsyncIterator[AudioChunk]:
-        """Media time as the conversation counts it: the first publisher's own, later ones follow on from it."""
-        offset_s: float | None = None
+        """Media time as the conversation counts it."""
         async for chunk in source:
-            if offset_s is None:
-                offset_s = self._timeline.now_s() - chunk.start_s if self._timeline.delivered_s else 0.0
+            publisher.arrives(chunk)
+            offset_s = self._timeline.offset_s(
+                publisher, chunk.end_s, chunk.arrived_at, live=publisher.waits, silent=not publisher.speaking
+            )
             moved = chunk.moved(offset_s) if offset_s else chunk
             publisher.arrived(moved)
             publisher.captions.take_from(moved)
-            self._timeline.arrived(moved.end_s, moved.arrived_at)
             looked_at = tuple(frame for frame in moved.frames if self._load.picture(next(self._pictures)))
             yield replace(moved, frames=looked_at)
             publisher.clock.rest()

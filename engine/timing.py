@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -37,10 +39,14 @@ class MediaClock:
 
     def now_s(self) -> float:
         """Media time that a live source has reached by now, delivered or not; 0 before anything has arrived."""
+        return self.media_at(self._now())
+
+    def media_at(self, at: float) -> float:
+        """The same for another moment, near the latest arrival or after it."""
         if not self._arrivals:
             return 0.0
         media_s, wall_s = self._arrivals[-1]
-        return media_s + self._now() - wall_s
+        return media_s + at - wall_s
 
     def arrived(self, end_s: float, at: float | None = None) -> None:
         """Media up to `end_s` is here since `at` (default: this moment). Media that is not new is ignored."""
@@ -89,6 +95,55 @@ class MediaClock:
     def lag_s(self) -> float:
         """Seconds that the media worked on has been waiting, wherever it waited. A silent source adds none."""
         return 0.0 if self._worked_on is None else max(0.0, self._now() - self._worked_on)
+
+
+class Timeline:
+    """One conversation's media time, for publishers whose clocks begin and run as they like.
+
+    The first publisher's clock is the conversation's; who joins later goes on from where it is by then. No two clocks
+    run alike: who has been more than `slack_s` behind the one furthest ahead for a whole `WINDOW_S`, and so is not
+    merely held up on the way, is put forward in their next silence. An upload comes at any pace: it does not count.
+    """
+
+    WINDOW_S = 2.0
+
+    def __init__(self, slack_s: float = 0.25) -> None:
+        self._slack_s = slack_s
+        self._all = MediaClock()
+        self._live = MediaClock()
+        self._places: WeakKeyDictionary[Hashable, _Place] = WeakKeyDictionary()
+
+    def offset_s(self, who: Hashable, end_s: float, at: float, *, live: bool, silent: bool) -> float:
+        """To be added to the times of this publisher's media, of which a piece until `end_s` arrived `at`."""
+        place = self._places.get(who)
+        if place is None:
+            joined_s = self._all.media_at(at) - end_s if self._all.delivered_s else 0.0
+            place = self._places[who] = _Place(joined_s)
+        elif live and self._live.delivered_s:
+            behind_s = self._live.media_at(at) - (end_s + place.offset_s)
+            place.seen(behind_s if behind_s > self._slack_s else 0.0, at)
+            if silent and at - place.since >= self.WINDOW_S:
+                place.offset_s += place.behind_s
+                place.seen(0.0, at)
+        self._all.arrived(end_s + place.offset_s, at)
+        if live:
+            self._live.arrived(end_s + place.offset_s, at)
+        return place.offset_s
+
+
+@dataclass(slots=True, eq=False)
+class _Place:
+    """Where a publisher's clock stands; `since` then it has been at least `behind_s` behind."""
+
+    offset_s: float
+    since: float = float("inf")
+    behind_s: float = float("inf")
+
+    def seen(self, behind_s: float, at: float) -> None:
+        if behind_s == 0.0:
+            self.since, self.behind_s = float("inf"), float("inf")
+        else:
+            self.since, self.behind_s = min(self.since, at), min(self.behind_s, behind_s)
 
 
 class Stopwatch:

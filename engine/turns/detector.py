@@ -60,7 +60,8 @@ class _TrackTurns:
         return float("inf") if since is None else since
 
     def settled(self, track: str) -> Settled:
-        return Settled(track, self._segmenter.now_s, self._segmenter.settled_s)
+        speaking = self._segmenter.speaking_since_s is not None
+        return Settled(track, self._segmenter.now_s, self._segmenter.settled_s, speaking)
 
     async def push(self, chunk: AudioChunk) -> list[Turn | Resumed]:
         """Turns that this completed, each with what was seen while it was spoken."""

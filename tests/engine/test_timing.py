@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from engine.timing import MediaClock, Pacer, Stopwatch
+from engine.timing import MediaClock, Pacer, Stopwatch, Timeline
 
 
 class HandClock:
@@ -63,6 +63,69 @@ def test_a_source_that_stalls_makes_nobody_late_and_who_is_late_is_seen_to_be() 
         assert clock.since_s(0.2 + n * 0.1) == n + 1.0
     clock.rest()
     assert clock.lag_s == 0.0
+
+
+class Person:
+    """Publishes a tenth of a second at a time."""
+
+    def __init__(self, speed: float = 1.0, begins_at: float = 0.0) -> None:
+        self.speed, self.begins_at = speed, begins_at
+        self.held_up_s = 0.0  # on the way
+        self.silent = True
+
+    def publishes(self, timeline: Timeline, at: float) -> float:
+        """Where the conversation has it that this was spoken."""
+        said_s = (at - self.begins_at - self.held_up_s) * self.speed
+        return said_s + timeline.offset_s(self, said_s, at, live=True, silent=self.silent)
+
+
+def test_clocks_that_drift_apart_are_put_together_in_silence_and_never_back() -> None:
+    timeline = Timeline()
+    ann, bob = Person(speed=1.01), Person(begins_at=50.0)
+    ann.publishes(timeline, 0.1)
+    before_s, apart_s = 0.0, []
+    for tenth in range(2, 36_000):
+        at = tenth / 10
+        ann_s = ann.publishes(timeline, at)
+        assert ann_s == pytest.approx(at * 1.01)  # who is ahead stays as they are
+        if at < 50.0:
+            continue
+        bob.silent = at % 30 > 10  # he speaks for ten seconds at a time
+        bob_s = bob.publishes(timeline, at)
+        if not bob.silent:
+            assert bob_s - before_s == pytest.approx(0.1)  # and nothing he says is torn apart
+        assert bob_s > before_s
+        before_s = bob_s
+        apart_s.append(ann_s - bob_s)
+    assert max(apart_s) < 0.25 + 0.01 * (10 + 2 + 0.2)
+    assert max(apart_s) > 0.25  # else nothing was to be done
+
+
+def test_who_is_held_up_on_the_way_is_not_put_forward_but_whose_clock_stood_still_is() -> None:
+    timeline = Timeline()
+    ann, bob = Person(), Person()
+    places: list[float] = []
+    for tenth in range(1, 400):
+        at = tenth / 10
+        ann.publishes(timeline, at)
+        if 100 <= tenth < 150:
+            continue  # his network is gone, and what he said meanwhile comes in a burst
+        bob.held_up_s = {150: 5.0, 151: 3.0, 152: 1.0}.get(tenth, 0.0)
+        if tenth == 300:
+            bob.begins_at += 8.0  # as if muted
+        places.append(at - bob.publishes(timeline, at))
+    assert max(map(abs, places[152 - 50 : 249])) == pytest.approx(0.0)
+    assert places[249] == pytest.approx(8.0)
+    assert places[-1] == pytest.approx(0.0)
+
+
+def test_an_upload_runs_ahead_of_nobody() -> None:
+    timeline = Timeline()
+    ann, file = Person(), Person()
+    begun_s = ann.publishes(timeline, 0.1) - 0.1
+    for tenth in range(2, 200):
+        timeline.offset_s(file, tenth * 10.0, tenth / 10, live=False, silent=True)
+        assert ann.publishes(timeline, tenth / 10) == pytest.approx(begun_s + tenth / 10)
 
 
 def test_memory_is_bounded_whatever_the_pieces() -> None:
