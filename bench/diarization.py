@@ -1,9 +1,10 @@
 """Who speaks, when one microphone hears all: diarization error rate of the online speakers, on real and acted speech.
 
-    python bench/diarization.py CONVERSATIONS [--acted RAVDESS] [--same 0.6 ...] [--merge 0.8 ...] [--collar 0.5]
+    python bench/diarization.py CONVERSATIONS [--acted RAVDESS] [--same 0.65 ...] [--merge 0.75 ...] [--collar 0.5]
 
 CONVERSATIONS is a folder with pyannote_sample.wav and .rttm, and AMI excerpts in ami/ with debug.train.rttm. RAVDESS
 is a folder of its clips: twenty at a time, drawn by a fixed seed, are what one actor says in every emotion, or two.
+The demo's two voices, mixed down, are heard as well.
 Everything runs as it does live: turns by the VAD, each one's voice, speakers online; relabelled turns count under their
 last name. Thresholds are to be chosen on the parts called "choose" and told on those called "report".
 
@@ -30,6 +31,8 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 from rich.console import Console
 from rich.table import Table
 
+import engine.demo
+from engine.demo.score import read_script
 from engine.messages import SAMPLE_RATE, AudioChunk, Float32, Track, Turn
 from engine.turns.detector import detect_turns
 from engine.turns.segmenter import SegmenterConfig
@@ -38,6 +41,7 @@ from engine.turns.vad import SileroVad
 from engine.turns.voice import GE2E
 from engine.worker import Worker
 
+DEMO = Path(engine.demo.__file__).parent
 CLIPS = 20  # an acted conversation
 CHOOSE_AMI = {"trn01", "trn02", "trn03", "trn04", "trn05"}  # none of their people is in the others
 
@@ -96,12 +100,21 @@ async def listen(conversations: Path, acted: Path | None, silence_ms: float) -> 
 
 def recordings(folder: Path) -> Iterator[tuple[str, Float32, Annotation]]:
     """Those whose sound is there."""
+    yield "choose: demo", decoded(DEMO / "conversation.flac"), script(DEMO / "conversation.json")
     (sample,) = read_rttm(folder / "pyannote_sample.rttm").values()
     yield "report: pyannote sample", decoded(folder / "pyannote_sample.wav"), sample
     for name, reference in read_rttm(folder / "ami/debug.train.rttm").items():
         path = folder / f"ami/{name}.flac"
         if path.exists():
             yield f"{'choose' if name in CHOOSE_AMI else 'report'}: AMI", decoded(path), reference
+
+
+def script(path: Path) -> Annotation:
+    """Who speaks in the demo."""
+    reference = Annotation()
+    for turn in read_script(path).turns:
+        reference[Segment(turn.start_s, turn.end_s)] = turn.speaker
+    return reference
 
 
 def plays(folder: Path) -> Iterator[tuple[str, Float32, Annotation]]:

@@ -47,6 +47,7 @@ class Load:
     @property
     def refusal(self) -> str | None:
         """Why no new conversation may begin, or None."""
+        self._climb()  # who else would, when the last conversation has ended?
         if self.rung < FULL:
             return None
         return f"the engine is {self.lag_s:.0f} s behind live: try again in a moment"
@@ -56,8 +57,8 @@ class Load:
         wanted = max(rung for rung, least_s in enumerate(LAG_S) if lag_s >= least_s)
         if wanted > self.rung:
             self.rung = wanted
-        if not self.rung or lag_s >= LAG_S[self.rung] / 2:
-            self._calm_since = now
-        elif now - self._calm_since >= CALM_S:
+        while self.rung and lag_s < LAG_S[self.rung] / 2 and now - self._calm_since >= CALM_S:
             self.rung -= 1
+            self._calm_since += CALM_S
+        if not self.rung or lag_s >= LAG_S[self.rung] / 2:
             self._calm_since = now

@@ -85,7 +85,7 @@ async def _run(file: str, realtime: bool, speakers: list[str] | None, settings: 
             click.echo(supervisor.models.asr_note, err=True)
         subscription = supervisor.hub.subscribe(conversation)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_show_events(subscription, show))
+            showing = tasks.create_task(_show_events(subscription, show))
             source = (
                 read_live(file, speakers)
                 if is_live(file)
@@ -95,13 +95,19 @@ async def _run(file: str, realtime: bool, speakers: list[str] | None, settings: 
                 await supervisor.join(conversation, source, live=False)
             finally:
                 subscription.end("done")
+    if not showing.result():
+        click.echo(f"Nobody speaks in {file}, as far as can be heard.", err=True)
 
 
-async def _show_events(subscription: Subscription, show: Show) -> None:
+async def _show_events(subscription: Subscription, show: Show) -> int:
+    """How many there were."""
+    shown = 0
     async for _, text in subscription:
         _, message = decode(text)
         if isinstance(message, EmotionEvent):
             show(text, message)
+            shown += 1
+    return shown
 
 
 def _show_json(text: str, event: EmotionEvent) -> None:

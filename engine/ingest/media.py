@@ -99,6 +99,8 @@ def _decode(source: str, separate: bool, look: bool, device: str | None) -> Gene
         ):
             if not container.streams.audio:
                 raise MediaError(f"{source} has no audio stream: there is nothing to listen to.")
+            if not container.streams.audio[0].codec_context.channels:
+                raise MediaError(f"{source} says that its sound has 0 channels: it is damaged, or was written wrongly.")
             scene = bool(moving_pictures(container)) and not separate
             blocks = _blocks(_resample(container, mixed=scene))
             sound = container.streams.audio[0]

@@ -15,8 +15,8 @@ class SpeakersConfig:
     Chosen by `bench/diarization.py` on the parts that it names so.
     """
 
-    same: float = 0.6  # a voice at least as near to a speaker is theirs
-    merge: float = 0.8  # two speakers as near to each other are one
+    same: float = 0.65  # a voice at least as near to a speaker is theirs
+    merge: float = 0.75  # two speakers as near to each other are one
     evidence_s: float = 1.0  # speech shorter than this makes no new speaker and teaches nothing
     max_speakers: int = 12
     memory_turns: int = 64  # as far back as turns are relabelled

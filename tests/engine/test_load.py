@@ -35,3 +35,17 @@ def test_one_conversation_behind_counts_for_all_until_it_ends() -> None:
         hand.time += 1.0
         load.observe("quick", 0.0)
     assert load.rung == 0
+
+
+def test_after_the_last_conversation_has_ended_a_new_one_may_begin_in_a_while() -> None:
+    hand = HandClock()
+    load = Load(hand)
+    load.observe("slow", 9.0)
+    load.forget("slow")
+    assert load.refusal is not None
+    hand.time += 4.9
+    assert (load.refusal is None, load.rung) == (False, 3)
+    hand.time += 0.2
+    assert (load.refusal, load.rung) == (None, 2)
+    hand.time += 3600.0
+    assert (load.refusal, load.rung) == (None, 0)
