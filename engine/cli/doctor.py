@@ -22,6 +22,7 @@ from engine.models import load_starter, resolve_device
 from engine.transcribe import TranscriberError
 from engine.transcribe.choose import choose_transcriber
 from engine.turns.vad import SileroVad, VadError, VadRequest, VadState
+from engine.turns.voice import VoiceError, load_voices
 
 PACKAGES = ("torch", "torchaudio", "torch-geometric", "onnxruntime", "faster-whisper", "pocketsphinx", "av", "uvicorn")
 State = Literal["ok", "note", "missing"]
@@ -51,7 +52,7 @@ def command(as_json: bool, **flags: Any) -> None:
     """What works on this machine with these settings, what is missing, how to get it. Exits 1 if it cannot run."""
     settings = settings_from(flags)
     findings = []
-    for check in (_python, _packages, _device, _checkpoint, _vad, _asr):
+    for check in (_python, _packages, _device, _checkpoint, _vad, _asr, _voices):
         finding = check(settings)
         findings.append(finding)
         if not as_json:
@@ -116,6 +117,18 @@ def _asr(settings: Settings) -> Finding:
     fell_back = settings.asr == "auto" and "whisper" not in transcriber.name
     hint = " Better: --whisper-model FOLDER with a faster-whisper model on disk." if fell_back else ""
     return Finding("speech to text", "note" if fell_back else "ok", note + hint)
+
+
+def _voices(settings: Settings) -> Finding:
+    if settings.diarize == "off":
+        return Finding("who speaks", "ok", "as tracks and channels say: diarize is off")
+    try:
+        load_voices(settings.voice_model)
+    except VoiceError as error:
+        asked = settings.diarize == "on" or settings.voice_model
+        return Finding("who speaks", "missing" if asked else "note", f"as tracks and channels say; {error}")
+    where = "on every track" if settings.diarize == "on" else "in mono recordings whose speaker is not named"
+    return Finding("who speaks", "ok", f"voices are told apart {where}")
 
 
 def _median_ms(call: Callable[[], object], times: int = 5) -> float:

@@ -32,7 +32,8 @@ class TurnTable:
         minutes, seconds = divmod(event.start_s, 60)
         emotion = Text(event.emotion, style=COLOURS.get(event.emotion, "white"))
         sure = f"{100 * event.confidence:.0f}%"
-        self._row((f"{minutes:.0f}:{seconds:04.1f}", event.speaker, emotion, sure, event.text or "(no words)"))
+        said = ("(corrected) " if event.status == "corrected" else "") + (event.text or "(no words)")
+        self._row((f"{minutes:.0f}:{seconds:04.1f}", event.speaker, emotion, sure, said))
 
     def _row(self, cells: Iterable[str | Text], style: str = "") -> None:
         grid = Table.grid(padding=(0, 1), expand=True)
