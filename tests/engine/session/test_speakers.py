@@ -54,9 +54,9 @@ def test_when_two_turn_out_to_be_one_all_is_as_if_it_had_been_known_from_the_sta
     async def heard(*voices: Float32) -> list[object]:
         waiting = list(voices)
         worker = Worker(lambda clips: [waiting.pop(0) for _ in clips], name="voice")
-        async with running(diarize="on", provisional_ms=0) as supervisor, worker:
+        async with running(provisional_ms=0) as supervisor, worker:
             supervisor.models = replace(supervisor.models, voice=worker)
-            return await talk(supervisor, room("room", named=True), live=False)
+            return await talk(supervisor, room("room", named=False), live=False)
 
     told = asyncio.run(heard(ANN, ANGRY, BETWEEN, BETWEEN, ANN, ANGRY))
     known = emotions(asyncio.run(heard(*[ANN] * len(TURNS))))
