@@ -10,18 +10,28 @@ from engine.messages import SAMPLE_RATE, AudioChunk
 MOST_SAMPLES = SAMPLE_RATE // 2
 
 
-async def merged(chunks: Channel[AudioChunk]) -> AsyncIterator[AudioChunk]:
+class Merged:
     """The same sound of one track in the same order; of what waits already, what follows on is joined, up to 0.5 s."""
-    async for first in chunks:
-        run, samples = [first], len(first.pcm)
-        while (following := chunks.take()) is not None:
-            on = len(following.pcm) and abs(following.start_s - run[-1].end_s) < 0.5 / SAMPLE_RATE
-            if not on or samples + len(following.pcm) > MOST_SAMPLES:
-                yield _joined(run)
-                run, samples = [], 0
-            run.append(following)
-            samples += len(following.pcm)
-        yield _joined(run)
+
+    def __init__(self, chunks: Channel[AudioChunk]) -> None:
+        self._chunks = chunks
+
+    @property
+    def dropped(self) -> int:
+        """Chunks that were lost while they waited."""
+        return self._chunks.dropped
+
+    async def __aiter__(self) -> AsyncIterator[AudioChunk]:
+        async for first in self._chunks:
+            run, samples = [first], len(first.pcm)
+            while (following := self._chunks.take()) is not None:
+                on = len(following.pcm) and abs(following.start_s - run[-1].end_s) < 0.5 / SAMPLE_RATE
+                if not on or samples + len(following.pcm) > MOST_SAMPLES:
+                    yield _joined(run)
+                    run, samples = [], 0
+                run.append(following)
+                samples += len(following.pcm)
+            yield _joined(run)
 
 
 def _joined(run: list[AudioChunk]) -> AudioChunk:

@@ -14,10 +14,11 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from engine.channel import Channel
 from engine.ingest.arrival import ArrivalClock, FrameSampler
 from engine.ingest.ice import IceServer
+from engine.ingest.jitter import hold
 from engine.ingest.offer import MALFORMED, OfferError
 from engine.ingest.picture import to_rgb
 from engine.ingest.resample import AudioTrack
-from engine.messages import AudioChunk, Track, VideoFrame
+from engine.messages import SAMPLE_RATE, AudioChunk, Track, VideoFrame
 from engine.timing import Watchdog
 
 CHANNEL_CHUNKS = 1250  # of a packet each, so 25 s
@@ -45,8 +46,10 @@ class Peer:
     def __init__(self, connection: RTCPeerConnection, speaker: str, config: PeerConfig) -> None:
         self.chunks: Channel[AudioChunk] = Channel(CHANNEL_CHUNKS)
         self.left_out = 0  # pictures that there was no room for
+        self.received_s = 0.0
         self._connection = connection
         self._track = Track("audio", speaker)
+        self.sound = AudioTrack(self._track, PACKET_JITTER_S, fill=True)
         self._config = config
         self._watchdog = Watchdog(config.media_timeout_s)
         self._over = asyncio.Event()
@@ -60,6 +63,9 @@ class Peer:
         """The SDP that accepts `offer`. Raises `OfferError`."""
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            for transceiver in self._connection.getTransceivers():
+                if transceiver.kind == "audio":
+                    hold(transceiver.receiver)
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except OperationError as error:
             raise OfferError(422, "unsupported_codec", f"The offer cannot be taken: {error}.") from error
@@ -101,7 +107,7 @@ class Peer:
             self._over.set()
 
     async def _listen(self, track: MediaStreamTrack, *, wanted: bool) -> None:
-        sound = AudioTrack(self._track, PACKET_JITTER_S, fill=True)
+        sound = self.sound
         clock = ArrivalClock()
         now = asyncio.get_running_loop().time
         quiet = False
@@ -147,6 +153,7 @@ class Peer:
             chunk = replace(chunk, frames=tuple(self._pictures))
             self._pictures.clear()
         self._heard_until_s = chunk.end_s
+        self.received_s += len(chunk.pcm) / SAMPLE_RATE
         self.chunks.offer(chunk)
 
 

@@ -9,6 +9,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
@@ -19,13 +20,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from engine.ingest.merge import merged
+from engine.ingest.merge import Merged
 from engine.ingest.offer import MAX_CANDIDATES, MAX_OFFER_BYTES, OfferError, check_offer
 from engine.ingest.protocol import RefusedError
 from engine.ingest.tracks import name_problem
 from engine.ingest.trickle import parse_trickle
 from engine.ingest.webrtc import Peer, PeerConfig, open_peer
 from engine.messages import ALL, AudioChunk
+from engine.notices import SessionEnded
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 STATUS = {"full": 503, "speaker_taken": 409, "failed": 500}
@@ -56,6 +58,14 @@ class Publication:
         if self.peer is not None:
             self.peer.end()
 
+    def account(self) -> SessionEnded:
+        """What became of the media of its connection."""
+        peer = self.peer
+        if peer is None:
+            return SessionEnded(self.conversation, 0.0, 0)
+        received_s, missing_s = round(peer.received_s, 4), round(peer.sound.missing_s, 4)
+        return SessionEnded(self.conversation, received_s, peer.chunks.dropped, peer.sound.gaps, missing_s)
+
     async def run(self, offer: str, config: PeerConfig, seat: Seat, predecessor: "Publication | None") -> None:
         """Raises, perhaps in a group, `RefusedError` and `OfferError`; before `answer` is set they are its result."""
         async with AsyncExitStack() as stack, open_peer(self.speaker, config) as self.peer:
@@ -69,7 +79,7 @@ class Publication:
                     predecessor.end()
                     await predecessor.over.wait()
                     publish = stack.enter_context(seat(self.conversation, self.speaker))
-                await publish(merged(self.peer.chunks))
+                await publish(Merged(self.peer.chunks))
 
 
 class Whip:
@@ -204,13 +214,13 @@ class Whip:
         return Response(status_code=204)
 
     async def _delete(self, request: Request) -> Response:
-        """Answers when the last turn is out."""
+        """Answers when the last turn is out, with the same body as the last message on a socket."""
         publication = self._found(request)
         if publication is None:
             return _unknown()
         publication.end()
         await publication.over.wait()
-        return Response(status_code=200)
+        return JSONResponse({"type": "session.ended"} | asdict(publication.account()))
 
     def _found(self, request: Request) -> Publication | None:
         """The token is what entitles to a session: nobody else knows it."""

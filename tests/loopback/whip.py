@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from fractions import Fraction
+from typing import Any
 
 import av
 import httpx
@@ -96,9 +97,10 @@ class Published:
         self.token = self.location.rpartition("/")[2]
         self._http = http
 
-    async def hang_up(self) -> None:
-        """Returns when the last turn is out."""
-        (await self._http.delete(self.location, timeout=60)).raise_for_status()
+    async def hang_up(self) -> dict[str, Any]:
+        """Returns when the last turn is out, with what became of its media."""
+        account: dict[str, Any] = (await self._http.delete(self.location, timeout=60)).raise_for_status().json()
+        return account
 
 
 @asynccontextmanager

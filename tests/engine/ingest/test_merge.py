@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from engine.channel import Channel
-from engine.ingest.merge import merged
+from engine.ingest.merge import Merged
 from engine.messages import SAMPLE_RATE, AudioChunk, Track
+from engine.supervisor import _dropped
 
 MIC = Track("mic", "alice")
 
@@ -21,7 +22,7 @@ def test_what_waits_is_joined_and_what_does_not_follow_on_is_kept_apart() -> Non
         for one in waiting:
             channel.offer(one)
         channel.close()
-        out = [one async for one in merged(channel)]
+        out = [one async for one in Merged(channel)]
         whole = np.concatenate([one.pcm for one in waiting])
         np.testing.assert_array_equal(np.concatenate([one.pcm for one in out]), whole)
         return out
@@ -34,9 +35,16 @@ def test_what_waits_is_joined_and_what_does_not_follow_on_is_kept_apart() -> Non
 def test_who_keeps_up_gets_each_packet_as_it_comes() -> None:
     async def main() -> None:
         channel: Channel[AudioChunk] = Channel(200)
-        source = merged(channel)
+        source = aiter(Merged(channel))
         for n in range(5):
             channel.offer(chunk(n * 0.02))
             assert (await anext(source)).start_s == n * 0.02
 
     asyncio.run(main())
+
+
+def test_what_got_lost_while_it_waited_is_counted_where_the_session_asks() -> None:
+    channel: Channel[AudioChunk] = Channel(2)
+    for n in range(5):
+        channel.offer(chunk(n * 0.02))
+    assert _dropped(Merged(channel)) == 3
