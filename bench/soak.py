@@ -1,0 +1,140 @@
+"""Do publishers who come and go leave anything behind?
+
+    python bench/soak.py [--cycles 1000] [--every 50] [--at-once 5] [--json]
+
+A server with real models in a process of its own. Each cycle is one publisher by WHIP and one by /ingest, who come,
+send media for a fraction of a second and leave, in turn by every way of `tests/loopback/churn.py`: by DELETE, by
+closing, by a network that is gone, with an offer that leads nowhere, with nonsense. After every 50 cycles, when all
+have left, the server counts its tasks, threads, file descriptors and resident memory (Linux). The first sample warms
+up. Tasks, descriptors and threads must not rise at all; memory is judged by its slope over the last half of the
+samples, in megabytes a thousand cycles, against that slope's standard error. Exits with 1 where something grew.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import sys
+import threading
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.loopback.churn import INGEST, WHIP, WHIP_TIMEOUT_S
+from tests.loopback.live import running
+
+SETTLES_WITHIN_S = 30.0
+GROWTH_MB, SIGMAS = 1.0, 3.0  # a slope above both a thousand cycles and its standard errors is growth
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cycles", type=int, default=1000)
+    parser.add_argument("--every", type=int, default=50, help="cycles between two samples")
+    parser.add_argument("--at-once", type=int, default=5, help="cycles under way together")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--act", choices=("server",), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.act:
+        asyncio.run(act())
+        return 0
+    if options.cycles < 6 * options.every:
+        parser.error(f"a slope needs at least six samples: --cycles {6 * options.every} or more")
+    result = verdict(asyncio.run(measure(options)), options.every)
+    if options.json:
+        print(json.dumps(result))
+    else:
+        show(result)
+    return int(result["grew"] != [])
+
+
+async def act() -> None:
+    """The server's process: says its address; then, for each line that comes, what it holds."""
+    # No grace: a conversation ends with its publishers.
+    async with running(rejoin_grace_s=0, media_timeout_s=WHIP_TIMEOUT_S, max_sessions=1000) as (_, url):
+        reading = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
+        await asyncio.sleep(1.0)
+        at_rest = len(asyncio.all_tasks())
+        print(url, flush=True)
+        while await reading:
+            reading = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SETTLES_WITHIN_S):
+                    while len(asyncio.all_tasks()) > at_rest:  # noqa: ASYNC110 - tasks end by themselves
+                        await asyncio.sleep(0.1)
+            print(json.dumps(sample()), flush=True)
+
+
+def sample() -> dict[str, float]:
+    gc.collect()
+    pool = [thread for thread in threading.enumerate() if thread.name.startswith("asyncio_")]  # bounded by itself
+    return {
+        "tasks": len(asyncio.all_tasks()),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "threads": len(os.listdir("/proc/self/task")) - len(pool),
+        "memory_mb": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20,
+    }
+
+
+async def measure(options: argparse.Namespace) -> list[dict[str, float]]:
+    pipe = asyncio.subprocess.PIPE
+    command = [sys.executable, __file__, "--act", "server"]
+    server = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+    assert server.stdin is not None
+    assert server.stdout is not None
+    samples: list[dict[str, float]] = []
+    try:
+        url = (await server.stdout.readline()).decode().strip()
+        coming = iter(range(options.cycles))
+        while batch := list(islice(coming, options.every)):
+            cycles = iter(batch)
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(options.at_once):
+                    tasks.create_task(come_and_go(url, cycles))
+            server.stdin.write(b"and now?\n")
+            samples.append(json.loads(await server.stdout.readline()))
+            print(batch[-1] + 1, samples[-1], file=sys.stderr, flush=True)
+    finally:
+        server.stdin.close()
+        await server.wait()
+    return samples
+
+
+async def come_and_go(url: str, cycles: Any) -> None:
+    for number in cycles:
+        await asyncio.gather(WHIP[number % len(WHIP)](url), INGEST[number % len(INGEST)](url))
+
+
+def verdict(samples: list[dict[str, float]], every: int) -> dict[str, Any]:
+    last_half = [one["memory_mb"] for one in samples[len(samples) // 2 :]]
+    thousands = np.arange(len(last_half)) * every / 1000
+    (slope, _), covariance = np.polyfit(thousands, last_half, 1, cov=True)
+    error = float(np.sqrt(covariance[0, 0]))
+    grew = [name for name in ("tasks", "descriptors", "threads") if samples[-1][name] > samples[0][name]]
+    if slope > max(GROWTH_MB, SIGMAS * error):
+        grew.append("memory_mb")
+    memory = {"slope_mb_per_1000": round(float(slope), 2), "standard_error": round(error, 2)}
+    return {"cycles": every * len(samples), "grew": grew} | memory | {"samples": samples}
+
+
+def show(result: dict[str, Any]) -> None:
+    memory = f"memory {result['slope_mb_per_1000']:+g} ± {result['standard_error']:g} MB a thousand cycles at the end"
+    grew = f"grew: {', '.join(result['grew'])}" if result["grew"] else "nothing grew beyond noise"
+    table = Table(title=f"{result['cycles']} cycles: {grew}; {memory}", title_justify="left")
+    for heading in ("sample", *result["samples"][0]):
+        table.add_column(heading, justify="right")
+    for number, one in enumerate(result["samples"], start=1):
+        table.add_row(str(number), *(f"{value:g}" for value in one.values()))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
