@@ -94,25 +94,30 @@ class YuNetDetector:
 
 def find_face(detector: FaceDetector, rgb: Picture) -> Face | None:
     """The one face that matters, large and central, cut out of uint8[h, w, 3]; None where there is none."""
+    box = main_box(find_boxes(detector, rgb), rgb.shape[1], rgb.shape[0])
+    return None if box is None else cut_out(rgb, box)
+
+
+def find_boxes(detector: FaceDetector, rgb: Picture) -> list[Box]:
+    """Every face in uint8[h, w, 3]; none in a picture too small for one. Raises ValueError for what is no picture."""
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"a frame must be RGB, uint8[h, w, 3], not {rgb.dtype}{list(rgb.shape)}")
-    if min(rgb.shape[:2]) < FACE_PX // 2:
-        return None
-    box = main_box(detector.find(rgb), rgb.shape[1], rgb.shape[0])
-    return None if box is None else _cut_out(rgb, box)
+    return [] if min(rgb.shape[:2]) < FACE_PX // 2 else detector.find(rgb)
 
 
 def main_box(boxes: Sequence[Box], width: int, height: int) -> Box | None:
-    """The largest box, one at the picture's edge counting half as much as one in its middle."""
-
-    def weight(box: Box) -> float:
-        off_centre = max(abs(2 * box.centre_x / width - 1), abs(2 * box.centre_y / height - 1))
-        return box.side**2 * (1 - min(off_centre, 1.0) / 2)
-
-    return max(boxes, key=weight, default=None)
+    """The most prominent."""
+    return max(boxes, key=lambda box: prominence(box, width, height), default=None)
 
 
-def _cut_out(rgb: Picture, box: Box) -> Face:
+def prominence(box: Box, width: float, height: float) -> float:
+    """How much a face in a picture of this size matters: its area, and at the picture's edge half of that."""
+    off_centre = max(abs(2 * box.centre_x / width - 1), abs(2 * box.centre_y / height - 1))
+    return box.side**2 * (1 - min(off_centre, 1.0) / 2)
+
+
+def cut_out(rgb: Picture, box: Box) -> Face:
+    """The face in this box of uint8[h, w, 3]."""
     # One warp cuts and shrinks; beyond the picture's edge its last row goes on. Shrinking more than twice
     # needs smoothing first, or the face would alias.
     shrink = box.side / FACE_PX

@@ -93,6 +93,29 @@ def test_a_long_turn_costs_no_more_than_its_share_of_frames(expression: Expressi
         VisualEncoderConfig("", max_frames=0)
 
 
+def test_a_turn_told_again_and_again_has_each_picture_searched_once(expression: ExpressionEncoder) -> None:
+    """Thirty seconds of a camera at three pictures a second, told every second while they last."""
+    detector = Counting()
+    encoder = FaceVisual(detector, expression, CONFIG)
+    frames = [textured(i) for i in range(1, 91)]
+    for told in range(3, 91, 3):
+        seen(encoder, frames[:told])
+    assert sorted(detector.seen) == sorted(set(detector.seen))
+    again = [frame.copy() for frame in frames[:8]]
+    seen(encoder, again)
+    assert detector.seen[-8:] == list(range(1, 9))
+
+
+def test_of_two_faces_the_one_who_stays_is_read(expression: ExpressionEncoder, video: list[np.ndarray]) -> None:
+    """Another face comes in at the side, larger, for one picture of five."""
+    alone = [np.hstack([frame, np.zeros_like(frame)]) for frame in video[:5]]
+    joined = [*alone[:2], np.hstack([video[2], np.ascontiguousarray(video[2][:, ::-1])]), *alone[3:]]
+    encoder = FaceVisual(CascadeDetector(), expression, CONFIG)
+    one, other = seen(encoder, alone), seen(encoder, joined)
+    np.testing.assert_allclose(one.vector, other.vector, atol=1e-5)
+    assert one.quality == pytest.approx(other.quality, abs=1e-5)
+
+
 def test_a_real_face_reads_alike_by_either_detector(
     expression: ExpressionEncoder, video: list[np.ndarray], shared: Path
 ) -> None:
