@@ -28,9 +28,9 @@ class LossyNetwork:
             transport._send = self._sending(transport._send)
 
     async def arrived(self) -> None:
-        """All that was sent has arrived, or never will."""
-        while self._on_their_way:
-            await asyncio.wait(self._on_their_way)
+        """All that was sent until now has arrived, or never will."""
+        if self._on_their_way:
+            await asyncio.wait(set(self._on_their_way))
 
     def _sending(self, send: Callable[[bytes], Awaitable[None]]) -> Callable[[bytes], Awaitable[None]]:
         async def late(data: bytes, late_s: float) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from fractions import Fraction
 from typing import Any
@@ -12,10 +12,12 @@ import httpx
 import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
+from numpy.typing import NDArray
 
 from engine.messages import SAMPLE_RATE, Float32
 
 PACKET = SAMPLE_RATE // 50  # samples in 20 ms
+Picture = NDArray[np.uint8]
 SDP = {"Content-Type": "application/sdp"}
 
 
@@ -54,25 +56,32 @@ class Voice(MediaStreamTrack):
 
 
 class Camera(MediaStreamTrack):
-    """Ten pictures a second of one colour, RGB."""
+    """Ten pictures a second, uint8[h, w, 3] in RGB order; with the last it is off."""
 
     kind = "video"
 
-    def __init__(self, colour: tuple[int, int, int], size: tuple[int, int] = (320, 240)) -> None:
+    def __init__(self, pictures: Iterable[Picture]) -> None:
         super().__init__()
-        self._picture = np.full((size[1], size[0], 3), colour, np.uint8)
+        self._pictures = iter(pictures)
         self._number = 0
         self._began: float | None = None
 
     async def recv(self) -> av.VideoFrame:
-        if self.readyState != "live":
+        picture = next(self._pictures, None)
+        if picture is None:
+            self.stop()
+        if picture is None or self.readyState != "live":
             raise MediaStreamError
         self._began = time.monotonic() if self._began is None else self._began
         await asyncio.sleep(self._began + self._number / 10 - time.monotonic())
-        frame = av.VideoFrame.from_ndarray(self._picture, format="rgb24")
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
         frame.pts, frame.time_base = self._number * 9_000, Fraction(1, 90_000)
         self._number += 1
         return frame
+
+
+def plain(colour: tuple[int, int, int], width: int = 320, height: int = 240) -> Picture:
+    return np.full((height, width, 3), colour, np.uint8)
 
 
 def peer(*tracks: MediaStreamTrack) -> RTCPeerConnection:

@@ -1,4 +1,5 @@
 import asyncio
+import struct
 import threading
 import wave
 from pathlib import Path
@@ -142,6 +143,36 @@ def test_a_film_shows_three_pictures_a_second_with_the_sound_of_their_time(tmp_p
     two = read(path, ["ann", "bob"], look=True)
     assert {chunk.track.speaker for chunk in two} == {"ann", "bob"}
     assert not any(chunk.frames for chunk in two)  # whose face it is, nobody knows
+
+
+def test_a_phones_film_is_seen_upright(tmp_path: Path) -> None:
+    """Its display matrix says by how much it was turned: a quarter, so that what was recorded wide is shown high."""
+    path = tmp_path / "phone.mp4"
+    with av.open(str(path), "w") as container:
+        video, audio = container.add_stream("mpeg4", rate=10), container.add_stream("aac", rate=RATE, layout="mono")
+        video.width, video.height, video.pix_fmt = 320, 180, "yuv420p"
+        recorded = np.zeros((180, 320, 3), np.uint8)
+        recorded[:, :160] = 250  # bright is where the recorded picture is left
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(recorded, format="rgb24")
+            frame.pts = number
+            container.mux(video.encode(frame))
+        for at in range(0, RATE - 1024, 1024):
+            block = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            block.sample_rate, block.pts = RATE, at
+            container.mux(audio.encode(block))
+        container.mux([*audio.encode(None), *video.encode(None)])
+    content = bytearray(path.read_bytes())
+    one, quarter = 0x10000, (0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000)  # clockwise, 16.16 and 2.30 fixed point
+    matrix = content.index(struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, 0x40000000), content.index(b"tkhd"))
+    content[matrix : matrix + 36] = struct.pack(">9i", *quarter)
+    path.write_bytes(content)
+
+    shown = [frame.rgb for chunk in read(str(path), look=True) for frame in chunk.frames]
+    assert {rgb.shape for rgb in shown} == {(320, 180, 3)}
+    for rgb in shown:
+        assert rgb[:150].mean() > 230  # turned clockwise, left is above
+        assert rgb[170:].mean() < 20
 
 
 def test_damage_in_the_middle_costs_its_place_and_nothing_else(

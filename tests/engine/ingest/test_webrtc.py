@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from itertools import repeat
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from aiortc import RTCRtpSender, RTCSessionDescription
 
 from engine.ingest.webrtc import PeerConfig, open_peer
 from engine.messages import SAMPLE_RATE
-from tests.loopback.whip import Camera, Voice, offer_of, peer
+from tests.loopback.whip import Camera, Voice, offer_of, peer, plain
 
 
 def tone(seconds, hertz=440):
@@ -53,7 +54,7 @@ def test_sound_and_pictures_sampled_three_a_second_come_out_as_they_went_in(code
             receiver.end()
 
         began_s = time.monotonic()
-        chunks = await session(all_said, voice, Camera((200, 40, 40), size=(1280, 720)), codec=codec)
+        chunks = await session(all_said, voice, Camera(repeat(plain((200, 40, 40), 1280, 720))), codec=codec)
         return chunks, time.monotonic() - began_s
 
     chunks, lasted_s = asyncio.run(main())
@@ -70,6 +71,24 @@ def test_sound_and_pictures_sampled_three_a_second_come_out_as_they_went_in(code
     assert np.abs(frames[-1].rgb.mean(axis=(0, 1)) - (200, 40, 40)).max() < 12
     for before, after in zip(frames, frames[1:], strict=False):
         assert after.at_s > before.at_s
+
+
+def test_a_phone_is_not_promised_to_have_its_pictures_turned_so_it_turns_them_itself():
+    """Without `urn:3gpp:video-orientation` in the answer it may not leave that to us (3GPP TS 26.114, 6.2.3)."""
+
+    async def main():
+        client = peer(Voice(tone(1.0)), Camera(repeat(plain((200, 40, 40)))))
+        offer = await offer_of(client)
+        promised = offer.replace("a=mid:1", "a=mid:1\r\na=extmap:9 urn:3gpp:video-orientation")
+        async with open_peer("alice", PeerConfig()) as receiver:
+            answer = await receiver.answer(promised)
+        await client.close()
+        return promised, answer
+
+    promised, answer = asyncio.run(main())
+    assert "video-orientation" in promised
+    assert "m=video" in answer
+    assert "video-orientation" not in answer
 
 
 def test_who_hangs_up_goes_silent_or_never_comes_is_an_end():
