@@ -18,15 +18,16 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from websockets.asyncio.client import ClientConnection
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from engine.demo.score import Script, ScriptedTurn, word_error_rate
 from engine.messages import SAMPLE_RATE, EmotionEvent
-from engine.publish.subscription import Subscription
+from engine.notices import SpeakerLeft
 from engine.publish.wire import decode
-from engine.supervisor import Supervisor
-from tests.loopback.live import SCRIPT, demo, running
+from tests.loopback.apart import server_apart
+from tests.loopback.live import SCRIPT, demo, ws
 from tests.loopback.lossy import LossyNetwork
 from tests.loopback.whip import Published, Voice, publishing
 
@@ -58,8 +59,8 @@ async def measure(options: argparse.Namespace) -> list[dict[str, float]]:
     rows: list[dict[str, float]] = []
     for loss, jitter_ms in ((0.0, 0.0), *((loss, options.jitter_ms) for loss in LOSSES)):
         network = LossyNetwork(loss, jitter_ms / 1e3, options.seed)
-        async with running() as (supervisor, url):
-            events, accounts = await said(supervisor, url, network, options.seconds)
+        async with server_apart() as (url, _):
+            events, accounts = await said(url, network, options.seconds)
         row = {"loss_%": 100 * loss, "jitter_ms": jitter_ms} | summary(script, events, accounts)
         words_ratio = (1 - row["wer"]) / (1 - (rows or [row])[0]["wer"])
         rows.append(row | {"packets": network.sent, "lost": network.lost, "words_ratio": round(words_ratio, 3)})
@@ -67,15 +68,12 @@ async def measure(options: argparse.Namespace) -> list[dict[str, float]]:
     return rows
 
 
-async def said(
-    supervisor: Supervisor, url: str, network: LossyNetwork, seconds: float
-) -> tuple[list[EmotionEvent], list[dict[str, Any]]]:
+async def said(url: str, network: LossyNetwork, seconds: float) -> tuple[list[EmotionEvent], list[dict[str, Any]]]:
     """The finals of both speakers, and what the server says of their media."""
-    subscription = supervisor.hub.subscribe("bench")
     voices = [Voice(channel[: round(seconds * SAMPLE_RATE)]) for channel in demo()]
+    published: list[Published] = []
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-        heard = tasks.create_task(finals(subscription))
-        published: list[Published] = []
+        heard = tasks.create_task(finals(await stack.enter_async_context(ws(url, "/events?conversation=bench"))))
         for name, voice in zip(SCRIPT.speakers, voices, strict=True):
             published.append(await stack.enter_async_context(publishing(url, "bench", name, voice)))
             network.carry(published[-1].connection)
@@ -84,13 +82,19 @@ async def said(
         await asyncio.sleep(1.0)  # of silence, which ends the last turn
         await network.arrived()
         accounts = await asyncio.gather(*(one.hang_up() for one in published))
-        subscription.end("done")
     return heard.result(), accounts
 
 
-async def finals(subscription: Subscription) -> list[EmotionEvent]:
-    messages = [decode(text)[1] async for _, text in subscription]
-    return [message for message in messages if isinstance(message, EmotionEvent) and message.status == "final"]
+async def finals(watcher: ClientConnection) -> list[EmotionEvent]:
+    """All of them until both speakers have left."""
+    events: list[EmotionEvent] = []
+    speakers = len(SCRIPT.speakers)
+    while speakers:
+        _, message = decode(await watcher.recv())
+        if isinstance(message, EmotionEvent):
+            events.append(message)
+        speakers -= isinstance(message, SpeakerLeft)
+    return events
 
 
 def summary(script: Script, events: list[EmotionEvent], accounts: list[dict[str, Any]]) -> dict[str, float]:

@@ -12,12 +12,8 @@ samples, in megabytes a thousand cycles, against that slope's standard error. Ex
 
 import argparse
 import asyncio
-import gc
 import json
-import os
 import sys
-import threading
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,10 +24,9 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from tests.loopback.apart import server_apart
 from tests.loopback.churn import INGEST, WHIP, WHIP_TIMEOUT_S
-from tests.loopback.live import running
 
-SETTLES_WITHIN_S = 30.0
 GROWTH_MB, SIGMAS = 1.0, 3.0  # a slope above both a thousand cycles and its standard errors is growth
 
 
@@ -41,11 +36,7 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=50, help="cycles between two samples")
     parser.add_argument("--at-once", type=int, default=5, help="cycles under way together")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--act", choices=("server",), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.act:
-        asyncio.run(act())
-        return 0
     if options.cycles < 6 * options.every:
         parser.error(f"a slope needs at least six samples: --cycles {6 * options.every} or more")
     result = verdict(asyncio.run(measure(options)), options.every)
@@ -56,55 +47,19 @@ def main() -> int:
     return int(result["grew"] != [])
 
 
-async def act() -> None:
-    """The server's process: says its address; then, for each line that comes, what it holds."""
-    # No grace: a conversation ends with its publishers.
-    async with running(rejoin_grace_s=0, media_timeout_s=WHIP_TIMEOUT_S, max_sessions=1000) as (_, url):
-        reading = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
-        await asyncio.sleep(1.0)
-        at_rest = len(asyncio.all_tasks())
-        print(url, flush=True)
-        while await reading:
-            reading = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(SETTLES_WITHIN_S):
-                    while len(asyncio.all_tasks()) > at_rest:  # noqa: ASYNC110 - tasks end by themselves
-                        await asyncio.sleep(0.1)
-            print(json.dumps(sample()), flush=True)
-
-
-def sample() -> dict[str, float]:
-    gc.collect()
-    pool = [thread for thread in threading.enumerate() if thread.name.startswith("asyncio_")]  # bounded by itself
-    return {
-        "tasks": len(asyncio.all_tasks()),
-        "descriptors": len(os.listdir("/proc/self/fd")),
-        "threads": len(os.listdir("/proc/self/task")) - len(pool),
-        "memory_mb": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20,
-    }
-
-
 async def measure(options: argparse.Namespace) -> list[dict[str, float]]:
-    pipe = asyncio.subprocess.PIPE
-    command = [sys.executable, __file__, "--act", "server"]
-    server = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
-    assert server.stdin is not None
-    assert server.stdout is not None
     samples: list[dict[str, float]] = []
-    try:
-        url = (await server.stdout.readline()).decode().strip()
+    # No grace: a conversation ends with its publishers.
+    flags = {"rejoin_grace_s": 0, "media_timeout_s": WHIP_TIMEOUT_S, "max_sessions": 1000}
+    async with server_apart(**flags) as (url, held):
         coming = iter(range(options.cycles))
         while batch := list(islice(coming, options.every)):
             cycles = iter(batch)
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(options.at_once):
                     tasks.create_task(come_and_go(url, cycles))
-            server.stdin.write(b"and now?\n")
-            samples.append(json.loads(await server.stdout.readline()))
+            samples.append(await held())
             print(batch[-1] + 1, samples[-1], file=sys.stderr, flush=True)
-    finally:
-        server.stdin.close()
-        await server.wait()
     return samples
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import numpy as np
 from aiortc import RTCPeerConnection
@@ -35,7 +36,8 @@ class LossyNetwork:
     def _sending(self, send: Callable[[bytes], Awaitable[None]]) -> Callable[[bytes], Awaitable[None]]:
         async def late(data: bytes, late_s: float) -> None:
             await asyncio.sleep(late_s)
-            await send(data)
+            with suppress(ConnectionError):  # its sender has gone meanwhile
+                await send(data)
 
         async def carried(data: bytes) -> None:
             if data[0] not in FIRST_MEDIA_BYTE:
