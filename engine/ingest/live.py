@@ -2,18 +2,16 @@
 
 import asyncio
 import logging
-import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from engine.channel import Channel
 from engine.ingest.media import MediaError, read_media
+from engine.ingest.microphone import MICROPHONE, advice, microphone
 from engine.messages import AudioChunk
 from engine.timing import MediaClock
 
-MICROPHONE = "mic"
-DEVICES = {"linux": ("default", "alsa"), "darwin": (":default", "avfoundation")}  # what FFmpeg calls a microphone
 LIVE_SCHEMES = {"rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp", "tcp"}
 CHANNEL_CHUNKS = 256  # of 0.1 s
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
@@ -60,7 +58,7 @@ async def read_live(
 async def _again_and_again(
     source: str, speakers: list[str] | None, give_up_after_s: float
 ) -> AsyncIterator[AudioChunk]:
-    path, device = DEVICES.get(sys.platform, ("default", None)) if source == MICROPHONE else (source, None)
+    path, device = microphone() if source == MICROPHONE else (source, None)
     clock = MediaClock()
     waited_s, wait_s = 0.0, FIRST_WAIT_S
     while True:
@@ -74,6 +72,8 @@ async def _again_and_again(
                 return  # a playlist says when it is over
             problem = "it ended"
         except MediaError as error:
+            if not clock.delivered_s and source == MICROPHONE:
+                raise MediaError(advice(_reason(error))) from error
             if not clock.delivered_s:
                 raise
             problem = str(error)
@@ -82,3 +82,7 @@ async def _again_and_again(
         log.warning("%s: %s; trying again in %.1f s", source, problem, wait_s)
         await asyncio.sleep(wait_s)
         waited_s, wait_s = waited_s + wait_s, min(2 * wait_s, LONGEST_WAIT_S)
+
+
+def _reason(error: MediaError) -> str:
+    return str(getattr(error.__cause__, "strerror", None) or error).rstrip(".")

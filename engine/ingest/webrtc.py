@@ -27,6 +27,7 @@ MOST_PICTURES = 8  # that wait for sound to go with
 PACKET_JITTER_S = 0.01  # stamps count samples: half a packet off is a packet lost
 DRAIN_S = 0.5  # for what was decoded when the peer left
 QUIET_S = 1.0  # nothing for so long: whoever spoke is done
+STALL_S = 0.2  # a timer that is so late says that this process was too busy to listen
 
 log = logging.getLogger(__name__)
 
@@ -110,12 +111,16 @@ class Peer:
         sound = self.sound
         clock = ArrivalClock()
         now = asyncio.get_running_loop().time
-        quiet = False
+        quiet, stood_still_s = False, 0.0
         while True:
+            since = now()
             try:
                 async with asyncio.timeout(None if quiet else QUIET_S):
                     frame: Any = await track.recv()
             except TimeoutError:
+                if now() - since > QUIET_S + STALL_S:  # it was us who stood still: what came meanwhile follows now
+                    stood_still_s += now() - since
+                    continue
                 quiet = True
                 for chunk in sound.quiet(QUIET_S):
                     self._offer(chunk)
@@ -124,7 +129,7 @@ class Peer:
                 break
             quiet = False
             self._watchdog.feed()
-            for chunk in sound.push(clock.place(frame.time, now()), frame):
+            for chunk in sound.push(clock.place(frame.time, now() - stood_still_s), frame):
                 self._offer(chunk)
         for chunk in sound.flush():
             self._offer(chunk)

@@ -138,3 +138,22 @@ def test_a_sender_that_stalls_has_done_speaking_and_may_go_on():
     before, mark, after = chunks[marks[0] - 1], chunks[marks[0]], chunks[marks[0] + 1]
     assert mark.start_s == pytest.approx(before.end_s + 1.0, abs=0.01)
     assert after.start_s > mark.start_s - 0.1
+
+
+def test_a_process_too_busy_to_listen_neither_ends_a_turn_nor_moves_what_follows():
+    async def main():
+        voice = Voice(tone(30.0))
+
+        async def stall(client, receiver, chunks):
+            await until(lambda: len(chunks) > 25)
+            time.sleep(1.6)  # noqa: ASYNC251 - nothing runs, and nothing is taken from the socket
+            heard = len(chunks)
+            await until(lambda: len(chunks) > heard + 100)
+            receiver.end()
+
+        return await session(stall, voice)
+
+    chunks = asyncio.run(main())
+    assert all(len(chunk.pcm) for chunk in chunks)
+    for before, after in zip(chunks, chunks[1:], strict=False):
+        assert after.start_s == pytest.approx(before.end_s, abs=0.03)
