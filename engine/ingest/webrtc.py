@@ -63,7 +63,7 @@ class Peer:
     async def answer(self, offer: str) -> str:
         """The SDP that accepts `offer`. Raises `OfferError`."""
         try:
-            await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            await self._connection.setRemoteDescription(RTCSessionDescription(_passive(offer), "offer"))
             for transceiver in self._connection.getTransceivers():
                 if transceiver.kind == "audio":
                     hold(transceiver.receiver)
@@ -160,6 +160,14 @@ class Peer:
         self._heard_until_s = chunk.end_s
         self.received_s += len(chunk.pcm) / SAMPLE_RATE
         self.chunks.offer(chunk)
+
+
+def _passive(offer: str) -> str:
+    """The offer as from one who wants to begin the DTLS handshake, if it leaves that open (RFC 9725, section 4.4).
+
+    aiortc would begin it otherwise, and then take no certificate but an ECDSA one; GStreamer's is RSA.
+    """
+    return offer.replace("a=setup:actpass", "a=setup:active")
 
 
 @asynccontextmanager

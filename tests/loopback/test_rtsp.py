@@ -17,18 +17,11 @@ import numpy as np
 import pytest
 
 from engine.messages import SAMPLE_RATE
+from tests.loopback.gstreamer import python_with
 from tests.loopback.live import Message, demo
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
-BINDINGS = "import gi; gi.require_version('GstRtspServer', '1.0')"
-PYTHONS = (sys.executable, "/usr/bin/python3")  # a virtual environment has no bindings of the system's libraries
 PIPE = subprocess.PIPE
-
-
-def with_gstreamer() -> str | None:
-    """A Python that has GStreamer's RTSP server."""
-    there = [python for python in PYTHONS if Path(python).exists()]
-    return next((it for it in there if not subprocess.run([it, "-c", BINDINGS], capture_output=True).returncode), None)
 
 
 @asynccontextmanager
@@ -52,9 +45,9 @@ async def said(run: Process) -> Message:
 
 @pytest.mark.timeout(300)
 def test_a_camera_that_dies_and_comes_back_is_heard_again(tmp_path: Path) -> None:
-    python = with_gstreamer()
+    python = python_with("GstRtspServer")
     if python is None:
-        pytest.skip("needs GStreamer's RTSP server: apt install python3-gi gir1.2-gst-rtsp-server-1.0")
+        pytest.skip("needs packages python3-gi, gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-good")
     turn = demo()[0, : round(3.7 * SAMPLE_RATE)]
     with wave.open(str(tmp_path / "said.wav"), "wb") as file:
         file.setnchannels(1)
