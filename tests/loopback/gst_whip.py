@@ -15,7 +15,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstSdp", "1.0")
 gi.require_version("GstWebRTC", "1.0")
-from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402
+from gi.repository import Gst, GstSdp, GstWebRTC  # noqa: E402
 
 PIPELINE = """
 webrtcbin name=peer bundle-policy=max-bundle
@@ -53,14 +53,13 @@ def publish(peer: Gst.Element, endpoint: str) -> str:
 def main(endpoint: str, path: str) -> None:
     Gst.init(None)
     pipeline = Gst.parse_launch(PIPELINE.format(path=path))
-    peer, loop, wanted = pipeline.get_by_name("peer"), GLib.MainLoop(), threading.Event()
+    peer, wanted = pipeline.get_by_name("peer"), threading.Event()
     peer.connect("on-negotiation-needed", lambda _: wanted.set())
     pipeline.set_state(Gst.State.PLAYING)
     wanted.wait()
     location = publish(peer, endpoint)
-    GLib.io_add_watch(sys.stdin, GLib.IO_IN | GLib.IO_HUP, lambda *_: loop.quit())
     print(location, flush=True)
-    loop.run()
+    sys.stdin.read()
     with urllib.request.urlopen(urllib.request.Request(location, method="DELETE")) as ended:
         print(ended.read().decode(), flush=True)
     pipeline.set_state(Gst.State.NULL)

@@ -16,7 +16,7 @@ from tests.loopback.live import Message, demo, running, until, ws
 CLIENT = Path(__file__).with_name("gst_whip.py")
 
 
-@pytest.mark.timeout(45)
+@pytest.mark.timeout(120)
 def test_what_gstreamer_publishes_is_heard(tmp_path: Path) -> None:
     python = python_with("GstWebRTC", "GstSdp")
     if python is None:
@@ -40,7 +40,7 @@ def test_what_gstreamer_publishes_is_heard(tmp_path: Path) -> None:
             assert client.stdout is not None
             assert "/whip/demo/" in (await client.stdout.readline()).decode()
             final = await until(watcher, "emotion")
-            account, _ = await client.communicate()
+            account, _ = await client.communicate(b"")
             assert client.returncode == 0
         return final, json.loads(account)
 
