@@ -12,6 +12,7 @@ from engine.describe import Describer, hear
 from engine.infer import Inference
 from engine.messages import SAMPLE_RATE, EmotionEvent, Turn
 from engine.models import Models
+from tests.loopback.churn import cut_off
 from tests.loopback.live import Message, demo, running, until, ws
 from tests.loopback.whip import Voice, publishing
 
@@ -63,3 +64,31 @@ def test_a_conversation_of_two_goes_on_where_it_was_when_a_network_changes(monke
     assert heard[0]["seq"] < heard[1]["seq"] < heard[2]["seq"]
     for event, other in zip(heard, wanted, strict=True):
         assert event["probabilities"] == pytest.approx(other.probabilities, abs=1e-4), json.dumps(event)
+
+
+@pytest.mark.timeout(300)
+def test_who_is_cut_off_in_the_middle_of_a_turn_has_said_what_came_and_another_goes_on() -> None:
+    """Maya's packets stop in her first words; Tom publishes all the while."""
+    # Tom answers later than he does in the demo, so that Maya's end is settled first.
+    words = part(0, 0.0, 2.6)
+
+    async def main() -> list[Message]:
+        async with running(media_timeout_s=3.0) as (_, url), ws(url, "/events?conversation=demo") as watcher:
+            async with (
+                publishing(url, "demo", "tom", part(1, 0.0, 6.9)) as tom,
+                publishing(url, "demo", "maya", words) as maya,
+            ):
+                await words.said.wait()
+                cut_off(maya.connection)
+                told = []
+                while not told or told[-1]["type"] != "speaker.left" or told[-1]["speaker"] != "maya":
+                    told.append(json.loads(await watcher.recv()))
+                told.append(await until(watcher, "emotion"))
+                await tom.hang_up()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return told
+
+    finals = [message for message in asyncio.run(main()) if message["type"] == "emotion"]
+    assert [event["speaker"] for event in finals] == ["maya", "tom"]
+    assert finals[0]["text"].startswith("good morning")
+    assert "reading there" in finals[1]["text"]
