@@ -12,7 +12,8 @@ from typing import Any
 import av
 import numpy as np
 
-from engine.ingest.film import Film, Picture, moving_pictures
+from cberl.data.pictures import Picture, moving_pictures
+from engine.ingest.film import Film
 from engine.messages import SAMPLE_RATE, AudioChunk, Float32, Track, VideoFrame
 from engine.timing import Pacer
 

@@ -6,7 +6,6 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
 import torch
 
@@ -24,6 +23,7 @@ from engine.ingest.media import read_media
 from engine.messages import SAMPLE_RATE, EmotionEvent
 from engine.publish.wire import decode
 from engine.supervisor import Supervisor, open_supervisor
+from tests.cberl.data.making import write_film
 from tests.loopback.live import demo
 
 LENGTH_S, RATE = 5, 10
@@ -54,19 +54,7 @@ def make_film(shared: Path, path: Path) -> Path:
     """The face of the shared clip, again and again, over the first speaker of the demo."""
     with av.open(str(shared / "data/faces/pyfeat_single_face.mp4")) as container:
         faces = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    with av.open(str(path), "w") as container:
-        video, audio = container.add_stream("mpeg4", rate=RATE), container.add_stream("pcm_s16le", rate=SAMPLE_RATE)
-        video.width, video.height, video.pix_fmt, video.bit_rate = 640, 360, "yuv420p", 2_000_000
-        audio.layout = "mono"
-        for number, rgb in enumerate(islice(cycle(faces), LENGTH_S * RATE)):
-            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
-            frame.pts = number
-            container.mux(video.encode(frame))
-        pcm = (demo()[:1, : LENGTH_S * SAMPLE_RATE] * 32767).astype(np.int16)
-        sound = av.AudioFrame.from_ndarray(pcm, format="s16", layout="mono")
-        sound.sample_rate, sound.pts = SAMPLE_RATE, 0
-        container.mux([*audio.encode(sound), *audio.encode(None), *video.encode(None)])
-    return path
+    return write_film(path, list(islice(cycle(faces), LENGTH_S * RATE)), RATE, demo()[0, : LENGTH_S * SAMPLE_RATE])
 
 
 async def events_of(supervisor: Supervisor, film: Path, *, look: bool) -> list[EmotionEvent]:
