@@ -59,8 +59,8 @@ class SpeakerState:
 class Snapshot:
     """The first message of every subscription. What follows has `seq` > `last_seq`, or is a replay.
 
-    Numbers count on only within one `numbering`: an engine without an event log begins another when it starts. Who comes
-    back to another one asks for everything again.
+    Numbers count on only within one `numbering`: an engine without an event log begins another when it starts. Who
+    comes back to another one asks for everything again.
     """
 
     conversation: str
