@@ -27,7 +27,7 @@ from engine.publish.mqtt_feed import Person, States
 from engine.publish.mqtt_topics import Messages, MqttMessage
 from engine.timing import unix_s
 
-WINDOW = 100  # rows under way at once
+WINDOW = 400  # rows under way at once
 MOST_TOLD = 1000  # refusals that differ in topic or reason, and are told in the log
 DRAIN_S = 3.0  # for what waits, when the engine ends
 STABLE_S = 5.0  # a connection that lasts so long is a good one: the next wait is short again

@@ -37,20 +37,24 @@ class MqttClient(aiomqtt.Client):
         self._answered = asyncio.Event()
 
     async def send(self, messages: Iterable[MqttMessage]) -> list[Refusal]:
-        """With QoS 1, in order. Returns when the broker has answered all: what it refused. Raises MqttError."""
+        """With QoS 1, in order. Returns when the broker has answered all: what it refused.
+
+        Raises MqttError, also where the broker has answered nothing for aiomqtt's `timeout`.
+        """
         self._unanswered, self._refused = {}, []
         for it in messages:
             sent = self._client.publish(it.topic, it.payload, 1, it.retain, _Packed(it))
             if sent.rc:
                 raise aiomqtt.MqttCodeError(sent.rc, f"nothing can be sent to {it.topic}")
             self._unanswered[sent.mid] = it.topic
-        try:
-            async with asyncio.timeout(self.timeout):
-                while self._unanswered:
-                    self._answered.clear()
+        self._answered.clear()
+        while left := len(self._unanswered):
+            try:
+                async with asyncio.timeout(self.timeout):
                     await self._answered.wait()
-        except TimeoutError as error:
-            raise aiomqtt.MqttError("no answer to what was sent") from error
+            except TimeoutError as error:  # a slow line may take longer, but something comes
+                if len(self._unanswered) == left:
+                    raise aiomqtt.MqttError("no answer to what was sent") from error
         return self._refused
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any) -> None:
