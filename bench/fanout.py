@@ -1,20 +1,27 @@
 """What does it cost to give every subscriber every event, against a bare `websockets.broadcast`?
 
     python bench/fanout.py [--subscribers 500] [--rate 50] [--events 500] [--rounds 3] [--json]
+    python bench/fanout.py --stalled [--subscribers 10]      and what does one cost the others who stops reading?
 
 Both servers run in processes of their own, one after the other, several times in one run; the subscribers are here.
 Ours is the whole way of an event: encoded, numbered, kept in the ring, into each subscriber's bounded queue, and out
 by uvicorn. The bare one writes a text that is already encoded to all sockets. CPU is that of the server's process
 from the first event to the last arrival; the best round of each counts.
+
+`--stalled` compares the time from publishing to arrival, p99 of all subscribers' events, with and without one more who
+never reads. Events are so long (60 kB) that what sockets and its queue hold for it is soon full; it is then cut off,
+with close code 1013. Beside it, by how much the server's resident memory grew at most. The ratio's target is 1.5.
 """
 
 import argparse
 import asyncio
 import json
+import resource
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -28,10 +35,13 @@ from websockets.asyncio.server import serve as serve_bare
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from engine.publish.wire import encode
-from tests.engine.counting import running
+from tests.engine.counting import rest, running
 from tests.engine.publish.events import emotion
 
 WARM_UP = 20  # events before the clock starts
+LONG = 60_000  # characters
+HEAD = 400  # characters of an event, up to where its words begin
+TARGET = 1.5  # of p99 with a stalled subscriber, against that without
 Publish = Callable[[int], None]
 
 
@@ -41,6 +51,17 @@ async def ours() -> AsyncIterator[tuple[str, Publish]]:
 
         def publish(n: int) -> None:
             engine.hub.publish(emotion(n))
+
+        yield url.replace("http", "ws") + "/events?conversation=demo", publish
+
+
+@asynccontextmanager
+async def ours_long() -> AsyncIterator[tuple[str, Publish]]:
+    """Each event's words say when it was published."""
+    async with running() as (engine, url):
+
+        def publish(n: int) -> None:
+            engine.hub.publish(replace(emotion(n), text=f"{time.time()} {'x' * LONG}"))
 
         yield url.replace("http", "ws") + "/events?conversation=demo", publish
 
@@ -57,42 +78,76 @@ async def bare() -> AsyncIterator[tuple[str, Publish]]:
 
 
 async def act(name: str, events: int, rate: float) -> None:
-    """A server's process: says its address, waits for a line, publishes; when all has arrived, says what that took."""
+    """A server's process: says its address, waits for a line, publishes; when all has arrived, says what that took.
+
+    That is CPU seconds, and MB by which its memory grew.
+    """
     loop, asked = asyncio.get_running_loop(), lambda: asyncio.to_thread(sys.stdin.readline)
-    async with {"ours": ours, "bare": bare}[name]() as (url, publish):
+    async with {"ours": ours, "ours_long": ours_long, "bare": bare}[name]() as (url, publish):
         print(url, flush=True)
         await asked()
         begun = loop.time()
         for n in range(WARM_UP + events):
             if n == WARM_UP:
-                cpu_s = time.process_time()
+                cpu_s, memory_mb = time.process_time(), largest_mb()
             publish(n + 1)
             await asyncio.sleep(max(0.0, begun + (n + 1) / rate - loop.time()))
         await asked()
-        print(time.process_time() - cpu_s, flush=True)
+        print(time.process_time() - cpu_s, largest_mb() - memory_mb, flush=True)
+
+
+def largest_mb() -> float:
+    """This process's resident memory, when there was most of it."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+class Server:
+    """A server in a process of its own. `url` is where events come from."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+        self.url = url
+        self._process = process
+
+    def go(self) -> None:
+        """Publish."""
+        self._write(b"go\n")
+
+    async def costs(self) -> tuple[float, float]:
+        """All has arrived: what that took, in CPU seconds and MB by which its memory grew."""
+        self._write(b"that was all\n")
+        assert self._process.stdout is not None
+        cpu_s, memory_mb = (await self._process.stdout.readline()).split()
+        return float(cpu_s), float(memory_mb)
+
+    def _write(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line)
+
+
+@asynccontextmanager
+async def started(name: str, options: argparse.Namespace) -> AsyncIterator[Server]:
+    command = [sys.executable, __file__, "--act", name, "--events", str(options.events), "--rate", str(options.rate)]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield Server(process, (await process.stdout.readline()).decode().strip())
+    finally:
+        process.stdin.close()
+        await process.wait()
 
 
 async def measure(name: str, options: argparse.Namespace) -> dict[str, float]:
     """CPU a delivery, and how far apart the first and the last subscriber got an event."""
-    command = [sys.executable, __file__, "--act", name, "--events", str(options.events), "--rate", str(options.rate)]
-    pipe = asyncio.subprocess.PIPE
-    server = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
-    assert server.stdin is not None
-    assert server.stdout is not None
-    try:
-        url = (await server.stdout.readline()).decode().strip()
-        sockets = [await connect(url, compression=None, proxy=None) for _ in range(options.subscribers)]
-        wanted = WARM_UP + options.events
-        readers = [asyncio.create_task(arrivals(socket, wanted)) for socket in sockets]
-        server.stdin.write(b"go\n")
-        arrived = [(await reader)[WARM_UP:] for reader in readers]
-        server.stdin.write(b"that was all\n")
-        cpu_s = float(await server.stdout.readline())
-        for socket in sockets:
-            socket.transport.abort()
-    finally:
-        server.stdin.close()
-        await server.wait()
+    async with started(name, options) as server:
+        sockets = [await connect(server.url, compression=None, proxy=None) for _ in range(options.subscribers)]
+        readers = [asyncio.create_task(arrivals(it, WARM_UP + options.events)) for it in sockets]
+        server.go()
+        arrived = [[at_s for at_s, _ in (await reader)[WARM_UP:]] for reader in readers]
+        cpu_s, _ = await server.costs()
+        for it in sockets:
+            it.transport.abort()
     spread_s = [max(times) - min(times) for times in zip(*arrived, strict=True)]
     return {
         "cpu_us": 1e6 * cpu_s / options.events / options.subscribers,
@@ -100,13 +155,39 @@ async def measure(name: str, options: argparse.Namespace) -> dict[str, float]:
     }
 
 
-async def arrivals(socket: ClientConnection, events: int) -> list[float]:
-    """When each emotion event came."""
-    times: list[float] = []
-    while len(times) < events:
-        if '"type":"emotion"' in str(await socket.recv())[:20]:
-            times.append(time.perf_counter())
-    return times
+async def measure_long(stalled: bool, options: argparse.Namespace) -> dict[str, float]:
+    """How long events take to all who read, how large the server grows, and whether who does not read is cut off."""
+    async with started("ours_long", options) as server:
+        sockets = [await connect(server.url, compression=None, proxy=None) for _ in range(options.subscribers)]
+        # One message waits in it, and what its receive buffer holds.
+        silent = [await connect(server.url, compression=None, proxy=None, max_queue=1) for _ in range(stalled)]
+        readers = [asyncio.create_task(arrivals(it, WARM_UP + options.events)) for it in sockets]
+        server.go()
+        arrived = [(await reader)[WARM_UP:] for reader in readers]
+        _, memory_mb = await server.costs()
+        cut_off = [(await rest(it))[1] for it in silent]
+        for it in sockets:
+            it.transport.abort()
+    taken_s = [at_s - published_at(head) for events in arrived for at_s, head in events]
+    return {
+        "p99_ms": 1e3 * quantiles(taken_s, n=100)[98],
+        "memory_growth_mb": memory_mb,
+        **({"close_code": cut_off[0]} if cut_off else {}),
+    }
+
+
+async def arrivals(subscriber: ClientConnection, events: int) -> list[tuple[float, str]]:
+    """When each emotion event came, and how it begins."""
+    found: list[tuple[float, str]] = []
+    while len(found) < events:
+        text = str(await subscriber.recv())
+        if '"type":"emotion"' in text[:20]:
+            found.append((time.time(), text[:HEAD]))
+    return found
+
+
+def published_at(head: str) -> float:
+    return float(head.partition('"text":"')[2].partition(" ")[0])
 
 
 async def compare(options: argparse.Namespace) -> dict[str, float]:
@@ -123,19 +204,36 @@ async def compare(options: argparse.Namespace) -> dict[str, float]:
     }
 
 
+async def compare_stalled(options: argparse.Namespace) -> dict[str, float]:
+    rounds: dict[str, list[dict[str, float]]] = {"alone": [], "stalled": []}
+    for _ in range(options.rounds):
+        for name, found in rounds.items():
+            found.append(await measure_long(name == "stalled", options))
+    best = {name: min(found, key=lambda it: it["p99_ms"]) for name, found in rounds.items()}
+    return {
+        "subscribers": options.subscribers,
+        "events_per_s": options.rate,
+        **{f"{name}_{key}": round(value, 2) for name, found in best.items() for key, value in found.items()},
+        "p99_ratio": round(best["stalled"]["p99_ms"] / best["alone"]["p99_ms"], 2),
+        "target": TARGET,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--subscribers", type=int, default=500)
+    parser.add_argument("--stalled", action="store_true", help="with and without a subscriber that reads nothing")
+    parser.add_argument("--subscribers", type=int, help="default: 500, or 10 with --stalled")
     parser.add_argument("--rate", type=float, default=50.0, help="events a second")
     parser.add_argument("--events", type=int, default=500, help="events a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--act", choices=("ours", "bare"), help=argparse.SUPPRESS)
+    parser.add_argument("--act", choices=("ours", "ours_long", "bare"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.act:
         asyncio.run(act(options.act, options.events, options.rate))
         return
-    result = asyncio.run(compare(options))
+    options.subscribers = options.subscribers or (10 if options.stalled else 500)
+    result = asyncio.run(compare_stalled(options) if options.stalled else compare(options))
     if options.json:
         print(json.dumps(result))
         return

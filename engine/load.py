@@ -10,7 +10,8 @@ CALM_S = 5.0  # and down by one after so long at less than half of that
 
 
 class Load:
-    """A ladder. First interim events thin out, then pictures, then new conversations are refused. Never a final.
+    """A ladder. First interim events thin out and nothing is heard ahead of time, then pictures thin out, then new
+    conversations are refused. Never a final.
 
     Up at once, as far as the conversation that is furthest behind says; down rung by rung, so that it does not swing.
     """
@@ -35,6 +36,11 @@ class Load:
         """It has ended."""
         self._lags_s.pop(conversation, None)
         self._climb()
+
+    @property
+    def ahead(self) -> bool:
+        """Whether there is time for work that may turn out to be in vain."""
+        return self.rung == 0
 
     def interim(self, number: int) -> bool:
         """Whether the interim event of this running number goes out: all, every fourth, none."""

@@ -83,7 +83,7 @@ class Turn:
 
     `pcm` may carry a little audio before `start_s` and after `end_s` (pre-roll and tail), so that no phoneme is cut.
     `truncated` says that the turn reached the longest length and goes on in the next one. `stage`: still being spoken
-    (interim), perhaps over (provisional), or over (final).
+    (growing, for who hears along; interim, for who is told), perhaps over (provisional), or over (final).
     """
 
     turn_id: int
@@ -93,7 +93,7 @@ class Turn:
     pcm: Float32
     decided_s: float  # media time at which the end was decided
     frames: tuple[VideoFrame, ...] = ()
-    stage: Literal["interim", "provisional", "final"] = "final"
+    stage: Literal["growing", "interim", "provisional", "final"] = "final"
     truncated: bool = False
 
 

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,12 +41,13 @@ class Models:
     asr: str
     asr_note: str  # one line for people when the recogniser is not the one they would expect
     vad: Worker[VadRequest, VadResult]
-    transcribe: Worker[Float32, Transcript]
+    transcribe: Worker[Any, Transcript]  # of a clip, or of a `Beginning` where the recogniser follows
     encode_text: Worker[TextInput, Float32]
     describe_audio: Worker[Float32, Float32]
     describe_visual: Worker[tuple[VideoFrame, ...], Seen | None]
     graph: Worker[GraphRequest, GraphResult]
     voice: Worker[Float32, Float32] | None = None  # where voices can be told apart
+    follows: bool = False  # whether the recogniser can hear a turn while it is spoken
 
     @property
     def looks(self) -> bool:
@@ -142,6 +144,7 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
             ),
             graph=await stack.enter_async_context(Worker(partial(run_graph, checkpoint), name="graph", max_batch=64)),
             voice=await stack.enter_async_context(Worker(voices.embed, name="voice")) if voices else None,
+            follows=transcriber.follows,
         )
         await _warm(models)
         yield models
@@ -159,7 +162,7 @@ def _voices(settings: Settings) -> VoiceEncoder | None:
         return None
 
 
-def _transcribe_worker(transcriber: Transcriber) -> Worker[Float32, Transcript]:
+def _transcribe_worker(transcriber: Transcriber) -> Worker[Any, Transcript]:
     return Worker(transcriber.transcribe, name="transcribe", max_batch=1, kind=transcriber.kind)
 
 

@@ -57,12 +57,17 @@ class SpeakerState:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The first message of every subscription. What follows has `seq` > `last_seq`, or is a replay."""
+    """The first message of every subscription. What follows has `seq` > `last_seq`, or is a replay.
+
+    Numbers count on only within one `numbering`: an engine without an event log begins another when it starts. Who
+    comes back to another one asks for everything again.
+    """
 
     conversation: str
     active: bool
     last_seq: int
     speakers: tuple[SpeakerState, ...] = ()
+    numbering: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from functools import partial
 
 from engine.describe import HeardTurn
 from engine.ingest.pace import Pace
-from engine.messages import SAMPLE_RATE, AudioChunk, Turn
+from engine.messages import SAMPLE_RATE, AudioChunk, Float32, Transcript, Turn
 from engine.timing import MediaClock
 from engine.transcribe.captions import Captions
+from engine.transcribe.follow import Following
 from engine.turns.speculation import Speculation
 
 
@@ -16,11 +17,16 @@ class Publisher:
     """Its clock, its turns under way, and how far behind live it is."""
 
     def __init__(
-        self, live: bool, dropped: Callable[[], int], hear: Callable[["Publisher", Turn], asyncio.Task[HeardTurn]]
+        self,
+        live: bool,
+        dropped: Callable[[], int],
+        hear: Callable[["Publisher", Turn], asyncio.Task[HeardTurn]],
+        hear_along: Callable[[Float32], asyncio.Task[Transcript]],
     ) -> None:
         self.dropped = dropped
         self.captions = Captions()
         self.speculation = Speculation(partial(hear, self))
+        self.following = Following(hear_along)
         self.interims: dict[int, asyncio.Task[None]] = {}  # by turn
         self.clock = MediaClock()
         self.tracks: dict[str, bool] = {}  # whether somebody is speaking on it

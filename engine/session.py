@@ -21,12 +21,14 @@ from engine.config import Settings
 from engine.describe import Describer, HeardTurn, hear
 from engine.infer import Inference
 from engine.load import Load
-from engine.messages import AudioChunk, EmotionEvent, Resumed, Settled, Turn
+from engine.messages import AudioChunk, EmotionEvent, Float32, Resumed, Settled, Transcript, Turn
 from engine.models import Models
 from engine.notices import SessionStats, SpeakerJoined, SpeakerLeft
 from engine.publish.hub import Hub
 from engine.publisher import Publisher
 from engine.timing import MediaClock, Timeline
+from engine.transcribe import Beginning
+from engine.transcribe.follow import EVERY_MS
 from engine.turns.attribution import Attribution, Corrections
 from engine.turns.backchannel import is_backchannel
 from engine.turns.detector import detect_turns
@@ -70,6 +72,7 @@ class Session:
             end_silence_ms=settings.end_silence_ms,
             provisional_ms=settings.provisional_ms,
             interim_ms=settings.interim_ms,
+            growing_ms=EVERY_MS if models.follows and settings.provisional_ms else 0.0,
             tail_ms=min(TAIL_MS, settings.end_silence_ms, settings.provisional_ms or TAIL_MS),
             max_turn_s=settings.max_turn_s,
         )
@@ -122,7 +125,7 @@ class Session:
         `live`: somebody waits for its events. `dropped` counts its chunks that got lost. Raises `SessionFailedError` as
         soon as the conversation is over, whether or not more media comes.
         """
-        publisher = Publisher(live, dropped, self._hear)
+        publisher = Publisher(live, dropped, self._hear, self._hear_along)
         self._publishers.add(publisher)
         publishing = asyncio.create_task(self._publish(source, publisher), name=f"publish in {self.conversation}")
         try:
@@ -150,6 +153,8 @@ class Session:
                         self._take(heard, publisher)
                     case Turn(stage="provisional"):
                         self._guess(heard, publisher)
+                    case Turn(stage="growing"):
+                        self._follow(heard, publisher)
                     case Turn():
                         self._tell(heard, publisher)
                     case Resumed(turn_id=turn_id):
@@ -160,6 +165,7 @@ class Session:
                         await self._pass_on()
         finally:
             publisher.speculation.cancel()
+            publisher.following.cancel()
             for interim in publisher.interims.values():
                 interim.cancel()
             self._order.leave([(publisher, track) for track in publisher.tracks], publisher.last_end_s)
@@ -220,7 +226,17 @@ class Session:
         """Whether several people may speak on this speaker's track."""
         return self._models.voice is not None and (self._diarize == "on" or not publisher.named(speaker))
 
+    def _hear_along(self, pcm: Float32) -> asyncio.Task[Transcript]:
+        if self._hearing is None or self._turns.closed:
+            raise SessionFailedError(f"{self.conversation} has ended")
+        return self._hearing.create_task(self._models.transcribe.aside(Beginning(pcm)), name="hear along")
+
+    def _follow(self, turn: Turn, publisher: Publisher) -> None:
+        if publisher.waits and not publisher.captions.expected(turn.speaker) and self._load.ahead:
+            publisher.following.growing(turn)
+
     def _guess(self, turn: Turn, publisher: Publisher) -> None:
+        publisher.following.over(turn.turn_id)
         # A guess must not make a final of anybody else wait in line, and captions come when a turn is over.
         if publisher.waits and not self._models.transcribe.pending and not publisher.captions.expected(turn.speaker):
             publisher.speculation.provisional(turn)
@@ -243,6 +259,7 @@ class Session:
     def _take(self, turn: Turn, publisher: Publisher) -> None:
         if interim := publisher.interims.pop(turn.turn_id, None):
             interim.cancel()  # nothing of a turn comes after its final event
+        publisher.following.over(turn.turn_id)
         published = asyncio.get_running_loop().create_future()
         publisher.unpublished[published] = turn
         published.add_done_callback(publisher.published)

@@ -59,6 +59,7 @@ class Worker(Generic[Req, Res]):
         self._open = False
         self._slots = asyncio.Semaphore(capacity)
         self._waiting: deque[_Job[Req, Res]] = deque()
+        self._aside: deque[_Job[Req, Res]] = deque()
         self._asked = asyncio.Event()
 
     async def __call__(self, request: Req) -> Res:
@@ -67,19 +68,26 @@ class Worker(Generic[Req, Res]):
             async with self._slots:
                 if not self._open:
                     raise WorkerClosedError(f"the {self.name} worker is not running")
-                return await self._ask(request)
+                return await self._ask(request, self._waiting)
         finally:
             self.pending -= 1
 
-    async def _ask(self, request: Req) -> Res:
+    async def aside(self, request: Req) -> Res:
+        """The same, for what nobody waits for: it is answered when no call is waiting, and `pending` leaves it out."""
+        async with self._slots:
+            if not self._open:
+                raise WorkerClosedError(f"the {self.name} worker is not running")
+            return await self._ask(request, self._aside)
+
+    async def _ask(self, request: Req, queue: deque[_Job[Req, Res]]) -> Res:
         job: _Job[Req, Res] = _Job(request, asyncio.get_running_loop().create_future())
-        self._waiting.append(job)
+        queue.append(job)
         self._asked.set()
         try:
             return await job.answer
         finally:
-            if job in self._waiting:  # the caller was cancelled before its turn came
-                self._waiting.remove(job)
+            if job in queue:  # the caller was cancelled before its turn came
+                queue.remove(job)
 
     async def __aenter__(self) -> Self:
         self._executor = self._new_executor()
@@ -94,7 +102,7 @@ class Worker(Generic[Req, Res]):
         try:
             await self._tasks.__aexit__(None, None, None)
         finally:
-            for job in self._waiting:
+            for job in (*self._waiting, *self._aside):
                 if not job.answer.done():
                     job.answer.set_exception(WorkerClosedError(f"the {self.name} worker has ended"))
             await asyncio.to_thread(_stop, self._executor)
@@ -111,9 +119,11 @@ class Worker(Generic[Req, Res]):
                         job.answer.set_exception(WorkerClosedError(f"the {self.name} worker has ended"))
 
     async def _next_batch(self) -> list[_Job[Req, Res]]:
-        while not self._waiting:
+        while not (self._waiting or self._aside):
             self._asked.clear()
             await self._asked.wait()
+        if not self._waiting:
+            return [self._aside.popleft()]
         await self._company()
         return [self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))]
 

@@ -7,6 +7,7 @@ export function emptyState(conversation) {
   return {
     conversation,
     lastSeq: 0, // resume after this one
+    numbering: "", // ... of this count
     active: false,
     heard: false, // has the server said anything yet?
     missed: false, // were earlier events gone when we asked for them?
@@ -34,7 +35,9 @@ export function apply(state, message) {
 
 const HANDLERS = {
   snapshot(state, message) {
-    if (message.last_seq < state.lastSeq) return "restart";
+    const counted = state.numbering;
+    state.numbering = message.numbering ?? "";
+    if (message.last_seq < state.lastSeq || (state.lastSeq && counted && counted !== state.numbering)) return "restart";
     // last_seq is where the server is, not where we are: what lies between is about to be replayed.
     state.heard = true;
     state.active = message.active !== false;

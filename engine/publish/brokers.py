@@ -18,6 +18,7 @@ from engine.publish.home_assistant import HomeAssistant
 from engine.publish.journal import Journal
 from engine.publish.mqtt import Listening, MakeClient, MqttPublisher
 from engine.publish.mqtt_broker import Broker, parse_brokers, tls_context
+from engine.publish.mqtt_client import MqttClient
 from engine.publish.mqtt_control import Command, CommandError, Received, authorised, parse_command
 from engine.publish.mqtt_feed import MqttFeed, States
 from engine.publish.mqtt_topics import Messages, Topics
@@ -76,6 +77,7 @@ class Brokers:
                 "connected": it.connected,
                 "waiting": outbox.waiting(it.name),
                 "dropped": outbox.dropped[it.name],
+                "refused": it.refused,
                 **({} if it.connected else {"problem": it.problem}),
             }
             for it in self._publishers
@@ -133,8 +135,8 @@ def client_maker(broker: Broker, settings: Settings, identifier: str | None = No
     """Makes clients of this broker. Raises BrokerError where certificates cannot be used."""
     context = tls_context(settings.mqtt_ca, settings.mqtt_cert, settings.mqtt_key) if broker.tls else None
 
-    def make(will: aiomqtt.Will | None) -> aiomqtt.Client:
-        return aiomqtt.Client(
+    def make(will: aiomqtt.Will | None) -> MqttClient:
+        return MqttClient(
             broker.host,
             broker.port,
             username=broker.username,

@@ -4,6 +4,8 @@ import os
 import sqlite3
 from pathlib import Path
 
+from engine.timing import unix_s
+
 MEMORY = ":memory:"  # no file: lives as long as the process
 FORMAT = 1
 _TABLES = """
@@ -77,5 +79,9 @@ def _prepared(database: sqlite3.Connection, path: str) -> sqlite3.Connection:
         database.execute(f"PRAGMA user_version = {FORMAT}")
     elif found != FORMAT:
         raise StoreError(f"{path} was written by another version of the engine; move it away or choose another")
+    # A file of an engine that did not know it yet gets it now.
+    database.execute("CREATE TABLE IF NOT EXISTS numbering (id TEXT NOT NULL)")
+    if not database.execute("SELECT count(*) FROM numbering").fetchone()[0]:
+        database.execute("INSERT INTO numbering VALUES (?)", (f"{round(unix_s() * 1e3):x}",))
     database.execute("COMMIT")
     return database

@@ -34,6 +34,11 @@ class EventLog:
         (floor,) = self._db.execute("SELECT seq FROM floor").fetchone()
         return floor, dict(self._db.execute("SELECT id, seq_limit FROM conversation"))
 
+    def numbering(self) -> str:
+        """Made with the file: numbers count on as long as it is there."""
+        (found,) = self._db.execute("SELECT id FROM numbering").fetchone()
+        return str(found)
+
     def reserve(self, limits: Mapping[str, int]) -> None:
         """From now on each conversation may give out numbers up to its limit."""
         self._db.executemany("INSERT OR REPLACE INTO conversation VALUES (?, ?)", limits.items())

@@ -39,6 +39,8 @@ class ConversationInfo:
 class Journal(Protocol):
     """Keeps events before they are delivered."""
 
+    numbering: str  # another one begins where numbers do not count on
+
     def last_seq(self, conversation: str) -> int:
         """The highest number that the conversation may have given out in earlier runs; 0 for a new one."""
 
@@ -72,6 +74,7 @@ class Hub:
         journal: Journal | None = None,
     ) -> None:
         self.run = run
+        self.numbering = journal.numbering if journal else run
         self._journal = journal
         self.replay_events = replay_events
         self.subscriber_queue = subscriber_queue
@@ -159,8 +162,8 @@ class Hub:
     def snapshot(self, conversation: str) -> Snapshot:
         topic = self._topics.get(conversation)
         if topic is None:
-            return Snapshot(conversation, active=False, last_seq=self._first(conversation))
-        return Snapshot(conversation, topic.active, topic.seq, tuple(topic.speakers.values()))
+            return Snapshot(conversation, False, self._first(conversation), numbering=self.numbering)
+        return Snapshot(conversation, topic.active, topic.seq, tuple(topic.speakers.values()), self.numbering)
 
     def dropped(self, conversation: str) -> int:
         """Events that its present subscribers were too slow for."""

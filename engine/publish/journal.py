@@ -65,6 +65,7 @@ class Journal:
         self._db = database
         self._thread = thread
         self._config = config
+        self.numbering = self.log.numbering()
         self._floor, self._limits = self.log.numbers()
         self._reached: dict[str, int] = {}  # numbers given out in this run
         self._running: set[str] = set()

@@ -3,8 +3,9 @@
     outbox (disk) ─ rows ──┐
     states (memory) ─ new ─┴─► messages ─ QoS 1, in order, a window at a time ─► acknowledged ─► outbox
 
-A row leaves the outbox when the broker has acknowledged it and the state that came with it. So after a break some
-are sent twice, with the same id, and none is missed. What waited when the connection came up is historical.
+A row leaves the outbox when the broker has answered it and the state that came with it. So after a break some are
+sent twice, with the same id, and none is missed. What waited when the connection came up is historical. What the
+broker refuses, by an access list say, is counted and told, and is not sent again: it would be refused again.
 """
 
 import asyncio
@@ -12,9 +13,7 @@ import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from copy import copy
 from dataclasses import dataclass
-from functools import cache
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -23,16 +22,18 @@ from paho.mqtt.properties import Properties
 from engine.publish.home_assistant import HomeAssistant
 from engine.publish.journal import Journal
 from engine.publish.mqtt_broker import Backoff
+from engine.publish.mqtt_client import MqttClient, Refusal
 from engine.publish.mqtt_feed import Person, States
 from engine.publish.mqtt_topics import Messages, MqttMessage
 from engine.timing import unix_s
 
-WINDOW = 100  # messages under way at once; aiomqtt counts them all for each
+WINDOW = 400  # rows under way at once
+MOST_TOLD = 1000  # refusals that differ in topic or reason, and are told in the log
 DRAIN_S = 3.0  # for what waits, when the engine ends
 STABLE_S = 5.0  # a connection that lasts so long is a good one: the next wait is short again
 
 log = logging.getLogger(__name__)
-MakeClient = Callable[[aiomqtt.Will | None], aiomqtt.Client]
+MakeClient = Callable[[aiomqtt.Will | None], MqttClient]
 Receive = Callable[[aiomqtt.Client, aiomqtt.Message], Awaitable[None]]
 
 
@@ -60,6 +61,7 @@ class MqttPublisher:
     ) -> None:
         self.name = name
         self.connected = False
+        self.refused = 0  # messages
         self.problem = "not connected yet"
         self._make_client = make_client
         self._journal = journal
@@ -74,6 +76,7 @@ class MqttPublisher:
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._told: set[Refusal] = set()
 
     def tell(self, people: Iterable[Person], retained: Iterable[MqttMessage] = ()) -> None:
         """Rows were added to the outbox, and these people's state is new."""
@@ -110,11 +113,11 @@ class MqttPublisher:
 
     async def _connect(self) -> None:
         gone = self._messages.status(online=False)
-        will = aiomqtt.Will(
-            gone.topic, gone.payload, qos=1, retain=True, properties=_properties(gone, PacketTypes.WILLMESSAGE)
-        )
+        properties = Properties(PacketTypes.WILLMESSAGE)
+        properties.PayloadFormatIndicator = 1  # UTF-8
+        properties.ContentType = gone.content_type
+        will = aiomqtt.Will(gone.topic, gone.payload, qos=1, retain=True, properties=properties)
         async with self._make_client(will) as client:
-            client.pending_calls_threshold = 2 * WINDOW
             stable = asyncio.get_running_loop().call_later(STABLE_S, self._backoff.reset)
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -124,18 +127,18 @@ class MqttPublisher:
             finally:
                 stable.cancel()
 
-    async def _stay(self, client: aiomqtt.Client) -> None:
+    async def _stay(self, client: MqttClient) -> None:
         self._historical = self._journal.outbox.newest
         for topic in self._listening.topics:
             await client.subscribe(topic, qos=1)
-        await _publish(client, [self._messages.status(online=True)])
+        await self._publish(client, [self._messages.status(online=True)])
         self.connected = True
         log.info("connected to broker %s", self.name)
         self.announce()
         await self._send(client)
-        await _publish(client, [self._messages.status(online=False)])
+        await self._publish(client, [self._messages.status(online=False)])
 
-    async def _send(self, client: aiomqtt.Client) -> None:
+    async def _send(self, client: MqttClient) -> None:
         loop, give_up_at = asyncio.get_running_loop(), float("inf")
         acknowledged = 0
         while loop.time() < give_up_at:
@@ -147,7 +150,7 @@ class MqttPublisher:
             states = self._take_states()
             now_s = unix_s()
             events = [self._messages.event(row, now_s, row.n <= self._historical) for row in rows]
-            await _publish(client, [*taken_away, *states, *(message for message in events if message)])
+            await self._publish(client, [*taken_away, *states, *(message for message in events if message)])
             del self._retained[: len(taken_away)]
             if rows:
                 acknowledged = rows[-1].n
@@ -173,6 +176,14 @@ class MqttPublisher:
             taken.append(state)
         return taken
 
+    async def _publish(self, client: MqttClient, messages: Iterable[MqttMessage]) -> None:
+        """Returns when the broker has answered them all."""
+        for refusal in await client.send(messages):
+            self.refused += 1
+            if refusal not in self._told and len(self._told) < MOST_TOLD:
+                self._told.add(refusal)
+                log.warning("broker %s refuses what is sent to %s: %s", self.name, *refusal)
+
     async def _read(self, client: aiomqtt.Client) -> None:
         """Raises MqttError as soon as the connection is lost."""
         async for message in client.messages:
@@ -184,33 +195,6 @@ class MqttPublisher:
         if self.connected or problem != self.problem:  # said once, not at every try
             log.warning("broker %s is away, events wait: %s", self.name, problem)
         self.problem = problem
-
-
-async def _publish(client: aiomqtt.Client, messages: Iterable[MqttMessage]) -> None:
-    """Returns when the broker has acknowledged them all. They go out in order."""
-    async with asyncio.TaskGroup() as tasks:
-        for it in messages:
-            tasks.create_task(client.publish(it.topic, it.payload, qos=1, retain=it.retain, properties=_properties(it)))
-
-
-def _properties(message: MqttMessage, packet: int = PacketTypes.PUBLISH) -> Properties:
-    """As paho wants them."""
-    properties = copy(_constant(packet, message.content_type if message.payload else ""))
-    if message.expiry_s is not None:
-        properties.MessageExpiryInterval = message.expiry_s
-    if message.properties:
-        properties.UserProperty = list(message.properties)
-    return properties
-
-
-@cache
-def _constant(packet: int, content_type: str) -> Properties:
-    """What is the same for all messages: paho takes longer to make properties than to send the message."""
-    properties = Properties(packet)
-    if content_type:
-        properties.PayloadFormatIndicator = 1  # UTF-8
-        properties.ContentType = content_type
-    return properties
 
 
 def _first(error: BaseException) -> BaseException:

@@ -7,7 +7,8 @@
     {prefix}/{node}/control                 commands to the engine
 
 A payload is the event's JSON. Attributes of CloudEvents 1.0 are user properties (its MQTT binding, binary mode).
-An event that waited for its broker carries `"historical":true`, and a user property that says the same.
+An event that waited for its broker, or is late for another reason, carries `"historical":true`, and a user property
+that says the same.
 """
 
 import re
@@ -18,6 +19,7 @@ from typing import Literal
 from engine.publish.outbox import OutboxRow
 
 CHANGE_EXPIRY_S = 60.0  # an automation must not act on what is long past
+LATE_S = 10.0  # an event that goes out so late tells of the past, though its broker was never away
 JSON = "application/json"
 
 
@@ -83,7 +85,7 @@ class Messages:
             topic, expiry_s = self.topics.of(row.conversation, "change"), CHANGE_EXPIRY_S
         else:
             topic, expiry_s = self.topics.of(row.conversation, "utterance"), self._expiry_s
-        return self._message(topic, row, now_s, expiry_s, False, historical)
+        return self._message(topic, row, now_s, expiry_s, False, historical or now_s - row.at_s >= LATE_S)
 
     def _message(
         self, topic: str, row: OutboxRow, now_s: float, expiry_s: float, retain: bool, historical: bool = False

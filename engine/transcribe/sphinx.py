@@ -4,79 +4,75 @@ https://github.com/cmusphinx/pocketsphinx. Fair on clear speech, poor on noise; 
 """
 
 import importlib.util
-import re
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from engine.messages import SAMPLE_RATE, Float32, Transcript
-from engine.transcribe import TranscriberError
+from engine.transcribe import Beginning, TranscriberError
 from engine.transcribe.gate import plausible
 
 if TYPE_CHECKING:
-    from pocketsphinx import Decoder
+    from engine.transcribe.ear import Ear
 
-PADDING_MS = 100  # silence before and after, as the language model expects a sentence to have
-LEVEL_RMS = 0.1  # what every clip is brought to (-20 dB of full scale)
 SHORTEST_MS = 100  # below that, there is no word in it
-
-_MARK = re.compile(r"<[^>]*>|\[[^\]]*\]|\+\+[^+]*\+\+")  # <s>, <sil>, [NOISE], ++UM++
-_VARIANT = re.compile(r"\(\d+\)")  # a(2): the second pronunciation of "a"
+EARS = 2  # clips that can be heard while they grow; each takes 90 MB
+AHEAD_S = 0.15  # spent on the beginning of a clip in one go: somebody may wait
+STALE_S = 3.0  # a clip that has not grown for so long is forgotten where its ear is wanted
 
 
 class SphinxTranscriber:
-    """Decodes each clip whole.
+    """Hears clips while they grow, as many as it has ears for; any other whole.
 
-    The decoder holds the GIL from start to end (a second or more for ten seconds of speech), so it belongs in
-    a process; it is loaded there, by the first call.
+    A decoder holds the GIL while it works (a second or more for ten seconds of speech), so it belongs in a process; it
+    is loaded there, by the first call.
     """
 
     name = "pocketsphinx"
     kind: Literal["thread", "process"] = "process"
+    follows = True
 
     def __init__(self) -> None:
         """Raises TranscriberError if the package is missing."""
         if importlib.util.find_spec("pocketsphinx") is None:
             raise TranscriberError("pocketsphinx is not installed: pip install pocketsphinx")
-        self._decoder: Decoder | None = None
+        self._ears: list[Ear] = []
 
     def __reduce__(self) -> tuple[type["SphinxTranscriber"], tuple[()]]:
         return SphinxTranscriber, ()  # a decoder cannot travel: each process loads its own
 
-    def transcribe(self, clips: list[Float32]) -> list[Transcript]:
+    def transcribe(self, clips: Sequence[Float32 | Beginning]) -> list[Transcript]:
         """See Transcriber. `confidence` is None: the decoder's posterior falls with every word."""
-        return [Transcript(self._decode(clip), "en", None, self.name) for clip in clips]
+        texts = [self._follow(it.pcm) if isinstance(it, Beginning) else self._decode(it) for it in clips]
+        return [Transcript(text, "en", None, self.name) for text in texts]
 
     def _decode(self, pcm: Float32) -> str:
-        decoder = self._load()
         if len(pcm) * 1e3 / SAMPLE_RATE < SHORTEST_MS or not np.any(pcm):
             return ""
-        decoder.start_utt()
-        try:
-            # Piece by piece, the cepstral mean would adapt from one clip to the next. `full_utt` normalises
-            # over this clip alone: better words, and nothing that came before is heard.
-            decoder.process_raw(_int16(pcm).tobytes(), full_utt=True)
-        finally:
-            decoder.end_utt()
-        hypothesis = decoder.hyp()
-        words = plain_words(hypothesis.hypstr) if hypothesis else ""
+        ear = self._known(pcm) or self._free() or self._least_used()
+        words = ear.end(pcm)
         return words if plausible(words, len(pcm) / SAMPLE_RATE) else ""
 
-    def _load(self) -> "Decoder":
-        if self._decoder is None:
-            from pocketsphinx import Decoder  # only where it runs
+    def _follow(self, pcm: Float32) -> str:
+        """Where every ear is with a clip that still grows, this one is passed over."""
+        ear = self._known(pcm) or self._free()
+        return ear.hear(pcm, time.monotonic() + AHEAD_S) if ear else ""
 
-            self._decoder = Decoder(loglevel="FATAL")
-        return self._decoder
+    def _known(self, pcm: Float32) -> "Ear | None":
+        return next((ear for ear in self._all() if ear.knows(pcm)), None)
 
+    def _free(self) -> "Ear | None":
+        stale_at = time.monotonic() - STALE_S
+        return next((ear for ear in self._all() if not ear.busy or ear.used_at < stale_at), None)
 
-def plain_words(hypothesis: str) -> str:
-    """The words alone, without the decoder's marks for silence, noise and pronunciation variants."""
-    return " ".join(_VARIANT.sub("", _MARK.sub(" ", hypothesis)).split())
+    def _least_used(self) -> "Ear":
+        return min(self._all(), key=lambda ear: ear.used_at)
 
+    def _all(self) -> list["Ear"]:
+        if not self._ears:
+            from engine.transcribe.ear import Ear  # only where it runs
 
-def _int16(pcm: Float32) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
-    """Brought to one level, as far as its peaks allow, with silence around it."""
-    level, peak = float(np.sqrt(np.mean(np.square(pcm)))), float(np.abs(pcm).max())
-    even = pcm * min(LEVEL_RMS / level, 1.0 / peak)
-    return np.pad((even * 32767).astype(np.int16), PADDING_MS * SAMPLE_RATE // 1000)
+            self._ears = [Ear() for _ in range(EARS)]
+        return self._ears

@@ -1,6 +1,7 @@
 """Whisper through faster-whisper (CTranslate2): https://github.com/SYSTRAN/faster-whisper."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ class WhisperTranscriber:
     """Greedy enough to be quick, deterministic, and silent rather than inventive on noise."""
 
     kind: Literal["thread", "process"] = "thread"  # CTranslate2 lets go of the GIL
+    follows = False
 
     def __init__(
         self,
@@ -50,7 +52,7 @@ class WhisperTranscriber:
             why = str(error).strip().partition("\n")[0]
             raise TranscriberError(f"the Whisper model {model!r} cannot be loaded: {why}") from error
 
-    def transcribe(self, clips: list[Float32]) -> list[Transcript]:
+    def transcribe(self, clips: Sequence[Float32]) -> list[Transcript]:
         """See Transcriber. `confidence` is the mean probability of a token."""
         return [self._transcribe(clip) for clip in clips]
 

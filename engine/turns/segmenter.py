@@ -24,6 +24,7 @@ class SegmenterConfig:
     end_silence_ms: float = 500.0  # silence that ends a turn
     provisional_ms: float = 0.0  # silence after which a turn has perhaps ended; 0: nobody wants to know
     interim_ms: float = 0.0  # how often a turn under way is told; 0: never
+    growing_ms: float = 0.0  # ... and how often it comes out for who hears along; 0: never
     tail_ms: float = 150.0  # silence kept after the end of speech
     max_turn_s: float = 15.0  # longer turns are split
 
@@ -73,6 +74,7 @@ class Segmenter:
         self._number: int | None = None  # of the turn under way
         self._perhaps_over = False  # ... which was told as provisional
         self._told_until = 0  # ... or as interim, samples
+        self._grown_until = 0  # ... or as growing, samples
 
     @property
     def now_s(self) -> float:
@@ -117,7 +119,7 @@ class Segmenter:
         self._turn = [*self._before, window]
         self._lead = len(self._before)
         self._continued = False
-        self._told_until = window.start
+        self._told_until = self._grown_until = window.start
         self._before.clear()
 
     def _meanwhile(self, window: _Window) -> list[Turn | Resumed]:
@@ -129,10 +131,17 @@ class Segmenter:
         if 0 < config.provisional_ms <= self._silence_ms() and self._sure():
             self._perhaps_over = True
             return [self._whole("provisional")]
-        if window.voiced and 0 < config.interim_ms <= _ms(self._now - self._told_until) and self._sure():
+        return self._under_way() if window.voiced and self._sure() else []
+
+    def _under_way(self) -> list[Turn | Resumed]:
+        turns: list[Turn | Resumed] = []
+        if 0 < self._config.growing_ms <= _ms(self._now - self._grown_until):
+            self._grown_until = self._now
+            turns.append(self._whole("growing"))
+        if 0 < self._config.interim_ms <= _ms(self._now - self._told_until):
             self._told_until = self._now
-            return [self._whole("interim")]
-        return []
+            turns.append(self._whole("interim"))
+        return turns
 
     def _remember(self, window: _Window) -> None:
         self._before.append(window)
@@ -152,7 +161,7 @@ class Segmenter:
         voiced_ms = _ms(sum(len(w.pcm) for w in self._turn[self._lead :] if w.voiced))
         return voiced_ms >= self._config.min_speech_ms or self._continued
 
-    def _whole(self, stage: Literal["interim", "provisional", "final"]) -> Turn:
+    def _whole(self, stage: Literal["growing", "interim", "provisional", "final"]) -> Turn:
         speech_end = self._speech_end()
         kept = [w for w in self._turn if _ms(w.end - speech_end) <= self._config.tail_ms]
         return replace(self._make(kept, self._turn[self._lead].start, speech_end), stage=stage)
@@ -172,7 +181,7 @@ class Segmenter:
         voiced = [i for i, w in enumerate(tail) if w.voiced]
         if voiced:
             self._turn, self._lead = tail, voiced[0]
-            self._told_until = tail[voiced[0]].start
+            self._told_until = self._grown_until = tail[voiced[0]].start
         else:
             for window in tail:
                 self._remember(window)

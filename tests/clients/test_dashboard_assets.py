@@ -136,6 +136,14 @@ def test_a_server_that_lost_its_count_is_asked_from_the_start() -> None:
 
 
 @needs_node
+def test_a_server_that_counts_anew_is_asked_from_the_start_however_far_it_got() -> None:
+    snapshot = {"type": "snapshot", "conversation": "demo", "last_seq": 2, "active": True, "speakers": []}
+    one, other = (snapshot | {"numbering": name} for name in ("one", "other"))
+    heard = [one, event(1, "demo/maya/1", 0), one, other]
+    assert replay(heard)["returned"] == [True, True, True, "restart"]
+
+
+@needs_node
 def test_a_resync_forgets_and_goes_on_from_the_snapshot() -> None:
     speakers = [
         {"speaker": "maya", "present": True, "current": {"emotion": "joy", "confidence": 0.7}},

@@ -34,6 +34,7 @@ class Counter:
         self.open.set()
         self.heard_s = 0.0
         self.source = None
+        self.captions = []  # as (speaker, caption)
         self.taken = set()
 
     @contextmanager
@@ -60,6 +61,7 @@ class Counter:
                 self.hub.publish(SpeakerJoined(conversation, speaker))
             await self.open.wait()
             self.heard_s += len(chunk.pcm) / SAMPLE_RATE
+            self.captions += [(speaker, caption) for caption in chunk.captions]
             if chunk.pcm.any():
                 turns.setdefault(speaker, []).append(chunk)
             else:

@@ -19,8 +19,9 @@ def test_what_each_rung_leaves_out() -> None:
     for lag_s in (0.0, 1.0, 2.0, 4.0):
         load.observe("talk", lag_s)
         refusal = load.refusal
-        left.append((sum(map(load.interim, range(12))), sum(map(load.picture, range(12))), refusal is None))
-    assert left == [(12, 12, True), (3, 12, True), (0, 4, True), (0, 4, False)]
+        interims, pictures = (sum(map(some, range(12))) for some in (load.interim, load.picture))
+        left.append((load.ahead, interims, pictures, refusal is None))
+    assert left == [(True, 12, 12, True), (False, 3, 12, True), (False, 0, 4, True), (False, 0, 4, False)]
     assert load.refusal == "the engine is 4 s behind live: try again in a moment"
 
 

@@ -67,6 +67,32 @@ def test_what_waits_becomes_one_batch_of_bounded_size_in_one_thread() -> None:
     asyncio.run(main())
 
 
+def test_what_is_asked_aside_comes_last_is_not_pending_and_can_be_taken_back() -> None:
+    started, gate = threading.Event(), threading.Event()
+    order: list[int] = []
+
+    def run(numbers: list[int]) -> list[int]:
+        started.set()
+        gate.wait()
+        order.extend(numbers)
+        return numbers
+
+    async def main() -> None:
+        async with Worker(run, name="patient", max_batch=1) as worker, asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(worker(0))
+            await asyncio.to_thread(started.wait)
+            aside = [tasks.create_task(worker.aside(n)) for n in (10, 11)]
+            rest = [tasks.create_task(worker(n)) for n in (1, 2)]
+            await asyncio.sleep(0)
+            assert worker.pending == 3
+            aside[0].cancel()
+            gate.set()
+            assert [await task for task in (first, *rest, aside[1])] == [0, 1, 2, 11]
+        assert order == [0, 1, 2, 11]
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("kind", ["thread", "process"])
 def test_an_error_reaches_its_own_request_alone(kind: Kind) -> None:
     async def main() -> None:

@@ -1,8 +1,10 @@
 """A recogniser that dies. In a module of its own, since its process imports it."""
 
 import os
+from collections.abc import Sequence
 
 from engine.messages import SAMPLE_RATE, Float32, Transcript
+from engine.transcribe import Beginning
 from engine.transcribe.sphinx import SphinxTranscriber
 
 
@@ -12,7 +14,7 @@ class Mortal(SphinxTranscriber):
     def __reduce__(self) -> tuple[type["Mortal"], tuple[()]]:
         return Mortal, ()
 
-    def transcribe(self, clips: list[Float32]) -> list[Transcript]:
-        if any(len(clip) > 5 * SAMPLE_RATE for clip in clips):
+    def transcribe(self, clips: Sequence[Float32 | Beginning]) -> list[Transcript]:
+        if any(len(it.pcm if isinstance(it, Beginning) else it) > 5 * SAMPLE_RATE for it in clips):
             os._exit(1)
         return super().transcribe(clips)

@@ -21,12 +21,14 @@ from cberl_client.events import (
     Unknown,
     decode,
 )
-from cberl_client.publish import Audio, publish_audio
+from cberl_client.publish import Audio, Caption, Captions, publish_audio
 from cberl_client.subscribe import subscribe
 
 __all__ = [
     "Audio",
     "Backoff",
+    "Caption",
+    "Captions",
     "ClientError",
     "ConnectionLostError",
     "ConversationEnded",

@@ -115,12 +115,13 @@ class SpeakerState:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How things stand: what a subscription begins with."""
+    """How things stand: what a subscription begins with. Numbers of events count on only within one `numbering`."""
 
     conversation: str
     active: bool
     last_seq: int
     speakers: tuple[SpeakerState, ...] = ()
+    numbering: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,17 @@ ALL = "*"  # every conversation; live only
 
 
 class Place:
-    """Feed it all that comes; `take` gives what is news, once and in order. Resume after `last_seq`."""
+    """Feed it all that comes; `take` gives what is news, once and in order. Resume after `last_seq`.
 
-    def __init__(self, conversation: str, after_seq: int | None = None) -> None:
+    `void` says that this connection was asked for the wrong events, since the engine has begun to count anew: make
+    another one. `numbering` is that of the events one has.
+    """
+
+    def __init__(self, conversation: str, after_seq: int | None = None, numbering: str = "") -> None:
         self.conversation = conversation
         self.last_seq = after_seq  # None: not known yet, so live only
+        self.void = False
+        self._numbering = numbering  # "": not known
         self._snapshot: Snapshot | None = None  # how things stood when the connection was made
 
     def take(self, message: Message) -> tuple[Message, ...]:
@@ -19,6 +25,11 @@ class Place:
         match message:
             case Snapshot():
                 first, self._snapshot = self._snapshot is None, message
+                before, self._numbering = self._numbering, message.numbering
+                self.void = self.last_seq is not None and "" != before != self._numbering
+                if self.void:
+                    lost, self.last_seq = Resync(message.conversation, self.last_seq or 0, 0), 0
+                    return (lost, message)
                 if self.last_seq is None:
                     self.last_seq = message.last_seq
                 return (message,) if first else ()  # later ones tell nothing that is not about to be replayed

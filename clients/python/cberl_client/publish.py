@@ -3,19 +3,34 @@
 import asyncio
 import heapq
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from cberl_client.address import socket_url
-from cberl_client.errors import ConnectionLostError, RefusedError
+from cberl_client.errors import ClientError, ConnectionLostError, RefusedError
 from cberl_client.events import Error, Message, SessionEnded, decode
 from cberl_client.pcm import Pcm, frame, pieces
 from cberl_client.subscribe import LARGEST_BYTES
 
 Audio = Pcm | AsyncIterable[Pcm | tuple[float, Pcm]]
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What was said from `start_s` to `end_s` of media time. `confidence` in 0..1, None where nobody knows it."""
+
+    start_s: float
+    end_s: float
+    text: str
+    language: str = ""
+    confidence: float | None = None
+
+
+Captions = Iterable[Caption] | AsyncIterable[Caption]
 
 
 async def publish_audio(
@@ -25,22 +40,29 @@ async def publish_audio(
     *,
     sample_rate: int = 16_000,
     start_s: float = 0.0,
+    captions: Mapping[str, Captions] | None = None,
     **options: Any,
 ) -> AsyncGenerator[Message, None]:
     """Sends each speaker's audio as a track of its own; yields all that comes back, `SessionEnded` last.
 
     `audio` maps a speaker to mono samples: bytes (pcm_s16le), an int16 or float array, or, live, an async iterator of
     such pieces. Media time begins at `start_s` seconds and counts samples; a live piece may bring its own, as
-    `(media time, samples)`, where there was a gap. Arrays of several speakers are sent in step. `options` go to
-    `websockets.connect`. Raises RefusedError where the engine says no, ConnectionLostError where the connection
-    breaks (what was heard until then still counts), and ClientError where the samples are none.
+    `(media time, samples)`, where there was a gap. Arrays of several speakers are sent in step. Who has a transcript
+    already gives it as `captions`, by speaker, in order, or, live, as an async iterator: it takes the place of speech
+    to text. `options` go to `websockets.connect`. Raises RefusedError where the engine says no, ConnectionLostError
+    where the connection breaks (what was heard until then still counts), and ClientError where the samples are none, or
+    where captions are of somebody without audio.
     """
+    captions = captions or {}
+    if strangers := captions.keys() - audio.keys():
+        raise ClientError(f"Captions need their speaker's audio, and there is none of {', '.join(sorted(strangers))}.")
     tracks = {speaker: f"audio-{n + 1}" for n, speaker in enumerate(audio)}
     address = socket_url(url, "/ingest", conversation=conversation)
     try:
         async with connect(address, **({"max_size": LARGEST_BYTES} | options)) as socket:
-            await socket.send(_session_start(tracks, sample_rate))
-            sender = asyncio.create_task(_send(socket, audio, tracks, sample_rate, start_s), name="publish_audio")
+            await socket.send(_session_start(tracks, sample_rate, captions))
+            sending = _send(socket, audio, captions, tracks, sample_rate, start_s)
+            sender = asyncio.create_task(sending, name="publish_audio")
             try:
                 while True:
                     message = await _received(socket, sender)
@@ -75,20 +97,39 @@ async def _received(socket: ClientConnection, sender: asyncio.Task[None]) -> Mes
     return message
 
 
-def _session_start(tracks: Mapping[str, str], sample_rate: int) -> str:
+def _session_start(tracks: Mapping[str, str], sample_rate: int, captions: Mapping[str, Captions]) -> str:
     form = {"kind": "audio", "codec": "pcm_s16le", "sample_rate": sample_rate, "channels": 1}
-    described = [{"id": track, "speaker": speaker, **form} for speaker, track in tracks.items()]
+    described = [
+        {"id": track, "speaker": speaker, "captions": speaker in captions, **form} for speaker, track in tracks.items()
+    ]
     return json.dumps({"type": "session.start", "tracks": described})
 
 
 async def _send(
-    socket: ClientConnection, audio: Mapping[str, Audio], tracks: Mapping[str, str], sample_rate: int, start_s: float
+    socket: ClientConnection,
+    audio: Mapping[str, Audio],
+    captions: Mapping[str, Captions],
+    tracks: Mapping[str, str],
+    sample_rate: int,
+    start_s: float,
 ) -> None:
-    recorded = {tracks[name]: one for name, one in audio.items() if not isinstance(one, AsyncIterable)}
-    live = {tracks[name]: one for name, one in audio.items() if isinstance(one, AsyncIterable)}
-    tasks = [asyncio.create_task(_send_live(socket, *it, sample_rate, start_s)) for it in live.items()]
+    recorded = [
+        _spoken(tracks[name], one, sample_rate, start_s)
+        for name, one in audio.items()
+        if not isinstance(one, AsyncIterable)
+    ]
+    recorded += [_read(tracks[name], one) for name, one in captions.items() if not isinstance(one, AsyncIterable)]
+    live: list[Coroutine[Any, Any, None]] = [
+        _send_live(socket, tracks[name], one, sample_rate, start_s)
+        for name, one in audio.items()
+        if isinstance(one, AsyncIterable)
+    ]
+    live += [
+        _caption_live(socket, tracks[name], one) for name, one in captions.items() if isinstance(one, AsyncIterable)
+    ]
+    tasks = [asyncio.create_task(one) for one in live]
     try:
-        for message in _in_step(recorded, sample_rate, start_s):
+        for _, _, message in heapq.merge(*recorded, key=lambda it: it[:2]):
             await socket.send(message)
         await asyncio.gather(*tasks)
     finally:
@@ -97,12 +138,24 @@ async def _send(
     await socket.send(json.dumps({"type": "session.end"}))
 
 
-def _in_step(recorded: Mapping[str, Pcm], sample_rate: int, start_s: float) -> Iterator[bytes]:
-    def of(track: str, pcm: Pcm) -> Iterator[tuple[float, str, bytes]]:
-        return ((media_s, track, payload) for media_s, payload in pieces(pcm, start_s, sample_rate))
+def _spoken(track: str, pcm: Pcm, sample_rate: int, start_s: float) -> Iterator[tuple[float, str, str | bytes]]:
+    for media_s, payload in pieces(pcm, start_s, sample_rate):
+        yield media_s, track, frame(track, media_s, payload)
 
-    for media_s, track, payload in heapq.merge(*(of(track, pcm) for track, pcm in recorded.items())):
-        yield frame(track, media_s, payload)
+
+def _read(track: str, captions: Iterable[Caption]) -> Iterator[tuple[float, str, str | bytes]]:
+    """Each once its last word was sent."""
+    for caption in captions:
+        yield caption.end_s, track, _message(track, caption)
+
+
+def _message(track: str, caption: Caption) -> str:
+    return json.dumps({"type": "caption", "track": track, **asdict(caption)})
+
+
+async def _caption_live(socket: ClientConnection, track: str, captions: AsyncIterable[Caption]) -> None:
+    async for caption in captions:
+        await socket.send(_message(track, caption))
 
 
 async def _send_live(

@@ -24,16 +24,18 @@ async def subscribe(
     conversation: str,
     *,
     after_seq: int | None = None,
+    numbering: str = "",
     backoff: Backoff | None = None,
     **options: Any,
 ) -> AsyncGenerator[Message, None]:
     """First a `Snapshot`; then every event after `after_seq` (None: from now on), once and in order, for ever.
 
     Connections that break are made again, and nothing is lost that the engine still has; where it has not, a `Resync`
-    and another `Snapshot` come. `conversation` "*" is all of them, live only. `options` go to `websockets.connect`.
+    and another `Snapshot` come. `numbering` is that of an earlier `Snapshot`, where `after_seq` is from then.
+    `conversation` "*" is all of them, live only. `options` go to `websockets.connect`.
     Raises RefusedError where the engine says no, and ClientError where `url` is no engine's.
     """
-    place, backoff = Place(conversation, after_seq), backoff or Backoff()
+    place, backoff = Place(conversation, after_seq, numbering), backoff or Backoff()
     while True:
         resume = None if conversation == ALL else place.last_seq
         address = socket_url(url, "/events", conversation=conversation, resume_from_seq=resume)
@@ -46,6 +48,8 @@ async def subscribe(
                     backoff.reset()
                     for news in place.take(message):
                         yield news
+                    if place.void:
+                        break
         except InvalidStatus as answer:
             status = answer.response.status_code
             if 400 <= status < 500 and status not in (408, 429):

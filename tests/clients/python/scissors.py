@@ -13,6 +13,10 @@ class Scissors:
         self._engine = urlsplit(engine_url)
         self._lengths = iter(lengths)
 
+    def lead_to(self, engine_url):
+        """From the next connection on."""
+        self._engine = urlsplit(engine_url)
+
     @asynccontextmanager
     async def open(self):
         """Yields the URL to use instead of the engine's."""

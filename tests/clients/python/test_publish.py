@@ -1,18 +1,22 @@
 import asyncio
 from array import array
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from cberl_client import (
+    Caption,
     ClientError,
     ConnectionLostError,
     EmotionEvent,
+    Error,
     RefusedError,
     SessionEnded,
     publish_audio,
     sync,
 )
 
+from engine.messages import Caption as EngineCaption
 from tests.clients.python.scissors import Scissors
 from tests.engine.counting import running
 
@@ -55,6 +59,27 @@ def test_recordings_are_sent_in_step_and_live_pieces_keep_their_time():
             assert turns(together) == [("alice", "700", 0.0), ("bob", "350", 0.0), ("bob", "350", 0.2)]
             live = await heard(url, {"carol": pieces(), "alice": TURN})
             assert [it for it in turns(live) if it[0] == "carol"] == [("carol", "700", 0.0), ("carol", "700", 5.0)]
+
+    asyncio.run(main())
+
+
+def test_captions_come_once_their_words_were_said_or_when_they_are_there():
+    said = [Caption(0.0, 0.05, "oh"), Caption(0.1, 0.3, "my god", "en", 0.5)]
+
+    async def live():
+        yield Caption(0.0, 0.1, "yes")
+
+    async def main():
+        async with running() as (engine, url):
+            audio = {"alice": np.tile(TURN, 2), "bob": TURN}
+            messages = await heard(url, audio, captions={"alice": said, "bob": live()})
+            assert messages[-1] == SessionEnded("demo", pytest.approx(0.6), 0)
+            of_alice = [caption for speaker, caption in engine.captions if speaker == "alice"]
+            assert of_alice == [EngineCaption(**asdict(it)) for it in said]
+            assert [caption.text for speaker, caption in engine.captions if speaker == "bob"] == ["yes"]
+            assert not [it for it in messages if isinstance(it, Error)]
+            with pytest.raises(ClientError, match="there is none of carol"):
+                await heard(url, {"alice": TURN}, captions={"carol": said})
 
     asyncio.run(main())
 

@@ -67,6 +67,32 @@ def test_what_the_engine_has_no_more_is_a_resync_with_how_things_stand():
     asyncio.run(main())
 
 
+def test_an_engine_that_counts_anew_is_noticed_however_far_it_got(tmp_path):
+    async def texts_of_two_engines(*options):
+        heard = []
+        scissors = Scissors("http://127.0.0.1:1", [])
+        async with (
+            scissors.open() as url,
+            aclosing(subscribe(url, "demo", after_seq=0, backoff=quickly(), proxy=None)) as events,
+        ):
+            for texts, flags in zip(("ab", "cdef"), options, strict=True):
+                async with running(**flags) as (engine, engine_url):
+                    for text in texts:
+                        engine.hub.publish(utterance(text=text))
+                    await engine.hub.flush()
+                    scissors.lead_to(engine_url)
+                    async for event in events:
+                        heard += [event.text] if isinstance(event, EmotionEvent) else []
+                        heard += ["resync"] if isinstance(event, Resync) else []
+                        if heard[-1:] == [texts[-1]]:
+                            break
+        return heard
+
+    kept = {"keep_text": True, "event_log": str(tmp_path / "log")}
+    assert asyncio.run(texts_of_two_engines({}, {})) == ["a", "b", "resync", "c", "d", "e", "f"]
+    assert asyncio.run(texts_of_two_engines(kept, kept)) == ["a", "b", "c", "d", "e", "f"]  # a log counts on
+
+
 def test_a_no_is_not_asked_again():
     async def main():
         async with running() as (_, url):

@@ -146,3 +146,11 @@ async def watching(broker, topic="cberl/#", **options):
 def distinct(payloads):
     """Without what was there already, by id: what a careful subscriber keeps."""
     return list({body["id"]: body for body in reversed(payloads)}.values())[::-1]
+
+
+async def until_all(outlets, holds):
+    """Returns when this holds of the status of every broker."""
+    while True:
+        if all(holds(it) for it in outlets.status()["brokers"].values()):
+            return
+        await asyncio.sleep(0.01)

@@ -15,7 +15,7 @@ from engine.publish.mqtt_broker import Backoff
 from engine.publish.mqtt_control import Command, CommandError
 from engine.publish.outlets import open_outlets
 from tests.engine.publish.events import emotion
-from tests.engine.publish.mosquitto import distinct, mosquitto, needs_mosquitto, watching
+from tests.engine.publish.mosquitto import distinct, mosquitto, needs_mosquitto, until_all, watching
 
 pytestmark = needs_mosquitto
 
@@ -88,14 +88,6 @@ def test_an_engine_that_dies_is_offline_and_words_stay_at_home(tmp_path):
     asyncio.run(main())
 
 
-async def until_all(outlets, holds):
-    """Returns when this holds of the status of every broker."""
-    while True:
-        if all(holds(it) for it in outlets.status()["brokers"].values()):
-            return
-        await asyncio.sleep(0.01)
-
-
 def check(watcher, broker, published):
     """Each final once and in order, after duplicates are dropped by id; the state is the last."""
     finals = distinct(watcher.of("utterance"))
@@ -141,7 +133,7 @@ def test_a_broker_that_is_killed_three_times_loses_nothing(tmp_path):
             assert not any(body.get("historical") for body in watcher.of("state"))
             name = f"127.0.0.1:{broker.port}"
             await until_all(outlets, lambda it: it["waiting"] == 0)  # the last acknowledgement is still on its way
-            assert outlets.status()["brokers"] == {name: {"connected": True, "waiting": 0, "dropped": 0}}
+            assert outlets.status()["brokers"] == {name: {"connected": True, "waiting": 0, "dropped": 0, "refused": 0}}
 
     asyncio.run(main())
 

@@ -7,7 +7,9 @@ import pytest
 
 from engine.ingest.media import read_media
 from engine.messages import Float32
-from engine.transcribe.sphinx import SphinxTranscriber, plain_words
+from engine.transcribe import Beginning
+from engine.transcribe.ear import plain_words
+from engine.transcribe.sphinx import EARS, SphinxTranscriber
 from engine.worker import Worker
 
 DATA = Path(os.environ.get("CBERL_SHARED", "../shared")) / "data"
@@ -46,6 +48,33 @@ def test_in_a_process_of_its_own_it_hears_the_same() -> None:
             assert await worker(greeting) == here
 
     asyncio.run(main())
+
+
+@needs_talk
+def test_hearing_along_changes_nothing_in_what_is_heard() -> None:
+    long, short = clip(2.2, 6.0), clip(0.0, 1.2)
+    whole = SphinxTranscriber().transcribe([long, short])
+    along = SphinxTranscriber()
+    for end in range(2000, len(long), 7000):
+        (so_far,) = along.transcribe([Beginning(long[:end])])
+    while len(so_far.text.split()) < 5:  # each time as much as there is time for
+        (so_far,) = along.transcribe([Beginning(long)])
+    assert along.transcribe([long, short]) == whole
+    for other in (long[: len(long) // 2], np.concatenate([long[:48_000], long[:16_000]])):  # it went on otherwise
+        along.transcribe([Beginning(long[:56_000])])
+        assert along.transcribe([other]) == SphinxTranscriber().transcribe([other])
+
+
+@needs_talk
+def test_more_clips_than_it_has_ears_for_are_heard_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.transcribe.sphinx.STALE_S", float("inf"))  # on a slow machine as well
+    clips = [clip(at_s, at_s + 2.7) for at_s in (2.2, 12.0, 21.1)]
+    whole = SphinxTranscriber().transcribe(clips)
+    transcriber = SphinxTranscriber()
+    for _ in range(3):
+        texts = [it.text for it in transcriber.transcribe([Beginning(it) for it in clips])]
+        assert texts[EARS:] == [""]
+    assert transcriber.transcribe(clips[::-1]) == whole[::-1]
 
 
 def test_nothing_said_is_no_text() -> None:

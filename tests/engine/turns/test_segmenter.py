@@ -79,6 +79,16 @@ def test_the_end_of_the_source_ends_a_turn_but_makes_none_of_a_click() -> None:
     assert segmenter.flush() == []
 
 
+def test_a_turn_comes_out_as_it_grows_and_each_time_begins_the_same() -> None:
+    segmenter = fresh(growing_ms=256, interim_ms=512, provisional_ms=192, tail_ms=128, min_speech_ms=200)
+    turns = [it for it in feed(segmenter, (0.0, 0.32), (0.9, 0.64), (0.0, 0.5)) if isinstance(it, Turn)]
+    assert [turn.stage for turn in turns] == ["growing", "growing", "interim", "provisional", "final"]
+    assert [turn.end_s - turn.start_s for turn in turns[:3]] == pytest.approx([0.256, 0.512, 0.512])
+    lengths = [len(turn.pcm) for turn in turns]
+    assert lengths == sorted(lengths)
+    assert len({turn.turn_id for turn in turns}) == 1
+
+
 def test_a_turn_is_told_as_perhaps_over_and_comes_out_the_same() -> None:
     segmenter = fresh(provisional_ms=192, tail_ms=128, end_silence_ms=480)
     assert feed(segmenter, (0.9, 0.096), (0.0, 0.32)) == []  # too short to be one yet
