@@ -13,10 +13,12 @@ MOST_LATE = 100  # packets: what comes later than that is a sender that counts a
 
 
 class JitterBuffer:
-    """Gives out one packet for each that comes in, the earliest that waits, once `depth` have come after it.
+    """Gives out one packet for each that comes in: the next one at once, where it is there.
 
-    A packet that comes too late is left out, and from then on all are held for as long as that one would have needed,
-    up to `MOST_DEPTH`: a network that only loses packets costs no more delay than one that does not.
+    Where it is not, the others wait until `depth` have come after it; then it is lost. A packet that comes too late is
+    left out, and from then on holes are waited for as long as that one would have needed, up to `MOST_DEPTH`. What
+    waited comes out one for one, so a hole delays all that follows, until packets are lost: the delay is what the
+    network made necessary, and nothing where it keeps order.
     """
 
     def __init__(self) -> None:
@@ -34,7 +36,8 @@ class JitterBuffer:
             self._waiting[number] = packet
         else:
             self.depth = min(MOST_DEPTH, max(self.depth, newest - number + 1))
-        if newest - self._next < self.depth or not self._waiting:
+        complete = self._next in self._waiting
+        if not self._waiting or not (complete or newest - self._next >= self.depth):
             return False, None
         first = min(self._waiting)
         self._next = first + 1

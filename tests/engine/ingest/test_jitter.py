@@ -38,20 +38,20 @@ def test_whatever_arrives_is_decoded_in_order(loss, jitter_s):
     assert given == sorted(set(given))
     assert len(given) > 0.995 * len(numbers)
     held = [came - went for came, went in zip(numbers, out, strict=True) if went is not None]
-    assert max(held) <= (4 if jitter_s == 0 else MOST_DEPTH) + 20 * (loss > 0)  # beyond it only by holes
+    assert max(held) <= (0 if jitter_s == 0 else MOST_DEPTH) + 20 * (loss > 0)  # beyond it only by holes
     assert 4 < buffer.depth <= 11 if jitter_s else buffer.depth == 4
 
 
 def test_what_comes_twice_or_far_too_late_comes_out_once():
-    numbers = [n for n in range(200) for _ in range(2)] + [3, 150]
+    numbers = [n for n in range(200) for _ in range(2)] + [103, 150]
     _, out = through(numbers)
     given = [number for number in out if number is not None]
     assert given == sorted(set(given))
-    assert len(given) >= 196
+    assert given == list(range(200))
 
 
 @pytest.mark.parametrize("again_from", [0, 20_000, 40_000, 60_000])
 def test_a_sender_that_counts_anew_loses_nothing(again_from):
     numbers = [*range(30_000, 30_100), *range(again_from, again_from + 100)]
     _, out = through(numbers)
-    assert [number for number in out if number is not None] == numbers[:-4]
+    assert out == numbers
