@@ -34,12 +34,13 @@ class MqttClient(aiomqtt.Client):
         super().__init__(*args, **kwargs)
         self._unanswered: dict[int, str] = {}  # topics, by the number of their packet
         self._refused: list[Refusal] = []
-        self._answered = asyncio.Event()
+        self._answered = asyncio.Event()  # or there will be no answer any more
+        self._disconnected.add_done_callback(self._gone)
 
     async def send(self, messages: Iterable[MqttMessage]) -> list[Refusal]:
         """With QoS 1, in order. Returns when the broker has answered all: what it refused.
 
-        Raises MqttError, also where the broker has answered nothing for aiomqtt's `timeout`.
+        Raises MqttError: the broker is gone, or has answered nothing for aiomqtt's `timeout`.
         """
         self._unanswered, self._refused = {}, []
         for it in messages:
@@ -47,15 +48,23 @@ class MqttClient(aiomqtt.Client):
             if sent.rc:
                 raise aiomqtt.MqttCodeError(sent.rc, f"nothing can be sent to {it.topic}")
             self._unanswered[sent.mid] = it.topic
-        self._answered.clear()
+        if not self._disconnected.done():
+            self._answered.clear()
         while left := len(self._unanswered):
             try:
                 async with asyncio.timeout(self.timeout):
                     await self._answered.wait()
+                if self._disconnected.done():
+                    raise aiomqtt.MqttError("the broker went away before it had answered")
             except TimeoutError as error:  # a slow line may take longer, but something comes
                 if len(self._unanswered) == left:
                     raise aiomqtt.MqttError("no answer to what was sent") from error
         return self._refused
+
+    def _gone(self, disconnected: asyncio.Future[None]) -> None:
+        if not disconnected.cancelled():
+            disconnected.exception()  # seen: aiomqtt leaves it to be found by the garbage collector
+        self._answered.set()
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any) -> None:
         topic = self._unanswered.pop(mid, None)

@@ -55,6 +55,10 @@ class Mosquitto:
             self._process.kill()
         await self._process.wait()
 
+    def freeze(self):
+        """It answers nothing more, and its connections stay."""
+        self._process.send_signal(signal.SIGSTOP)
+
     async def save(self):
         """Its subscriptions and retained messages are on disk when this returns."""
         self._database.unlink(missing_ok=True)

@@ -1,13 +1,15 @@
 """What goes to a real broker, and what it refuses."""
 
 import asyncio
+import gc
 
+import aiomqtt
 import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from engine.config import Settings
-from engine.publish.mqtt_client import pack
+from engine.publish.mqtt_client import MqttClient, pack
 from engine.publish.mqtt_topics import MqttMessage
 from engine.publish.outlets import open_outlets
 from tests.engine.publish.events import emotion
@@ -61,3 +63,22 @@ def test_what_an_access_list_refuses_is_told_once_counted_and_holds_nothing_up(t
     told = [it.getMessage() for it in caplog.records if "refuses" in it.getMessage()]
     assert len(told) == 1
     assert told[0].endswith("refuses what is sent to cberl/demo/alice/state: Not authorized")
+
+
+@needs_mosquitto
+def test_who_waits_for_a_broker_that_dies_is_told_at_once_and_nothing_is_left_behind(tmp_path, caplog):
+    async def main():
+        async with mosquitto(tmp_path) as broker:
+            client = MqttClient("127.0.0.1", broker.port, protocol=aiomqtt.ProtocolVersion.V5, timeout=3_600)
+            async with client:
+                assert await client.send([MqttMessage("a", "1")]) == []
+                broker.freeze()
+                sending = asyncio.create_task(client.send([MqttMessage("a", "2")]))
+                await asyncio.sleep(0)  # it is on its way
+                await broker.kill()
+                with pytest.raises(aiomqtt.MqttError, match="went away before it had answered"):
+                    await sending
+
+    asyncio.run(main())
+    gc.collect()
+    assert "never retrieved" not in caplog.text
