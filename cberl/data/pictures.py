@@ -58,16 +58,26 @@ def sampled(container: Any, stream: Any) -> Iterator[Picture]:
         for frame in frames:
             if frame.time is not None and frame.time >= due_s:
                 due_s = (math.floor(frame.time * SAMPLES_PER_S + 1e-3) + 1) / SAMPLES_PER_S - 1e-3
-                yield frame.time, _rgb(frame)
+                yield frame.time, _upright(frame)
     if damaged:
         log.warning("%s: damaged pictures left out: %d", container.name, damaged)
 
 
-def _rgb(frame: Any) -> NDArray[np.uint8]:
-    shrink = min(1.0, LONGER_SIDE_PX / max(frame.width, frame.height))
-    size = max(2, round(frame.width * shrink)), max(2, round(frame.height * shrink))
-    picture = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
-    return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))  # as phones want to be shown
+def to_rgb(frame: Any) -> NDArray[np.uint8]:
+    """uint8[h, w, 3] of a decoded video frame: shrunk and converted in one go."""
+    width, height = shrunk(frame.width, frame.height)
+    picture: NDArray[np.uint8] = frame.to_ndarray(format="rgb24", width=width, height=height)
+    return picture
+
+
+def shrunk(width: int, height: int) -> tuple[int, int]:
+    """How large such a picture is looked at, in pixels."""
+    shrink = min(1.0, LONGER_SIDE_PX / max(width, height))
+    return max(2, round(width * shrink)), max(2, round(height * shrink))
+
+
+def _upright(frame: Any) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(np.rot90(to_rgb(frame), round(frame.rotation / 90)))  # as phones want to be shown
 
 
 def _cut(pictures: Iterator[Picture], spans: Sequence[Span]) -> Iterator[tuple[int, list[NDArray[np.uint8]]]]:

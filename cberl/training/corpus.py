@@ -103,10 +103,10 @@ def corpus_features(
     Without recordings nothing is heard by the speech network or seen: what `audio` has beyond prosody is 0, as where
     it hears nothing, and there is no visual modality.
     """
-    wanted = audio
-    if not _clips(corpus.read(split)) or audio.features != "prosody+speech":
+    wanted, recorded = audio, _clips(corpus.read(split)) > 0
+    if not recorded or audio.features != "prosody+speech":
         audio = audio.prosody_only()
-    if not _clips(corpus.read(split)):
+    if not recorded:
         visual = None
     made_from = [fingerprint(*corpus.files), text_fingerprint(text), asdict(audio), corpus.labels, _DESCRIBED_BY]
     digest = hashlib.sha256(json.dumps([*made_from, *([asdict(visual)] if visual else [])]).encode()).hexdigest()[:16]

@@ -11,12 +11,12 @@ from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSess
 from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
+from cberl.data.pictures import to_rgb
 from engine.channel import Channel
 from engine.ingest.arrival import ArrivalClock, FrameSampler
 from engine.ingest.ice import IceServer
 from engine.ingest.jitter import hold
 from engine.ingest.offer import MALFORMED, OfferError
-from engine.ingest.picture import to_rgb
 from engine.ingest.resample import AudioTrack
 from engine.messages import SAMPLE_RATE, AudioChunk, Track, VideoFrame
 from engine.timing import Watchdog
