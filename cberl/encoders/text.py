@@ -36,8 +36,8 @@ class TextPrompt:
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
         self.past_turns = past_turns
-        self._cls = _special(tokenizer, "[CLS]")
-        self._sep = _special(tokenizer, "[SEP]")
+        self._cls = _special(tokenizer, "[CLS]", "<s>")
+        self._sep = _special(tokenizer, "[SEP]", "</s>")
 
     def build(self, past: Sequence[tuple[str, str]], speaker: str, text: str) -> TextInput:
         """`past` holds (speaker, text) pairs, oldest first. The current turn is kept whole before any of the past."""
@@ -57,11 +57,13 @@ class TextPrompt:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
 
-def _special(tokenizer: Tokenizer, token: str) -> int:
-    found = tokenizer.token_to_id(token)
-    if found is None:
-        raise ValueError(f"the tokenizer has no {token}: a BERT-like one is needed")
-    return found
+def _special(tokenizer: Tokenizer, *names: str) -> int:
+    """The id of a token that BERT and RoBERTa call differently."""
+    for name in names:
+        found = tokenizer.token_to_id(name)
+        if found is not None:
+            return found
+    raise ValueError(f"the tokenizer has no {' or '.join(names)}: one like BERT's or RoBERTa's is needed")
 
 
 class TextHistory:

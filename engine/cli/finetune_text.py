@@ -27,9 +27,11 @@ Examples:
   cberl finetune-text --data MELD --also EMORYNLP --out runs/two
   cberl finetune-text --data MELD --start runs/two/epoch-2.pt --seed 1 --out runs/text-1
   cberl finetune-text --data MELD --average runs/text-0/epoch-3.pt --average runs/text-1/epoch-3.pt --out runs/mean
-  cberl finetune-text --data MELD --also EMORYNLP --teacher runs/text/epoch-3.pt --out runs/pupil
+  cberl finetune-text --data MELD --base sentence-transformers/all-mpnet-base-v2 --learning-rate 3e-5 --out runs/large
+  cberl finetune-text --data MELD --also EMORYNLP --teacher runs/large/epoch-2.pt --out runs/pupil
   cberl finetune-text --export runs/text/epoch-3.pt --out runs/text
-On two cores an epoch on MELD takes about five minutes. Needs: pip install 'cberl-engine[train]'.""",
+On two cores an epoch on MELD takes about five minutes; fifteen with an encoder of 110 million parameters.
+Needs: pip install 'cberl-engine[train]'.""",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with a corpus; its dev chooses the epoch.")
 @click.option(
@@ -37,6 +39,12 @@ On two cores an epoch on MELD takes about five minutes. Needs: pip install 'cber
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), default="runs/text", show_default=True, help="Folder for the run."
+)
+@click.option(
+    "--base",
+    default=DEFAULTS.base,
+    show_default=True,
+    help="The pretrained encoder: minilm (all-MiniLM-L6-v2), or a folder or hub id of one like BERT or RoBERTa.",
 )
 @click.option("--start", type=FILE, help="Go on from the encoder of this epoch-N.pt.")
 @click.option("--epochs", default=DEFAULTS.epochs, show_default=True)
@@ -62,6 +70,7 @@ On two cores an epoch on MELD takes about five minutes. Needs: pip install 'cber
 @click.option("--max-tokens", default=DEFAULTS.max_tokens, show_default=True)
 @click.option("--seed", default=DEFAULTS.seed, show_default=True)
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--average", "averaged", type=FILE, multiple=True, help="Train nothing; export the mean of these files.")
 @click.option("--export", "exported", type=FILE, help="Train nothing; export this epoch-N.pt.")
 def command(
@@ -71,11 +80,12 @@ def command(
     start: Path | None,
     teachers: tuple[Path, ...],
     threads: int,
+    device: str,
     averaged: tuple[Path, ...],
     exported: Path | None,
-    **settings: float,
+    **settings: float | str,
 ) -> None:
-    """Fine-tune MiniLM with past turns in its input, and export the epoch that is best on dev to OUT/onnx.
+    """Fine-tune a text encoder with past turns in its input, and export the epoch that is best on dev to OUT/onnx.
 
     An earlier epoch may serve CBERL better: it is less sure of what it was trained on. Compare on dev.
     """
@@ -90,7 +100,7 @@ def command(
             if averaged:
                 exported, scores = out / "mean.pt", average(averaged, tasks[0], out / "mean.pt")
             else:
-                epoch, scores = finetune(tasks, out, config, start, teachers)
+                epoch, scores = finetune(tasks, out, config, start, teachers, device)
                 exported = out / f"epoch-{epoch}.pt"
             click.echo(json.dumps({"config": asdict(config), "file": exported.name, "dev": scores.as_dict()}))
         assert exported is not None

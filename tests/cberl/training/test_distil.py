@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from cberl.data.dialogue import Dialogue, Line
 from cberl.encoders.text import TextPrompt
 from cberl.training.distil import taught
-from cberl.training.text_encoder import Example, TextClassifier, examples, load_minilm, predict
+from cberl.training.text_encoder import MINILM, Example, TextClassifier, examples, load_base, predict
 from cberl.training.text_finetune import Task, TextTraining, finetune, load, prompt_of, save
 
 CONFIG = TextTraining(epochs=2, batch_size=4, learning_rate=3e-4, max_tokens=24, strip_punctuation=0.0, warmup=0.0)
@@ -24,7 +24,7 @@ def dialogues(labels: tuple[int, ...]) -> list[Dialogue]:
 
 def teacher(corpus: str, bias: tuple[float, float]) -> tuple[TextClassifier, TextPrompt]:
     """It gives every utterance the same two logits."""
-    encoder, folder = load_minilm()
+    encoder, folder = load_base(MINILM)
     model = TextClassifier(encoder, {corpus: 2})
     torch.nn.init.zeros_(model.heads[corpus].weight)
     with torch.no_grad():

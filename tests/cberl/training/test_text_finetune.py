@@ -10,11 +10,17 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer
+from transformers import MPNetConfig, MPNetModel
 
 from cberl.data.dialogue import UNLABELLED, Dialogue, Line
 from cberl.encoders.text import TextEncoder, TextInput
+from cberl.hub import HubError
 from cberl.training.export_text import export
-from cberl.training.text_encoder import TextClassifier, batches, collate, examples, predict
+from cberl.training.text_encoder import batches, collate, examples, load_base, predict
 from cberl.training.text_finetune import Task, TextTraining, average, finetune, load, prompt_of
 
 SAID = (("great news", 0), ("go away", 1), ("so happy", 0), ("I hate it", 1))
@@ -93,21 +99,28 @@ def test_the_average_of_two_files_is_the_mean_of_their_weights(run: Path, tmp_pa
     one, two, mean = (torch.load(file, weights_only=True)["model"] for file in (*files, tmp_path / "mean.pt"))
     for name, value in mean.items():
         torch.testing.assert_close(value, ((one[name].double() + two[name]) / 2).to(value.dtype), atol=1e-7, rtol=1e-6)
-    other = TextClassifier(torch.nn.Identity(), {"third": 3})
-    torch.save({"model": other.state_dict()}, tmp_path / "other.pt")
+    torch.save({"model": {"heads.third.weight": torch.zeros(3, 384)}}, tmp_path / "other.pt")
     with pytest.raises(ValueError, match="networks of different shapes"):
         average([files[0], tmp_path / "other.pt"], TASKS[0], tmp_path / "none.pt")
 
 
 def test_what_is_exported_is_what_was_learnt(run: Path, tmp_path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`isinstance.treespec", FutureWarning)  # inside torch's exporter
-        warnings.filterwarnings("ignore", "# The axis name", UserWarning)  # three inputs of one shape
-        sizes = export(run / "epoch-2.pt", tmp_path)
+    sizes = exported(run / "epoch-2.pt", tmp_path)
     assert sizes["int8_mb"] < 0.3 * sizes["float32_mb"]
     about = json.loads((tmp_path / "text.json").read_text())
     assert (about["corpora"], about["max_tokens"], about["epoch"]) == (["first", "second"], 24, 2)
-    encoder, model = TextEncoder(tmp_path), load(run / "epoch-2.pt")[0].eval()
+    assert_same_vectors(TextEncoder(tmp_path), run / "epoch-2.pt")
+
+
+def exported(file: Path, out: Path) -> dict[str, float]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`isinstance.treespec", FutureWarning)  # inside torch's exporter
+        warnings.filterwarnings("ignore", "# The axis name", UserWarning)  # three inputs of one shape
+        return export(file, out)
+
+
+def assert_same_vectors(encoder: TextEncoder, file: Path) -> None:
+    model = load(file)[0].eval()
     for n, (text, _) in enumerate(SAID):
         given = encoder.prompt.build((("a", "What happened to you?"), ("b", "Nothing, why?"))[:n], "a", text)
         (vector,) = encoder.encode([given])
@@ -116,3 +129,38 @@ def test_what_is_exported_is_what_was_learnt(run: Path, tmp_path: Path) -> None:
         cosine = vector @ wanted / np.linalg.norm(vector) / np.linalg.norm(wanted)
         assert cosine > 0.995  # int8 weights
         assert np.abs(vector - wanted).max() < 0.1 * np.abs(wanted).max()
+
+
+@pytest.fixture
+def roberta(tmp_path: Path) -> Path:
+    """A tiny encoder with RoBERTa's special tokens, position ids and lack of token types, in the files of its kind."""
+    folder = tmp_path / "roberta"
+    tokenizer = Tokenizer(BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=True)
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    said = [text for text, _ in SAID]
+    tokenizer.train_from_iterator(said, BpeTrainer(special_tokens=special, initial_alphabet=ByteLevel.alphabet()))
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = MPNetConfig(vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=96, **size)
+    MPNetModel(config).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def test_an_encoder_of_another_kind_learns_and_is_exported(roberta: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, base=str(roberta), max_tokens=64, learning_rate=1e-2)
+    finetune(TASKS[:1], tmp_path, config)
+    assert loss(tmp_path / "epoch-2.pt", TASKS[0]) < loss(tmp_path / "epoch-1.pt", TASKS[0])
+    exported(tmp_path / "epoch-2.pt", tmp_path / "onnx")
+    encoder = TextEncoder(tmp_path / "onnx")
+    assert encoder.dim == 32
+    assert_same_vectors(encoder, tmp_path / "epoch-2.pt")
+
+
+def test_a_base_that_is_not_to_be_had_is_refused_in_words(roberta: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (roberta / "tokenizer.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"tokenizer\.json is missing: an encoder's folder holds config\.json"):
+        load_base(str(roberta))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="someone/encoder is neither a folder nor in the local cache"):
+        load_base("someone/encoder")
