@@ -52,8 +52,12 @@ def score(labels: Int, predictions: Int, names: Sequence[str]) -> Scores:
     """Labels and predictions: int[n] of class indices."""
     classes = len(names)
     confusion = np.bincount(labels * classes + predictions, minlength=classes**2)
-    confusion = confusion.reshape(classes, classes)  # (n,) pairs -> (true, predicted)
+    return scores_of(confusion.reshape(classes, classes), names)  # (n,) pairs -> (true, predicted)
+
+
+def scores_of(confusion: Int, names: Sequence[str]) -> Scores:
+    """confusion: int[classes, classes], true class by predicted class."""
     hits = np.diag(confusion)
     both = confusion.sum(0) + confusion.sum(1)
-    f1 = np.divide(200.0 * hits, both, out=np.zeros(classes), where=both > 0)
+    f1 = np.divide(200.0 * hits, both, out=np.zeros(len(names)), where=both > 0)
     return Scores(tuple(names), f1, confusion.sum(1), confusion)

@@ -25,7 +25,7 @@ from cberl.data.asr_noise import AsrNoise
 from cberl.data.dialogue import Dialogue
 from cberl.encoders.text import TextInput, TextPrompt
 from cberl.losses import class_weights, focal_loss
-from cberl.metrics import Scores, score
+from cberl.metrics import Scores, score, scores_of
 from cberl.training.distil import taught
 from cberl.training.text_encoder import (
     MINILM,
@@ -112,6 +112,35 @@ class _Run:
         return prompt.build(past, one.speaker, self.noise.corrupt(one.text, rate, rng))
 
 
+class _Last:
+    """The file from which a stopped run goes on."""
+
+    def __init__(self, path: Path, config: TextTraining, parts: dict[str, Any], rng: random.Random) -> None:
+        self._path, self._parts, self._rng = path, parts, rng
+        self._config = asdict(config)
+
+    def load(self, labels: Sequence[str]) -> list[Scores]:
+        """Puts all back as it was; the dev scores of the epochs that are done. None are where there is no file."""
+        if not self._path.is_file():
+            return []
+        state = torch.load(self._path, weights_only=True)
+        if state["config"] != self._config:
+            raise ValueError("the run to resume was started with other settings: give the same ones, or another --out")
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
+        self._rng.setstate(state["order"])
+        torch.set_rng_state(state["dropout"])
+        return [scores_of(np.array(confusion), labels) for confusion in state["dev"]]
+
+    def save(self, kept: Sequence[Scores]) -> None:
+        state = {name: part.state_dict() for name, part in self._parts.items()}
+        random_states = {"order": self._rng.getstate(), "dropout": torch.get_rng_state()}
+        dev = [scores.confusion.tolist() for scores in kept]
+        unfinished = self._path.with_suffix(".part")
+        torch.save(state | random_states | {"config": self._config, "dev": dev}, unfinished)
+        unfinished.replace(self._path)
+
+
 def finetune(
     tasks: Sequence[Task],
     out: Path,
@@ -119,12 +148,15 @@ def finetune(
     start: Path | None = None,
     teachers: Sequence[Path] = (),
     device: str = "cpu",
+    *,
+    resume: bool = False,
 ) -> tuple[int, Scores]:
-    """Trains on all tasks, mixed, and leaves `epoch-N.pt` (weights, config) in `out`.
+    """Trains on all tasks, mixed, and leaves `epoch-N.pt` (weights, config) and `last.pt` (to go on from) in `out`.
 
     start: an `epoch-N.pt` whose encoder to go on from. teachers: `epoch-N.pt` whose opinion of every utterance is
-    learnt beside the first task's labels; the other tasks' labels then are not read. Returns the best epoch, from 1,
-    and its scores on the first task's dev.
+    learnt beside the first task's labels; the other tasks' labels then are not read. resume: go on after the last
+    epoch in `out`, as if never stopped. Returns the best epoch, from 1, and its scores on the first task's dev. Raises
+    `ValueError` when the run to resume had other settings.
     """
     torch.manual_seed(config.seed)
     rng = random.Random(config.seed)
@@ -146,10 +178,11 @@ def finetune(
     optimizer = torch.optim.AdamW(weights, config.learning_rate, weight_decay=config.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_linear(step, steps, config.warmup))
     out.mkdir(parents=True, exist_ok=True)
-    kept: list[Scores] = []
+    last = _Last(out / "last.pt", config, {"model": model, "optimizer": optimizer, "schedule": schedule}, rng)
+    kept = last.load(tasks[0].labels) if resume else []
     with Progress() as progress:
-        bar = progress.add_task("fine-tuning", total=steps)
-        for epoch in range(1, config.epochs + 1):
+        bar = progress.add_task("fine-tuning", total=steps, completed=schedule.last_epoch)
+        for epoch in range(len(kept) + 1, config.epochs + 1):
             model.train()
             mixed = [batch for run in runs for batch in run.epoch(prompt, config, rng)]
             rng.shuffle(mixed)
@@ -161,6 +194,7 @@ def finetune(
             log.info("epoch %d: dev weighted F1 %.2f, macro F1 %.2f", epoch, scores.weighted_f1, scores.macro_f1)
             save(out / f"epoch-{epoch}.pt", model, classes, config, epoch, scores)
             kept.append(scores)
+            last.save(kept)
     best = max(range(len(kept)), key=lambda epoch: kept[epoch].selection)
     return best + 1, kept[best]
 

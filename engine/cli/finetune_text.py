@@ -69,6 +69,7 @@ Needs: pip install 'cberl-engine[train]'.""",
 @click.option("--past-turns", default=DEFAULTS.past_turns, show_default=True)
 @click.option("--max-tokens", default=DEFAULTS.max_tokens, show_default=True)
 @click.option("--seed", default=DEFAULTS.seed, show_default=True)
+@click.option("--resume", is_flag=True, help="Go on where the run in --out was stopped.")
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--average", "averaged", type=FILE, multiple=True, help="Train nothing; export the mean of these files.")
@@ -79,6 +80,7 @@ def command(
     out: Path,
     start: Path | None,
     teachers: tuple[Path, ...],
+    resume: bool,
     threads: int,
     device: str,
     averaged: tuple[Path, ...],
@@ -100,7 +102,7 @@ def command(
             if averaged:
                 exported, scores = out / "mean.pt", average(averaged, tasks[0], out / "mean.pt")
             else:
-                epoch, scores = finetune(tasks, out, config, start, teachers, device)
+                epoch, scores = finetune(tasks, out, config, start, teachers, device, resume=resume)
                 exported = out / f"epoch-{epoch}.pt"
             click.echo(json.dumps({"config": asdict(config), "file": exported.name, "dev": scores.as_dict()}))
         assert exported is not None

@@ -3,6 +3,7 @@
 import json
 import random
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import MPNetConfig, MPNetModel
 
 from cberl.data.dialogue import UNLABELLED, Dialogue, Line
@@ -57,6 +59,19 @@ def loss(file: Path, one: Task) -> float:
     return float(F.cross_entropy(predict(model, one.corpus, inputs), torch.tensor([row.label for row in rows])))
 
 
+def stopped_after(steps: int) -> Callable[[LambdaLR], None]:
+    """The schedule's `step`, which is called once a batch and once when made; then as Ctrl-C."""
+    original, left = LambdaLR.step, [steps]
+
+    def step(schedule: LambdaLR) -> None:
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        original(schedule)
+
+    return step
+
+
 def test_examples_are_the_labelled_lines_with_the_turns_before_them() -> None:
     found = examples([talk("t", ("one", 0), ("two", UNLABELLED), ("", 1), ("four", 1))], past_turns=2)
     assert [(one.text, one.label) for one in found] == [("one", 0), ("four", 1)]
@@ -83,6 +98,24 @@ def test_rows_are_padded_to_the_longest_and_padding_is_masked() -> None:
 def test_two_corpora_are_learnt_at_once_each_by_its_own_head(run: Path) -> None:
     for one in TASKS:
         assert loss(run / "epoch-2.pt", one) < loss(run / "epoch-1.pt", one) - 0.02
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(LambdaLR, "step", stopped_after(4))  # in the second epoch, of two batches each
+        with pytest.raises(KeyboardInterrupt):
+            finetune(TASKS, tmp_path, CONFIG)
+    assert (tmp_path / "epoch-1.pt").exists()
+    assert not (tmp_path / "epoch-2.pt").exists()
+    with pytest.raises(ValueError, match="started with other settings"):
+        finetune(TASKS, tmp_path, replace(CONFIG, learning_rate=1e-3), resume=True)
+    finetune(TASKS, tmp_path, CONFIG, resume=True)
+    once, resumed = (torch.load(folder / "epoch-2.pt", weights_only=True) for folder in (run, tmp_path))
+    assert once["dev"] == resumed["dev"]
+    for name, value in once["model"].items():
+        assert torch.equal(value, resumed["model"][name]), name
 
 
 def test_a_run_goes_on_from_another_s_encoder(run: Path, tmp_path: Path) -> None:
