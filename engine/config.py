@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     whisper_model: str = Field("small", min_length=1, description="Whisper size, hub name or folder.")
     hub_timeout_s: float = Field(3.0, ge=0, le=600, description="Longest wait for the model hub to answer.")
     checkpoint: str = Field("", description="CBERL checkpoint to run; empty: the starter that comes along.")
+    text_encoder: str = Field("", description="Text encoder the checkpoint is for; empty: the one that comes along.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run.")
 
     end_silence_ms: int = Field(500, ge=100, le=10_000, description="Silence that ends a turn.")

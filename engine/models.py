@@ -76,19 +76,23 @@ class Encoders:
 def load_starter(settings: Settings) -> tuple[Checkpoint, Encoders]:
     """The checkpoint and the encoders that it was trained with. Raises `CheckpointError`."""
     folder = Path(settings.checkpoint) if settings.checkpoint else STARTER
+    text = Path(settings.text_encoder) if settings.text_encoder else WEIGHTS / "text"
     checkpoint = load_checkpoint(folder, resolve_device(settings.device))
     try:
         wanted = checkpoint.encoders["text"]["sha256"]
         audio = AudioEncoderConfig(**checkpoint.encoders["audio"])
         seen_by = checkpoint.encoders.get("visual")
         visual = VisualEncoderConfig(**seen_by) if seen_by else None
-        files = encoder_files(WEIGHTS / "text")
+        files = encoder_files(text)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder} does not say how its input was encoded ({error}): train it again") from error
     except FileNotFoundError as error:
-        raise CheckpointError(f"{error}; reinstall cberl-engine") from error
+        remedy = (
+            "give the folder that `cberl finetune-text` wrote" if settings.text_encoder else "reinstall cberl-engine"
+        )
+        raise CheckpointError(f"{error}; {remedy}") from error
     _require_same(folder, "text encoder", wanted, *files)  # before it is loaded: it may be damaged
-    return checkpoint, Encoders(TextEncoder(WEIGHTS / "text"), _ears(folder, audio), _eyes(folder, visual))
+    return checkpoint, Encoders(TextEncoder(text), _ears(folder, audio), _eyes(folder, visual))
 
 
 def _ears(checkpoint: Path, config: AudioEncoderConfig) -> AudioEncoder:
@@ -109,8 +113,9 @@ def _eyes(checkpoint: Path, config: VisualEncoderConfig | None) -> VisualEncoder
 
 def _require_same(checkpoint: Path, what: str, sha256: str, *files: Path) -> None:
     if sha256 != fingerprint(*files):
+        own = "give its folder as --text-encoder, " if what == "text encoder" else ""
         raise CheckpointError(
-            f"{checkpoint} was trained with another {what} than the installed one: "
+            f"{checkpoint} was trained with another {what} than the one in {files[0].parent}: {own}"
             "train it again with `cberl train`, or install the version of cberl-engine that it came with"
         )
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cberl.training.processes import Failure, Report, Task, work
+from cberl.training.processes import Failure, Report, Task, exception_in, work
 from cberl.training.seeds import Result
 from cberl.training.train import Epoch
 
@@ -52,10 +52,8 @@ def run_on_ray(tasks: Sequence[Task], at_once: int, storage: Path, report: Repor
             self.report(trial.config["task"], said)
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-            lines = Path(trial.error_file).read_text().splitlines() if trial.error_file else []
-            self.report(
-                trial.config["task"], Failure(next((line for line in reversed(lines) if line), "no reason given"))
-            )
+            written = Path(trial.error_file).read_text() if trial.error_file else ""
+            self.report(trial.config["task"], Failure(exception_in(written) or "no reason given"))
 
     local = "RAY_ADDRESS" not in os.environ
     ray.init(num_cpus=at_once * tasks[0].threads if local else None, include_dashboard=False if local else None)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -115,9 +116,8 @@ def corpus_features(
         dialogues = perceived(corpus, split, senses_of(audio, visual), cache, processes)
         with progress() as bar:
             task = bar.add_task(f"encoding {split}", total=sum(len(one.lines) for one in dialogues))
-            features = extract(
-                dialogues, TextEncoder(text), audio, lambda: bar.advance(task), visual=visual is not None
-            )
+            encoder = TextEncoder(text, threads=torch.get_num_threads())
+            features = extract(dialogues, encoder, audio, lambda: bar.advance(task), visual=visual is not None)
         save_features(features, path)
     return widened(load_features(path), {"audio": wanted.dim})
 

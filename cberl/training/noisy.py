@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torchaudio.functional import edit_distance
 
 from cberl.data.asr_noise import AsrNoise
@@ -75,7 +76,8 @@ class NoisyText:
         with progress() as bar:
             name = f"encoding {self._split}, {word_error_rate:.0%} of words wrong"
             task = bar.add_task(name, total=sum(len(one.lines) for one in heard))
-            encoded = extract(heard, TextEncoder(self._text), UNSCALED, lambda: bar.advance(task))
+            encoder = TextEncoder(self._text, threads=torch.get_num_threads())
+            encoded = extract(heard, encoder, UNSCALED, lambda: bar.advance(task))
         save_features(encoded, path, {"word_error_rate": str(realised_error_rate(written, heard))})
 
 

@@ -92,10 +92,15 @@ def _why(errors: Path, code: int) -> str:
     """What ended the process: a signal, or the exception below its traceback."""
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
-    lines = errors.read_text(errors="replace").splitlines() if errors.is_file() else []
+    written = errors.read_text(errors="replace") if errors.is_file() else ""
+    return exception_in(written) or f"ended with code {code}"
+
+
+def exception_in(written: str) -> str | None:
+    """The first line of the exception below the last traceback: messages may have many."""
+    lines = written.splitlines()
     last_frame = max((n for n, line in enumerate(lines) if line.startswith("  File ")), default=-1)
-    told = [line for line in lines[last_frame + 1 :] if line and not line.startswith(" ")]
-    return told[0] if told else f"ended with code {code}"
+    return next((line for line in lines[last_frame + 1 :] if line and not line.startswith(" ")), None)
 
 
 def _child(pipe: Connection, task: Task) -> None:

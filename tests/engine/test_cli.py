@@ -143,7 +143,8 @@ def test_a_model_that_cannot_be_used_is_one_sentence(
     shutil.copytree(WEIGHTS / "text", tmp_path / "weights" / "text")
     os.truncate(tmp_path / "weights" / "text" / "text.onnx", 1000)
     monkeypatch.setattr("engine.models.WEIGHTS", tmp_path / "weights")
-    assert_one_sentence(cberl("run", "x.wav"), "another text encoder than the installed one")
+    assert_one_sentence(cberl("run", "x.wav"), f"another text encoder than the one in {tmp_path / 'weights' / 'text'}")
+    assert_one_sentence(cberl("run", "x.wav", "--text-encoder", "empty"), "empty/text.onnx is missing")
     (tmp_path / "weights" / "text" / "text.onnx").unlink()
     assert_one_sentence(cberl("run", "x.wav"), "text.onnx is missing")
 

@@ -1,6 +1,7 @@
 """Which combinations a sweep has, how they compare, and that no run takes another one down."""
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 from cberl.checkpoint import load_checkpoint
 from cberl.data.features import FeatureSet
 from cberl.encoders.audio import AudioEncoderConfig
-from cberl.training.processes import Failure, Task, run_in_processes
+from cberl.training.cluster import run_on_ray
+from cberl.training.processes import Failure, Report, Task, run_in_processes
 from cberl.training.recipe import RecipeError, load_recipe
 from cberl.training.seeds import Material, Result, Run
 from cberl.training.sweep import combinations, compared
@@ -68,8 +70,16 @@ def test_combinations_are_compared_by_their_means_best_first() -> None:
     assert rows[1]["dev_macro_f1"] == {"mean": 32, "sd": 2.83}
 
 
+def on_ray(tasks: Sequence[Task], at_once: int, report: Report) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[cluster]'")
+    run_on_ray(tasks, at_once, tasks[0].material / "tune", report)
+
+
 @pytest.mark.timeout(600)  # each process loads PyTorch
-def test_a_run_that_fails_or_dies_takes_no_other_down(tmp_path: Path) -> None:
+@pytest.mark.parametrize("run", [run_in_processes, on_ray])
+def test_a_run_that_fails_or_dies_takes_no_other_down(
+    run: Callable[[Sequence[Task], int, Report], None], tmp_path: Path
+) -> None:
     random = torch.Generator().manual_seed(0)
     text, lengths = torch.randn(12, 5, generator=random), torch.tensor([4, 4, 4])
     talk = FeatureSet(
@@ -82,11 +92,12 @@ def test_a_run_that_fails_or_dies_takes_no_other_down(tmp_path: Path) -> None:
     (tmp_path / "seed-0").mkdir()
     (tmp_path / "seed-0" / "last.pt").write_bytes(b"damaged")
     told: list[tuple[int, Epoch | Result | Failure]] = []
-    run_in_processes(tasks, 2, lambda index, said: told.append((index, said)))
+    run(tasks, 2, lambda index, said: told.append((index, said)))
     (failure,) = [said for index, said in told if index == 0]
     assert isinstance(failure, Failure)
     assert "UnpicklingError" in failure.why
-    assert "Traceback" in (tmp_path / "seed-0" / "stderr.txt").read_text()
+    if run is run_in_processes:  # Ray keeps what was written itself
+        assert "Traceback" in (tmp_path / "seed-0" / "stderr.txt").read_text()
     *epochs, result = [said for index, said in told if index == 1]
     assert [epoch.epoch for epoch in epochs if isinstance(epoch, Epoch)] == [1, 2]
     assert isinstance(result, Result)
@@ -94,7 +105,7 @@ def test_a_run_that_fails_or_dies_takes_no_other_down(tmp_path: Path) -> None:
     # Asked again, the finished one is not run again, and the other one is.
     (tmp_path / "seed-0" / "last.pt").unlink()
     told.clear()
-    run_in_processes(tasks, 1, lambda index, said: told.append((index, said)))
+    run(tasks, 1, lambda index, said: told.append((index, said)))
     assert [said for index, said in told if index == 1] == [result]
     assert isinstance([said for index, said in told if index == 0][-1], Result)
     assert json.loads((tmp_path / "seed-0" / "run.json").read_text())["result"]["epochs"] == 2

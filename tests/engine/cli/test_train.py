@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from cberl.checkpoint import CheckpointError, load_checkpoint
+from cberl.checkpoint import WEIGHTS, CheckpointError, load_checkpoint
 from cberl.training.recipe import FOLDER, names
 from engine.cli.app import cli
 from engine.config import Settings
@@ -94,8 +95,33 @@ def test_a_composed_corpus_makes_a_checkpoint_that_names_its_encoders(folder: Pa
     other = json.loads((run / "config.json").read_text())
     other["encoders"]["visual"]["expression_sha256"] = "0"
     (run / "config.json").write_text(json.dumps(other))
-    with pytest.raises(CheckpointError, match="another expression network than the installed one"):
+    with pytest.raises(CheckpointError, match="another expression network than the one in"):
         load_starter(Settings(checkpoint=str(run)))
+
+
+def test_a_checkpoint_runs_live_with_the_text_encoder_it_was_trained_on(folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(WEIGHTS / "text", own)
+    about = json.loads((own / "text.json").read_text()) | {"past_turns": 1}
+    (own / "text.json").write_text(json.dumps(about))
+    small = ["--set", "train.epochs=1", "--set", "model.hidden_dim=16", "--set", "model.heads=2", "--threads", "1"]
+    words = [
+        "train",
+        "plain",
+        "--data",
+        str(folder),
+        "--cache",
+        str(tmp_path / "cache"),
+        "--out",
+        str(tmp_path / "runs"),
+    ]
+    trained = CliRunner().invoke(cli, [*words, *small, "--text-encoder", str(own)])
+    assert trained.exit_code == 0, trained.output
+    run = str(tmp_path / "runs" / "seed-0")
+    with pytest.raises(CheckpointError, match="another text encoder than .*: give its folder as --text-encoder"):
+        load_starter(Settings(checkpoint=run))
+    _, encoders = load_starter(Settings(checkpoint=run, text_encoder=str(own)))
+    assert encoders.text.prompt.past_turns == 1
 
 
 def test_a_checkpoint_is_not_scored_on_other_labels(folder: Path, tmp_path: Path) -> None:
