@@ -18,10 +18,11 @@ Statistic = Callable[[Float], Float]  # confusion counts (..., C, C) -> (...), i
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """The seeds of one configuration."""
+    """The seeds of one configuration. text_encoder: what reads for them, in words."""
 
     name: str
     checkpoints: Sequence[Checkpoint]
+    text_encoder: str = ""
 
     def predict(self, features: FeatureSet) -> list[Predicted]:
         """One a seed."""

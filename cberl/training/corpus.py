@@ -136,6 +136,14 @@ def text_fingerprint(folder: Path = TEXT_ENCODER) -> str:
     return fingerprint(*encoder_files(folder))
 
 
+def text_name(folder: Path) -> str:
+    """What a text encoder was fine-tuned from, and its size: `all-MiniLM-L6-v2, 24 MB`."""
+    network, _, about = encoder_files(folder)
+    base = json.loads(about.read_text())["training"].get("base", "minilm")
+    name = "all-MiniLM-L6-v2" if base == "minilm" else Path(base).name
+    return f"{name}, {network.stat().st_size / 1e6:.0f} MB"
+
+
 def progress() -> Progress:
     """A bar on stderr, so that stdout stays for results."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

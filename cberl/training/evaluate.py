@@ -24,23 +24,33 @@ Evaluated = tuple[Scores, float]  # and the expected calibration error, 0..1
 
 
 def features_for(
-    checkpoint: Checkpoint, corpus: Corpus, split: str, cache: Path, text: Path = TEXT_ENCODER
+    checkpoint: Checkpoint, corpus: Corpus, split: str, cache: Path, texts: Sequence[Path] = (TEXT_ENCODER,)
 ) -> FeatureSet:
-    """The split, encoded as this checkpoint wants it. Raises `CheckpointError` when it cannot be scored on it."""
+    """The split, encoded as this checkpoint wants it, by the one of `texts` that it was trained with.
+
+    Raises `CheckpointError` when it cannot be scored on the corpus, or its text encoder is not among them.
+    """
     labels = checkpoint.model.config.labels
     if labels != corpus.labels:
         raise CheckpointError(
             f"{checkpoint.name} knows {', '.join(labels)}, but {corpus.name} is labelled {', '.join(corpus.labels)}"
         )
-    if checkpoint.encoders["text"]["sha256"] != text_fingerprint(text):
-        raise CheckpointError(
-            f"{checkpoint.name} was trained with another text encoder than the one in {text}: "
-            "give the folder of that one as --text-encoder, or train it again"
-        )
+    text = text_encoder_of(checkpoint, texts)
     seen_by = checkpoint.encoders.get("visual")
     visual = VisualEncoderConfig(**seen_by) if seen_by else None
     features = corpus_features(corpus, split, AudioEncoderConfig(**checkpoint.encoders["audio"]), cache, text, visual)
     return widened(features, checkpoint.model.config.modality_dims)
+
+
+def text_encoder_of(checkpoint: Checkpoint, folders: Sequence[Path]) -> Path:
+    """The one of `folders` that holds the checkpoint's text encoder. Raises `CheckpointError`."""
+    for folder in folders:
+        if text_fingerprint(folder) == checkpoint.encoders["text"]["sha256"]:
+            return folder
+    raise CheckpointError(
+        f"{checkpoint.name} was trained with another text encoder than the one in {', '.join(map(str, folders))}: "
+        "give the folder of that one as --text-encoder, or train it again"
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,10 +11,10 @@ from cberl.checkpoint import STARTER, CheckpointError, load_checkpoint
 from cberl.data.corpus import detect
 from cberl.data.dialogue import DataError
 from cberl.metrics import Scores
-from cberl.training.corpus import TEXT_ENCODER
 from cberl.training.evaluate import evaluate, features_for, summary
 from cberl.training.report.plots import plot_confusion
 from engine.cli.common import sentences
+from engine.cli.text_encoder import scored_with
 
 
 @click.command(
@@ -32,13 +32,7 @@ Examples:
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), default="test", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write the confusion matrix as PNG.")
-@click.option(
-    "--text-encoder",
-    type=click.Path(path_type=Path),
-    default=TEXT_ENCODER,
-    show_default="the one that comes along",
-    help="Folder of the text encoder that CHECKPOINTS were trained with.",
-)
+@scored_with
 @click.option("--cache", type=click.Path(path_type=Path), default="cache", show_default=True, help="Encoded features.")
 def command(
     checkpoints: tuple[Path, ...],
@@ -47,7 +41,7 @@ def command(
     split: str,
     as_json: bool,
     plot: Path | None,
-    text_encoder: Path,
+    text_encoders: tuple[Path, ...],
     cache: Path,
 ) -> None:
     """Score CHECKPOINTS (default: the starter): F1 weighted, macro and by class, confusion matrix, calibration."""
@@ -56,7 +50,7 @@ def command(
         runs = []
         for folder in checkpoints or (STARTER,):
             checkpoint = load_checkpoint(folder)
-            runs.append(evaluate(checkpoint, features_for(checkpoint, corpus, split, cache, text_encoder)))
+            runs.append(evaluate(checkpoint, features_for(checkpoint, corpus, split, cache, text_encoders)))
     if plot:
         plot_confusion(runs[0][0], plot)
     if as_json:

@@ -1,5 +1,6 @@
 """`cberl report`"""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,13 +12,14 @@ from cberl.data.features import FeatureSet
 from cberl.training.compare import Group
 from cberl.training.compose import Pools
 from cberl.training.composed import composed_split, held_out_pools
-from cberl.training.corpus import TEXT_ENCODER
-from cberl.training.evaluate import features_for
+from cberl.training.corpus import text_name
+from cberl.training.evaluate import features_for, text_encoder_of
 from cberl.training.noisy import NoisyText
 from cberl.training.report.gather import Source, gather
 from cberl.training.report.page import write_report
 from cberl.training.train import set_threads
 from engine.cli.common import sentences
+from engine.cli.text_encoder import scored_with
 
 
 @click.command(
@@ -39,13 +41,7 @@ Groups trained with --set model.lookahead=2 or --set model.direction=offline sho
 @click.option("--asr-noise", metavar="LIST", default="", help="Word error rates in percent, as 0,10,20.")
 @click.option("--ravdess", type=click.Path(path_type=Path), help="With --fer2013: voices to join to each utterance.")
 @click.option("--fer2013", type=click.Path(path_type=Path), help="With --ravdess: faces to join to each utterance.")
-@click.option(
-    "--text-encoder",
-    type=click.Path(path_type=Path),
-    default=TEXT_ENCODER,
-    show_default="the one that comes along",
-    help="Folder of the text encoder that all groups were trained with.",
-)
+@scored_with
 @click.option(
     "--out", type=click.Path(path_type=Path), default="docs/report", show_default=True, help="Without suffix."
 )
@@ -60,7 +56,7 @@ def command(
     asr_noise: str,
     ravdess: Path | None,
     fer2013: Path | None,
-    text_encoder: Path,
+    text_encoders: tuple[Path, ...],
     out: Path,
     cache: Path,
     threads: int,
@@ -76,11 +72,11 @@ def command(
     rates = _rates(asr_noise)
     with sentences(DataError, CheckpointError, FileNotFoundError):
         corpus = detect(data, classes)
-        if ravdess and fer2013:
-            source = _composed(corpus, split, cache, text_encoder, held_out_pools(corpus, cache, ravdess, fer2013))
-        else:
-            source = _source(corpus, split, cache, text_encoder)
-        found, maps = gather([_load(folder) for folder in groups], source, plain, rates)
+        loaded = [_load(folder, text_encoders) for folder in groups]
+        pools = held_out_pools(corpus, cache, ravdess, fer2013) if ravdess and fer2013 else None
+        misheard = NoisyText(corpus, split, cache, text_encoder_of(loaded[0].checkpoints[0], text_encoders))
+        source = _source(corpus, split, cache, text_encoders, pools, misheard)
+        found, maps = gather(loaded, source, plain, rates)
     words = [folder.name for folder in groups] + ["--split", split]
     words += ["--plain", plain] if plain else []
     words += ["--asr-noise", asr_noise] if asr_noise else []
@@ -89,19 +85,16 @@ def command(
     click.echo(f"{out}.md")
 
 
-def _source(corpus: Corpus, split: str, cache: Path, text: Path) -> Source:
+def _source(
+    corpus: Corpus, split: str, cache: Path, texts: Sequence[Path], pools: Pools | None, misheard: NoisyText
+) -> Source:
     def features(checkpoint: Checkpoint, of: str) -> FeatureSet:
-        return features_for(checkpoint, corpus, of, cache, text)
+        if pools is None:
+            return features_for(checkpoint, corpus, of, cache, texts)
+        return composed_split(checkpoint, corpus, of, pools, cache, text_encoder_of(checkpoint, texts))
 
-    return Source(corpus.name, split, features, NoisyText(corpus, split, cache, text).features)
-
-
-def _composed(corpus: Corpus, split: str, cache: Path, text: Path, pools: Pools) -> Source:
-    def features(checkpoint: Checkpoint, of: str) -> FeatureSet:
-        return composed_split(checkpoint, corpus, of, pools, cache, text)
-
-    name = f"{corpus.name} with joined voices and faces"  # no figure of it is one of the corpus
-    return Source(name, split, features, NoisyText(corpus, split, cache, text).features)
+    name = corpus.name if pools is None else f"{corpus.name} with joined voices and faces"  # no figure is the corpus's
+    return Source(name, split, features, misheard.features)
 
 
 def _rates(asr_noise: str) -> list[float]:
@@ -115,8 +108,9 @@ def _rates(asr_noise: str) -> list[float]:
     return rates
 
 
-def _load(folder: Path) -> Group:
+def _load(folder: Path, texts: Sequence[Path]) -> Group:
     seeds = sorted(folder.glob("seed-*"))
     if not seeds:
         raise CheckpointError(f"{folder} holds no seed-N: give a folder that `cberl train --seeds N` wrote")
-    return Group(folder.name, [load_checkpoint(seed) for seed in seeds])
+    checkpoints = [load_checkpoint(seed) for seed in seeds]
+    return Group(folder.name, checkpoints, text_name(text_encoder_of(checkpoints[0], texts)))

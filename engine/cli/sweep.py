@@ -17,13 +17,13 @@ from cberl.checkpoint import CheckpointError
 from cberl.data.corpus import detect
 from cberl.data.dialogue import DataError
 from cberl.training.cluster import ClusterError, run_on_ray
-from cberl.training.corpus import TEXT_ENCODER
 from cberl.training.processes import STDERR, Failure, Task, run_in_processes
 from cberl.training.recipe import RecipeError, names
 from cberl.training.seeds import Result, Run, Sources, prepare
 from cberl.training.sweep import Combination, combinations, compared
 from cberl.training.train import Epoch, set_threads
 from engine.cli.common import sentences
+from engine.cli.text_encoder import trained_with
 
 CORES = os.cpu_count() or 1
 ALL = -1  # the bar of all runs, among those of each
@@ -57,13 +57,7 @@ Ray needs pip install 'cberl-engine[cluster]'; RAY_ADDRESS names a cluster, whos
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of each run.  [default: cores / jobs]")
 @click.option("--backend", type=click.Choice(["processes", "ray"]), default="processes", show_default=True)
 @click.option("--cache", type=click.Path(path_type=Path), default="cache", show_default=True, help="Encoded features.")
-@click.option(
-    "--text-encoder",
-    type=click.Path(path_type=Path),
-    default=TEXT_ENCODER,
-    show_default="the one that comes along",
-    help="Folder of the text encoder, as `cberl finetune-text` writes it.",
-)
+@trained_with
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 def command(
     recipe: str | None,

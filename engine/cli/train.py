@@ -12,11 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cberl.checkpoint import CheckpointError
 from cberl.data.corpus import detect
 from cberl.data.dialogue import DataError
-from cberl.training.corpus import TEXT_ENCODER
 from cberl.training.recipe import RecipeError, load_recipe, names
 from cberl.training.seeds import Material, Result, Run, Sources, prepare, run_seed
 from cberl.training.train import Epoch, set_threads
 from engine.cli.common import sentences
+from engine.cli.text_encoder import trained_with
 
 
 @click.command(
@@ -45,13 +45,7 @@ DATA is a folder with MELD, IEMOCAP, EmoryNLP or your own conversations: see doc
 @click.option("--seed", default=0, show_default=True, help="First seed.")
 @click.option("--seeds", default=1, show_default=True, help="How many seeds, one run each.")
 @click.option("--cache", type=click.Path(path_type=Path), default="cache", show_default=True, help="Encoded features.")
-@click.option(
-    "--text-encoder",
-    type=click.Path(path_type=Path),
-    default=TEXT_ENCODER,
-    show_default="the one that comes along",
-    help="Folder of the text encoder, as `cberl finetune-text` writes it.",
-)
+@trained_with
 @click.option("--resume", is_flag=True, help="Go on where runs in --out were stopped.")
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")

@@ -105,13 +105,14 @@ def _by_argmax(group: Group, source: Source) -> Group:
             checkpoint, calibration=replace(unadjusted, temperature=fit_temperature(logits, label, unadjusted))
         )
 
-    return Group(group.name, [changed(checkpoint) for checkpoint in group.checkpoints])
+    return replace(group, checkpoints=[changed(checkpoint) for checkpoint in group.checkpoints])
 
 
 def _row(one: Measured, first: Measured, plain: str | None) -> dict[str, Any]:
     against = {name: difference(one.runs, first.runs, f1) for name, f1 in BOTH.items()} if one is not first else None
     return {
         "name": one.group.name,
+        "text_encoder": one.group.text_encoder,
         "decisions": "argmax" if one.group.name == plain else "adjusted",
         "later": _later(one.config),
         **summary([run.evaluated() for run in one.runs]),

@@ -17,9 +17,24 @@ def groups(found: Found, folder: str) -> list[str]:
         shown = [one.get(key) for key in _BOTH] + [one.get("f1", {}).get(label) for label in labels]
         name = f"*{one['name']}*" + (f" ({one['encoder']})" if one["encoder"] else "")
         lines.append(_row(name, "", *("" if value is None else f"{value:.1f}" for value in shown), ""))
+    lines += _text_encoders(found["groups"])
     if found["anchors"]:
         lines += ["", "Rows in italics are published by others, on test, most with large encoders: not measured here."]
     return [*lines, "", *_plot("F1 by class", folder, "classes")]
+
+
+def _text_encoders(groups: Sequence[Found]) -> list[str]:
+    """Which groups read text with what."""
+    names: dict[str, list[str]] = {}
+    for group in groups:
+        names.setdefault(group["text_encoder"], []).append(f"`{group['name']}`")
+    if len(names) == 1:
+        lines = [f"All read text with {encoder}, fine-tuned." for encoder in names if encoder]
+    else:
+        lines = [
+            f"{', '.join(readers)}: text is read by {encoder}, fine-tuned.  " for encoder, readers in names.items()
+        ]
+    return ["", *lines] if lines else []
 
 
 def targets(found: Found, folder: str) -> list[str]:

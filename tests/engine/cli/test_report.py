@@ -80,6 +80,27 @@ def test_a_report_of_two_groups(talks: Path, tmp_path: Path) -> None:
     assert found["groups"][0]["seeds"] == 2
 
 
+def test_groups_on_different_text_encoders_are_each_read_by_their_own(talks: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(TEXT_ENCODER, own)
+    about = json.loads((own / "text.json").read_text())
+    (own / "text.json").write_text(json.dumps(about | {"past_turns": 0, "training": {"base": "someone/large"}}))
+    checkpoint(tmp_path / "ours", 0)
+    checkpoint(tmp_path / "alike", 0, own)
+    words = ["report", str(tmp_path / "ours"), str(tmp_path / "alike"), "--data", str(talks), "--threads", "1"]
+    words += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "page")]
+    refused = CliRunner().invoke(cli, words)
+    assert refused.exit_code == 1
+    assert "give the folder of that one as --text-encoder" in refused.output
+    shown = CliRunner().invoke(cli, [*words, "--text-encoder", str(own)])
+    assert shown.exit_code == 0, shown.output
+    page = (tmp_path / "page.md").read_text()
+    assert (
+        "- `ours`: text is read by all-MiniLM-L6-v2, 24 MB, fine-tuned.\n- `alike`: text is read by large, 24" in page
+    )
+    assert len(list((tmp_path / "cache").glob("talks-dev-*"))) == 2
+
+
 def test_a_report_with_voices_and_faces_joined_tells_what_each_is_worth(talks: Path, tmp_path: Path) -> None:
     checkpoint(tmp_path / "sees", 0, audio=with_voice(), visual_dim=7)
     checkpoint(tmp_path / "reads", 0)
