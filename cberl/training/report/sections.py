@@ -32,7 +32,7 @@ def _text_encoders(groups: Sequence[Found]) -> list[str]:
         lines = [f"All read text with {encoder}, fine-tuned." for encoder in names if encoder]
     else:
         lines = [
-            f"{', '.join(readers)}: text is read by {encoder}, fine-tuned.  " for encoder, readers in names.items()
+            f"- {', '.join(readers)}: text is read by {encoder}, fine-tuned." for encoder, readers in names.items()
         ]
     return ["", *lines] if lines else []
 
