@@ -191,11 +191,12 @@ def _losses(complete: Sequence[Predicted], less: Sequence[Predicted]) -> dict[st
 
 
 def _future(measured: Sequence[Measured]) -> dict[str, Any]:
-    """The first group that streams beside those that were trained to see later utterances."""
-    causal = next((one for one in measured if one.config.streams), None)
+    """The groups that see later utterances, beside one that streams: trained alike if there is one, else the first."""
     ahead = [one for one in measured if not one.config.streams]
-    if causal is None or not ahead:
+    streaming = [one for one in measured if one.config.streams]
+    if not streaming or not ahead:
         return {"rows": []}
+    causal = next((one for one in streaming if _made(one) == _made(ahead[0])), streaming[0])
     ahead.sort(key=lambda one: (one.config.direction == "offline", one.config.lookahead))
     rows: list[dict[str, Any]] = [{"name": causal.group.name, "later": 0, **_both(causal.runs)}]
     rows += [
@@ -209,6 +210,13 @@ def _future(measured: Sequence[Measured]) -> dict[str, Any]:
     ]
     offline = next((row for row in rows if row["later"] is None), None)
     return {"rows": rows} | ({"gap": offline["over_causal"]} if offline else {})
+
+
+def _made(one: Measured) -> tuple[ModelConfig, Any, Any]:
+    """How a group was trained, but for its seeds and what it sees of the future."""
+    said = one.group.checkpoints[0].provenance
+    training = {key: value for key, value in said.get("training", {}).items() if key != "seed"}
+    return replace(one.config, direction="causal", lookahead=0), training, (said.get("augment") or {}).get("method")
 
 
 def _coverage(checkpoint: Checkpoint) -> float:

@@ -66,6 +66,14 @@ def test_every_figure_of_a_report(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "new" / "made.json").read_text())["utterances"] == int((given.label >= 0).sum())
 
 
+def test_what_sees_the_future_is_held_against_what_was_trained_alike() -> None:
+    other = group("other", 6, labels=LABELS, past=2)
+    found, _ = gather([other, *GROUPS], Source("made", "test", source))
+    assert found["future"]["rows"][0]["name"] == "ours"
+    found, _ = gather([other, GROUPS[2]], Source("made", "test", source))
+    assert found["future"]["rows"][0]["name"] == "other"
+
+
 def test_plain_decides_by_argmax_and_is_calibrated_anew() -> None:
     found, _ = gather(GROUPS[:2], Source("made", "test", source), "plain")
     plain, given = GROUPS[1].checkpoints[0], features(1)
