@@ -80,6 +80,8 @@ def command(
     words = [folder.name for folder in groups] + ["--split", split]
     words += ["--plain", plain] if plain else []
     words += ["--asr-noise", asr_noise] if asr_noise else []
+    for folder in text_encoders[:-1]:  # the last comes along
+        words += ["--text-encoder", f"{folder.parent.name}/{folder.name}"]
     words += ["--ravdess", "RAVDESS", "--fer2013", "FER2013.npz"] if ravdess else []
     write_report({"command": f"cberl report {' '.join(words)}", **found}, maps, out)
     click.echo(f"{out}.md")

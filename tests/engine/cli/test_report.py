@@ -95,6 +95,7 @@ def test_groups_on_different_text_encoders_are_each_read_by_their_own(talks: Pat
     shown = CliRunner().invoke(cli, [*words, "--text-encoder", str(own)])
     assert shown.exit_code == 0, shown.output
     page = (tmp_path / "page.md").read_text()
+    assert f"--text-encoder {tmp_path.name}/own`" in page
     assert (
         "- `ours`: text is read by all-MiniLM-L6-v2, 24 MB, fine-tuned.\n- `alike`: text is read by large, 24" in page
     )
