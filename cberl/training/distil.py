@@ -1,17 +1,16 @@
 """What teachers say of utterances, labelled or not, for a pupil to learn (Hinton et al. 2015, arXiv 1503.02531)."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from rich.progress import Progress
 from torch import Tensor
 
 from cberl.data.dialogue import UNLABELLED
 from cberl.encoders.text import TextPrompt
 from cberl.training.text_encoder import Example, TextClassifier, predict
 
-log = logging.getLogger(__name__)
 Teacher = tuple[TextClassifier, TextPrompt]
 
 
@@ -32,5 +31,8 @@ def taught(rows: Sequence[Sequence[Example]], corpus: str, teachers: Sequence[Te
 def _probabilities(rows: Sequence[Example], corpus: str, model: TextClassifier, prompt: TextPrompt) -> Tensor:
     if corpus not in model.classes:
         raise ValueError(f"a teacher knows {', '.join(model.classes)}, not {corpus}: give one trained on it")
-    log.info("a teacher reads %d utterances", len(rows))
-    return predict(model, corpus, [prompt.build(one.past, one.speaker, one.text) for one in rows]).softmax(-1)
+    inputs = [prompt.build(one.past, one.speaker, one.text) for one in rows]
+    with Progress() as progress:
+        bar = progress.add_task("a teacher reads", total=len(inputs))
+        logits = predict(model, corpus, inputs, advance=lambda count: progress.advance(bar, count))
+    return logits.softmax(-1)

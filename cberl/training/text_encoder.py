@@ -2,7 +2,7 @@
 
 import inspect
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,8 +118,14 @@ def batches(lengths: Sequence[int], size: int, rng: random.Random) -> Iterator[l
 
 
 @torch.inference_mode()
-def predict(model: TextClassifier, corpus: str, inputs: Sequence[TextInput], batch_size: int = 64) -> Tensor:
-    """Logits by the head of `corpus`, (N, classes)."""
+def predict(
+    model: TextClassifier,
+    corpus: str,
+    inputs: Sequence[TextInput],
+    batch_size: int = 64,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Tensor:
+    """Logits by the head of `corpus`, (N, classes). `advance` hears how many more inputs are done."""
     model.eval()
     device = next(model.parameters()).device
     order = sorted(range(len(inputs)), key=lambda i: len(inputs[i].ids))
@@ -129,4 +135,5 @@ def predict(model: TextClassifier, corpus: str, inputs: Sequence[TextInput], bat
         given = [one.to(device) for one in collate([inputs[i] for i in rows])]
         with torch.autocast(device.type, torch.bfloat16):
             logits[rows] = model(corpus, *given).float().cpu()
+        advance(len(rows))
     return logits
