@@ -24,6 +24,7 @@ from cberl.encoders.normalize import fit_prior
 from cberl.encoders.text import TextEncoder, encoder_files
 from cberl.encoders.visual import VisualEncoderConfig
 from cberl.training.senses import UNSCALED, hearing, seeing, with_voice
+from cberl.training.text_encoder import MINILM
 
 TEXT_ENCODER = WEIGHTS / "text"
 _DESCRIBED_BY = "prosody-1"  # changes when features must be made anew
@@ -139,8 +140,8 @@ def text_fingerprint(folder: Path = TEXT_ENCODER) -> str:
 def text_name(folder: Path) -> str:
     """What a text encoder was fine-tuned from, and its size: `all-MiniLM-L6-v2, 24 MB`."""
     network, _, about = encoder_files(folder)
-    base = json.loads(about.read_text())["training"].get("base", "minilm")
-    name = "all-MiniLM-L6-v2" if base == "minilm" else Path(base).name
+    base = json.loads(about.read_text())["training"].get("base", MINILM)
+    name = "all-MiniLM-L6-v2" if base == MINILM else Path(base).name
     return f"{name}, {network.stat().st_size / 1e6:.0f} MB"
 
 
