@@ -167,9 +167,7 @@ def finetune(
     classes = {task.corpus: len(task.labels) for task in tasks}
     model = TextClassifier(encoder, classes, config.head_dropout)
     if start is not None:
-        model.load_state_dict(
-            _encoder_only(torch.load(start, weights_only=True, map_location="cpu")["model"]), strict=False
-        )
+        model.load_state_dict(_encoder_of(start, config.base), strict=False)
     model.to(device)
     prompt = prompt_of(config, folder)
     runs = [_Run(task, train, config) for task, train in zip(tasks, rows, strict=True)]
@@ -271,8 +269,13 @@ def average(paths: Sequence[Path], task: Task, out: Path) -> Scores:
     return scores
 
 
-def _encoder_only(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value for name, value in weights.items() if name.startswith("encoder.")}
+def _encoder_of(path: Path, base: str) -> dict[str, Tensor]:
+    """The encoder's weights in an `epoch-N.pt`, without heads."""
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    theirs = TextTraining(**state["config"]).base
+    if theirs != base:
+        raise ValueError(f"{path} was trained from {theirs}, not from {base}: give --base {theirs}")
+    return {name: value for name, value in state["model"].items() if name.startswith("encoder.")}
 
 
 def _warm_linear(step: int, steps: int, warmup: float) -> float:

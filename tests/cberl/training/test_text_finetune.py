@@ -21,9 +21,10 @@ from transformers import MPNetConfig, MPNetModel
 from cberl.data.dialogue import UNLABELLED, Dialogue, Line
 from cberl.encoders.text import TextEncoder, TextInput
 from cberl.hub import HubError
+from cberl.metrics import score
 from cberl.training.export_text import export
 from cberl.training.text_encoder import batches, collate, examples, load_base, predict
-from cberl.training.text_finetune import Task, TextTraining, average, finetune, load, prompt_of
+from cberl.training.text_finetune import Task, TextTraining, average, finetune, load, prompt_of, save
 
 SAID = (("great news", 0), ("go away", 1), ("so happy", 0), ("I hate it", 1))
 CONFIG = TextTraining(epochs=2, batch_size=8, learning_rate=2e-4, max_tokens=24, word_noise=0.3, strip_punctuation=0.5)
@@ -124,6 +125,16 @@ def test_a_run_goes_on_from_another_s_encoder(run: Path, tmp_path: Path) -> None
     trained, started = load(run / "epoch-2.pt")[0].encoder.state_dict(), load(tmp_path / "epoch-1.pt")[0]
     assert all(torch.equal(value, started.encoder.state_dict()[name]) for name, value in trained.items())
     assert started.classes == {"first": 2}
+    save(
+        tmp_path / "other.pt",
+        started,
+        started.classes,
+        replace(still, base="other"),
+        1,
+        score(np.array([0]), np.array([0]), ("x", "y")),
+    )
+    with pytest.raises(ValueError, match="was trained from other, not from minilm: give --base other"):
+        finetune(TASKS[:1], tmp_path, still, start=tmp_path / "other.pt")
 
 
 def test_the_average_of_two_files_is_the_mean_of_their_weights(run: Path, tmp_path: Path) -> None:
