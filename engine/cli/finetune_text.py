@@ -14,6 +14,7 @@ from cberl.training.export_text import export
 from cberl.training.text_finetune import Task, TextTraining, average, finetune
 from cberl.training.train import set_threads
 from engine.cli.common import sentences
+from engine.cli.device import trains_on
 
 DEFAULTS = TextTraining()
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -71,7 +72,7 @@ Needs: pip install 'cberl-engine[train]'.""",
 @click.option("--seed", default=DEFAULTS.seed, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on where the run in --out was stopped.")
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@trains_on
 @click.option("--average", "averaged", type=FILE, multiple=True, help="Train nothing; export the mean of these files.")
 @click.option("--export", "exported", type=FILE, help="Train nothing; export this epoch-N.pt.")
 def command(

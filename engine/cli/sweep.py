@@ -23,6 +23,7 @@ from cberl.training.seeds import Result, Run, Sources, prepare
 from cberl.training.sweep import Combination, combinations, compared
 from cberl.training.train import Epoch, set_threads
 from engine.cli.common import sentences
+from engine.cli.device import trains_on
 from engine.cli.text_encoder import trained_with
 
 CORES = os.cpu_count() or 1
@@ -58,7 +59,7 @@ Ray needs pip install 'cberl-engine[cluster]'; RAY_ADDRESS names a cluster, whos
 @click.option("--backend", type=click.Choice(["processes", "ray"]), default="processes", show_default=True)
 @click.option("--cache", type=click.Path(path_type=Path), default="cache", show_default=True, help="Encoded features.")
 @trained_with
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@trains_on
 def command(
     recipe: str | None,
     data: Path,

@@ -16,6 +16,7 @@ from cberl.training.recipe import RecipeError, load_recipe, names
 from cberl.training.seeds import Material, Result, Run, Sources, prepare, run_seed
 from cberl.training.train import Epoch, set_threads
 from engine.cli.common import sentences
+from engine.cli.device import trains_on
 from engine.cli.text_encoder import trained_with
 
 
@@ -48,7 +49,7 @@ DATA is a folder with MELD, IEMOCAP, EmoryNLP or your own conversations: see doc
 @trained_with
 @click.option("--resume", is_flag=True, help="Go on where runs in --out were stopped.")
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@trains_on
 def command(
     recipe: str | None,
     data: Path,

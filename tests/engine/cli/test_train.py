@@ -57,6 +57,14 @@ def folder(tmp_path: Path) -> Path:
     return data
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("verb", [["train", "smoke"], ["sweep", "smoke"], ["finetune-text"]])
+def test_a_gpu_that_is_not_there(verb: list[str], folder: Path) -> None:
+    refused = CliRunner().invoke(cli, [*verb, "--data", str(folder), "--device", "cuda"])
+    assert refused.exit_code == 2
+    assert "PyTorch sees no GPU here" in refused.output
+
+
 def test_train_with_every_lever_then_evaluate(folder: Path, tmp_path: Path) -> None:
     runs, cache = tmp_path / "runs", tmp_path / "cache"
     common = ["--data", str(folder), "--cache", str(cache)]
