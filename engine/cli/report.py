@@ -37,7 +37,12 @@ Groups trained with --set model.lookahead=2 or --set model.direction=offline sho
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder with the corpus.")
 @click.option("--classes", type=int, help="6 or 4: which of IEMOCAP's label sets.")
 @click.option("--split", type=click.Choice(["dev", "test"]), default="dev", show_default=True)
-@click.option("--plain", metavar="GROUP", help="The group without any lever: it decides by argmax, as it comes.")
+@click.option(
+    "--plain",
+    metavar="GROUP",
+    multiple=True,
+    help="A group without any lever: it decides by argmax, as it comes. Of several, targets go by the first.",
+)
 @click.option("--asr-noise", metavar="LIST", default="", help="Word error rates in percent, as 0,10,20.")
 @click.option("--ravdess", type=click.Path(path_type=Path), help="With --fer2013: voices to join to each utterance.")
 @click.option("--fer2013", type=click.Path(path_type=Path), help="With --ravdess: faces to join to each utterance.")
@@ -52,7 +57,7 @@ def command(
     data: Path,
     classes: int | None,
     split: str,
-    plain: str | None,
+    plain: tuple[str, ...],
     asr_noise: str,
     ravdess: Path | None,
     fer2013: Path | None,
@@ -78,7 +83,8 @@ def command(
         source = _source(corpus, split, cache, text_encoders, pools, misheard)
         found, maps = gather(loaded, source, plain, rates)
     words = [folder.name for folder in groups] + ["--split", split]
-    words += ["--plain", plain] if plain else []
+    for name in plain:
+        words += ["--plain", name]
     words += ["--asr-noise", asr_noise] if asr_noise else []
     for folder in text_encoders[:-1]:  # the last comes along
         words += ["--text-encoder", f"{folder.parent.name}/{folder.name}"]

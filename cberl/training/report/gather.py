@@ -48,21 +48,21 @@ class Measured:
 
 
 def gather(
-    groups: Sequence[Group], source: Source, plain: str | None = None, error_rates: Sequence[float] = ()
+    groups: Sequence[Group], source: Source, plain: Sequence[str] = (), error_rates: Sequence[float] = ()
 ) -> tuple[dict[str, Any], list[Map]]:
     """All figures by name, and maps of the first group's states.
 
-    The group named `plain` decides by argmax, without logit adjustment. error_rates: word error rates, 0..1. Raises
+    The groups named in `plain` decide by argmax, without logit adjustment. error_rates: word error rates, 0..1. Raises
     `CheckpointError`.
     """
-    groups = [_by_argmax(group, source) if group.name == plain else group for group in _checked(groups, plain)]
+    groups = [_by_argmax(group, source) if group.name in plain else group for group in _checked(groups, plain)]
     with _bar(len(groups), "groups") as advance:
         measured = []
         for group in groups:
             features = source.features(group.checkpoints[0], source.split)
             measured.append(Measured(group, features, group.predict(features)))
             advance()
-    first, bare = measured[0], next((one for one in measured if one.group.name == plain), None)
+    first, bare = measured[0], [one for name in plain for one in measured if one.group.name == name]
     known = first.features.label >= 0
     found: dict[str, Any] = {
         "corpus": source.corpus,
@@ -72,7 +72,7 @@ def gather(
         "dialogues": len(first.features.lengths),
         "groups": [_row(one, first, plain) for one in measured],
         "anchors": anchors(source.corpus),
-        "over_plain": _over_plain(first, bare) if bare else None,
+        "over_plain": [_over_plain(first, one) for one in bare if set(RARE) <= set(first.config.labels)],
         "modalities": by_modality(first.group, first.features, first.runs),
         "without_context": _both(first.group.predict(without_context(first.features))),
         "future": _future(measured),
@@ -81,17 +81,18 @@ def gather(
         "frontier": curves.frontier(first.runs),
         "misheard": _misheard(first, source.misheard, error_rates) if source.misheard and error_rates else [],
     }
-    maps = _maps(first, bare, source)
+    maps = _maps(first, bare[:1], source)
     found["maps"] = {one.title: {"silhouette": one.silhouette} for one in maps}
     return found | {"targets": targets(source.corpus, found)}, maps
 
 
-def _checked(groups: Sequence[Group], plain: str | None) -> Sequence[Group]:
+def _checked(groups: Sequence[Group], plain: Sequence[str]) -> Sequence[Group]:
     names = [group.name for group in groups]
     if len(set(names)) < len(names):
         raise CheckpointError(f"two groups have one name: {', '.join(names)}; rename a folder")
-    if plain is not None and plain not in names[1:]:
-        raise CheckpointError(f"{plain} is to be the plain group: name its folder among the groups, not as the first")
+    for name in plain:
+        if name not in names[1:]:
+            raise CheckpointError(f"{name} is to be a plain group: name its folder among the groups, not as the first")
     return groups
 
 
@@ -108,12 +109,12 @@ def _by_argmax(group: Group, source: Source) -> Group:
     return replace(group, checkpoints=[changed(checkpoint) for checkpoint in group.checkpoints])
 
 
-def _row(one: Measured, first: Measured, plain: str | None) -> dict[str, Any]:
+def _row(one: Measured, first: Measured, plain: Sequence[str]) -> dict[str, Any]:
     against = {name: difference(one.runs, first.runs, f1) for name, f1 in BOTH.items()} if one is not first else None
     return {
         "name": one.group.name,
         "text_encoder": one.group.text_encoder,
-        "decisions": "argmax" if one.group.name == plain else "adjusted",
+        "decisions": "argmax" if one.group.name in plain else "adjusted",
         "later": _later(one.config),
         **summary([run.evaluated() for run in one.runs]),
         **({"against_first": against} if against else {}),
@@ -133,10 +134,8 @@ def _both(runs: Sequence[Predicted]) -> dict[str, Any]:
     }
 
 
-def _over_plain(first: Measured, bare: Measured) -> dict[str, Any] | None:
+def _over_plain(first: Measured, bare: Measured) -> dict[str, Any]:
     """The sum of the rare classes' F1, and how far the first group's is above."""
-    if not set(RARE) <= set(first.config.labels):
-        return None
     where = [first.config.labels.index(name) for name in RARE]
 
     def summed(runs: Sequence[Predicted]) -> dict[str, float]:
@@ -239,14 +238,14 @@ def _misheard(first: Measured, misheard: Misheard, error_rates: Sequence[float])
     return rows
 
 
-def _maps(first: Measured, bare: Measured | None, source: Source) -> list[Map]:
-    """What goes in and what comes out, of the seed that is best on dev; and what comes out of the plain group's."""
+def _maps(first: Measured, bare: Sequence[Measured], source: Source) -> list[Map]:
+    """What goes in and what comes out, of the seed that is best on dev; and what comes out of the plain groups'."""
     best = _best_on_dev(first, source)
     inside, label = states(best, first.features), first.features.label
     maps = [map_of("fused z", inside.fused.z, label), map_of("graph states", inside.graph, label)]
-    if bare is not None:
-        theirs = states(_best_on_dev(bare, source), bare.features)
-        maps.append(map_of(f"graph states, {bare.group.name}", theirs.graph, bare.features.label))
+    for one in bare:
+        theirs = states(_best_on_dev(one, source), one.features)
+        maps.append(map_of(f"graph states, {one.group.name}", theirs.graph, one.features.label))
     return maps
 
 

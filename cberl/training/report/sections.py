@@ -58,12 +58,11 @@ def against(found: Found, folder: str) -> list[str]:
     lines += _table("", "weighted F1", "macro F1")
     lines += [_row(_name(group), *(_interval(group["against_first"][key]) for key in _BOTH)) for group in others]
     lines += ["", *_plot("Differences", folder, "forest")]
-    over = found["over_plain"]
-    if over:
+    for over in found["over_plain"]:
         lines += [
             f"F1 of {' + '.join(over['classes'])} sums to {_spread(over['first'])}; `{over['name']}`, which decides by",
             f"argmax without logit adjustment, has {_spread(over['plain'])}.",
-            f"Over plain: {_interval(over['difference'])} points.",
+            f"Over `{over['name']}`: {_interval(over['difference'])} points.",
             "",
         ]
     return lines

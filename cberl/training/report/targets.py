@@ -23,14 +23,14 @@ def targets(corpus: str, measured: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def figures(measured: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The figures that targets are set for, as far as they were measured: {"mean", "sd"} or {"difference", ...}."""
     first = measured["groups"][0]
-    over_plain, gap = measured.get("over_plain"), measured["future"].get("gap")
+    over_plain, gap = measured["over_plain"], measured["future"].get("gap")
     found = {
         "weighted_f1": first["weighted_f1"],
         "macro_f1": first["macro_f1"],
         **first["f1"],
         "ece": first["ece"],
         "half_missing_loss": measured["modalities"]["half_missing"]["loss"]["weighted_f1"],
-        "fear_disgust_over_plain": over_plain and over_plain["difference"],
+        "fear_disgust_over_plain": over_plain[0]["difference"] if over_plain else None,
         "causal_offline_gap": gap and gap["weighted_f1"],
     }
     return {name: figure for name, figure in found.items() if figure}

@@ -12,6 +12,7 @@ from cberl.data.features import FeatureSet
 from cberl.training.compare import summed_f1
 from cberl.training.report.gather import Source, gather
 from cberl.training.report.page import write_report
+from cberl.training.report.targets import figures
 from cberl.training.variants import only
 from tests.cberl.training.toys import features, group
 
@@ -36,7 +37,7 @@ GROUPS = [
 
 
 def test_every_figure_of_a_report(tmp_path: Path) -> None:
-    found, maps = gather(GROUPS, Source("made", "test", source, misheard), "plain", (0.0, 0.5))
+    found, maps = gather(GROUPS, Source("made", "test", source, misheard), ["plain"], (0.0, 0.5))
     given = features(1)
     assert [row["decisions"] for row in found["groups"]] == ["adjusted", "argmax", "adjusted", "adjusted"]
     assert [row["later"] for row in found["groups"]] == [0, 0, None, 2]
@@ -66,6 +67,15 @@ def test_every_figure_of_a_report(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "new" / "made.json").read_text())["utterances"] == int((given.label >= 0).sum())
 
 
+def test_several_plain_groups() -> None:
+    bare = group("bare", 7, labels=LABELS)
+    found, maps = gather([*GROUPS[:2], bare], Source("made", "test", source), ["bare", "plain"])
+    assert [row["decisions"] for row in found["groups"]] == ["adjusted", "argmax", "argmax"]
+    assert [over["name"] for over in found["over_plain"]] == ["bare", "plain"]
+    assert figures(found)["fear_disgust_over_plain"] == found["over_plain"][0]["difference"]
+    assert [one.title for one in maps][2:] == ["graph states, bare"]
+
+
 def test_what_sees_the_future_is_held_against_what_was_trained_alike() -> None:
     other = group("other", 6, labels=LABELS, past=2)
     found, _ = gather([other, *GROUPS], Source("made", "test", source))
@@ -75,12 +85,12 @@ def test_what_sees_the_future_is_held_against_what_was_trained_alike() -> None:
 
 
 def test_plain_decides_by_argmax_and_is_calibrated_anew() -> None:
-    found, _ = gather(GROUPS[:2], Source("made", "test", source), "plain")
+    found, _ = gather(GROUPS[:2], Source("made", "test", source), ["plain"])
     plain, given = GROUPS[1].checkpoints[0], features(1)
     bare = GROUPS[1].predict(given)[0]
     argmax = replace(bare, calibration=replace(plain.calibration, tau=0.0))
     assert bare.scores().f1.tolist() != argmax.scores().f1.tolist()
-    over = found["over_plain"]
+    (over,) = found["over_plain"]
     assert over["plain"]["mean"] == pytest.approx(float(summed_f1([0, 1])(argmax.counts().sum(0))), abs=0.01)
     expected = over["first"]["mean"] - over["plain"]["mean"]
     assert over["difference"]["difference"] == pytest.approx(expected, abs=0.02)
@@ -101,4 +111,4 @@ def test_a_report_of_one_group_has_what_it_can_have(tmp_path: Path) -> None:
 @pytest.mark.parametrize("plain", ["ours", "missing"])
 def test_plain_is_another_group(plain: str) -> None:
     with pytest.raises(CheckpointError, match="not as the first"):
-        gather(GROUPS, Source("made", "test", source), plain)
+        gather(GROUPS, Source("made", "test", source), [plain])
