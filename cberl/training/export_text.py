@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cberl.training.text_checkpoint import load
 from cberl.training.text_encoder import TextClassifier
-from cberl.training.text_finetune import load
 
 SMALLEST = 256  # matrices with no side as long stay float32: they weigh nothing
 LARGEST_LAYER = 10_000  # only the vocabulary has more rows

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from rich.progress import Progress
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from cberl.data.asr_noise import AsrNoise
@@ -26,9 +25,9 @@ from cberl.data.dialogue import Dialogue
 from cberl.encoders.text import TextInput, TextPrompt
 from cberl.losses import class_weights, focal_loss
 from cberl.metrics import Scores, score, scores_of
-from cberl.training.distil import taught
+from cberl.training.distil import opinions, taught
+from cberl.training.text_checkpoint import TextTraining, encoder_of, prompt_of, save
 from cberl.training.text_encoder import (
-    MINILM,
     Example,
     TextClassifier,
     batches,
@@ -39,25 +38,6 @@ from cberl.training.text_encoder import (
 )
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TextTraining:
-    base: str = MINILM  # the pretrained encoder, as `load_base` takes it
-    epochs: int = 4
-    batch_size: int = 32
-    learning_rate: float = 5e-5
-    weight_decay: float = 0.01
-    warmup: float = 0.1  # share of all steps
-    head_dropout: float = 0.2
-    label_smoothing: float = 0.05
-    class_weight_power: float = 0.4  # class weights are frequency^-power, so that rare emotions leave a trace
-    strip_punctuation: float = 0.25  # share of training inputs that look like a plain ASR transcript
-    word_noise: float = 0.0  # share of words misheard in those, at most: each draws its own word error rate below it
-    teacher_share: float = 0.5  # of the loss of a labelled utterance, where there are teachers
-    max_tokens: int = 96
-    past_turns: int = 3
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,20 +134,21 @@ def finetune(
     """Trains on all tasks, mixed, and leaves `epoch-N.pt` (weights, config) and `last.pt` (to go on from) in `out`.
 
     start: an `epoch-N.pt` whose encoder to go on from. teachers: `epoch-N.pt` whose opinion of every utterance is
-    learnt beside the first task's labels; the other tasks' labels then are not read. resume: go on after the last
-    epoch in `out`, as if never stopped. Returns the best epoch, from 1, and its scores on the first task's dev. Raises
-    `ValueError` when the run to resume had other settings.
+    learnt beside the first task's labels; the other tasks' labels then are not read, and what teachers said is kept in
+    `out`. resume: go on after the last epoch in `out`, as if never stopped. Returns the best epoch, from 1, and its
+    scores on the first task's dev. Raises `ValueError` when the run to resume had other settings.
     """
-    torch.manual_seed(config.seed)
     rng = random.Random(config.seed)
     encoder, folder = load_base(config.base)
     rows = [examples(task.train, config.past_turns) for task in tasks]
     if teachers:
-        rows, tasks = [taught(rows, tasks[0].corpus, [_teacher(path, device) for path in teachers])], tasks[:1]
+        said = opinions([one for group in rows for one in group], tasks[0].corpus, teachers, device, out)
+        rows, tasks = [taught(rows, said)], tasks[:1]
     classes = {task.corpus: len(task.labels) for task in tasks}
+    torch.manual_seed(config.seed)  # here, so that it is the same whether teachers have read or had been kept
     model = TextClassifier(encoder, classes, config.head_dropout)
     if start is not None:
-        model.load_state_dict(_encoder_of(start, config.base), strict=False)
+        model.load_state_dict(encoder_of(start, config.base), strict=False)
     model.to(device)
     prompt = prompt_of(config, folder)
     runs = [_Run(task, train, config) for task, train in zip(tasks, rows, strict=True)]
@@ -197,17 +178,6 @@ def finetune(
     return best + 1, kept[best]
 
 
-def prompt_of(config: TextTraining, folder: Path) -> TextPrompt:
-    """The encoder's input, with the tokenizer in `folder`."""
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return TextPrompt(tokenizer, max_tokens=config.max_tokens, past_turns=config.past_turns)
-
-
-def _teacher(path: Path, device: str) -> tuple[TextClassifier, TextPrompt]:
-    model, state, folder = load(path)
-    return model.to(device), prompt_of(TextTraining(**state["config"]), folder)
-
-
 def _step(model: TextClassifier, batch: _Batch, optimizer: torch.optim.Optimizer, config: TextTraining) -> None:
     device = next(model.parameters()).device
     with torch.autocast(device.type, torch.bfloat16):
@@ -225,24 +195,6 @@ def dev_scores(model: TextClassifier, task: Task, prompt: TextPrompt) -> Scores:
     inputs: list[TextInput] = [prompt.build(one.past, one.speaker, one.text) for one in dev]
     labels = np.array([one.label for one in dev])
     return score(labels, predict(model, task.corpus, inputs).argmax(1).numpy(), task.labels)
-
-
-def save(
-    path: Path, model: TextClassifier, classes: dict[str, int], config: TextTraining, epoch: int, scores: Scores
-) -> None:
-    """What `load` and `cberl.training.export_text` read."""
-    dev = {"weighted_f1": scores.weighted_f1, "macro_f1": scores.macro_f1}
-    state = {"model": model.state_dict(), "classes": classes, "config": asdict(config), "epoch": epoch, "dev": dev}
-    torch.save(state, path)
-
-
-def load(path: Path) -> tuple[TextClassifier, dict[str, Any], Path]:
-    """The network in an `epoch-N.pt`, all else that the file says, and the folder of its tokenizer."""
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    encoder, folder = load_base(TextTraining(**state["config"]).base)
-    model = TextClassifier(encoder, state["classes"])
-    model.load_state_dict(state.pop("model"))
-    return model, state, folder
 
 
 def average(paths: Sequence[Path], task: Task, out: Path) -> Scores:
@@ -267,15 +219,6 @@ def average(paths: Sequence[Path], task: Task, out: Path) -> Scores:
     out.parent.mkdir(parents=True, exist_ok=True)
     save(out, model, states[0]["classes"], config, states[0]["epoch"], scores)
     return scores
-
-
-def _encoder_of(path: Path, base: str) -> dict[str, Tensor]:
-    """The encoder's weights in an `epoch-N.pt`, without heads."""
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    theirs = TextTraining(**state["config"]).base
-    if theirs != base:
-        raise ValueError(f"{path} was trained from {theirs}, not from {base}: give --base {theirs}")
-    return {name: value for name, value in state["model"].items() if name.startswith("encoder.")}
 
 
 def _warm_linear(step: int, steps: int, warmup: float) -> float:

@@ -11,7 +11,8 @@ from cberl.data.corpus import Corpus, detect
 from cberl.data.dialogue import DataError, Dialogue
 from cberl.data.overlap import without_overlap
 from cberl.training.export_text import export
-from cberl.training.text_finetune import Task, TextTraining, average, finetune
+from cberl.training.text_checkpoint import TextTraining
+from cberl.training.text_finetune import Task, average, finetune
 from cberl.training.train import set_threads
 from engine.cli.common import sentences
 from engine.cli.device import trains_on

@@ -23,8 +23,9 @@ from cberl.encoders.text import TextEncoder, TextInput
 from cberl.hub import HubError
 from cberl.metrics import score
 from cberl.training.export_text import export
+from cberl.training.text_checkpoint import TextTraining, load, prompt_of, save
 from cberl.training.text_encoder import batches, collate, examples, load_base, predict
-from cberl.training.text_finetune import Task, TextTraining, average, finetune, load, prompt_of, save
+from cberl.training.text_finetune import Task, average, finetune
 
 SAID = (("great news", 0), ("go away", 1), ("so happy", 0), ("I hate it", 1))
 CONFIG = TextTraining(epochs=2, batch_size=8, learning_rate=2e-4, max_tokens=24, word_noise=0.3, strip_punctuation=0.5)
