@@ -1,4 +1,4 @@
-"""Exports the fine-tuned text encoder to int8 ONNX, as `cberl.encoders.text` reads it."""
+"""Exports the fine-tuned text encoder to int8 ONNX, as `cberl.encoders.text` reads it, and says what int8 costs."""
 
 import json
 import shutil
@@ -9,8 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cberl.encoders.text import TextEncoder
+from cberl.metrics import Scores, score
 from cberl.training.text_checkpoint import load
-from cberl.training.text_encoder import TextClassifier
+from cberl.training.text_encoder import TextClassifier, examples, predict
+from cberl.training.text_finetune import Task
 
 SMALLEST = 256  # matrices with no side as long stay float32: they weigh nothing
 LARGEST_LAYER = 10_000  # only the vocabulary has more rows
@@ -48,6 +51,27 @@ def export(trained: Path, out: Path) -> dict[str, float]:
     }
     (out / "text.json").write_text(json.dumps(config, indent=2) + "\n")
     return sizes
+
+
+def cost(trained: Path, exported: Path, task: Task) -> tuple[Scores, Scores]:
+    """On a task's dev, by the head that stays behind: scores in float32, and of what `export` left in `exported`.
+
+    Raises `ValueError` when there is no head for the task.
+    """
+    model, _, _ = load(trained)
+    if task.corpus not in model.classes:
+        raise ValueError(f"{trained} knows {', '.join(model.classes)}, not {task.corpus}: leave --data away")
+    encoder = TextEncoder(exported, threads=torch.get_num_threads())
+    dev = examples(task.dev, encoder.prompt.past_turns)
+    inputs = [encoder.prompt.build(one.past, one.speaker, one.text) for one in dev]
+    with torch.inference_mode():
+        stored = model.heads[task.corpus](torch.from_numpy(np.stack(encoder.encode(inputs))))
+    labels = np.array([one.label for one in dev])
+    full, int8 = (
+        score(labels, logits.argmax(1).numpy(), task.labels)
+        for logits in (predict(model, task.corpus, inputs, exact=True), stored)
+    )
+    return full, int8
 
 
 def _to_onnx(model: nn.Module, path: Path) -> None:

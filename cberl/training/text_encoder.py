@@ -124,8 +124,10 @@ def predict(
     inputs: Sequence[TextInput],
     batch_size: int = 64,
     advance: Callable[[int], None] = lambda _: None,
+    *,
+    exact: bool = False,
 ) -> Tensor:
-    """Logits by the head of `corpus`, (N, classes). `advance` hears how many more inputs are done."""
+    """Logits by the head of `corpus`, (N, classes), in bfloat16 unless `exact`. `advance` hears what more is done."""
     model.eval()
     device = next(model.parameters()).device
     order = sorted(range(len(inputs)), key=lambda i: len(inputs[i].ids))
@@ -133,7 +135,7 @@ def predict(
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         given = [one.to(device) for one in collate([inputs[i] for i in rows])]
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=not exact):
             logits[rows] = model(corpus, *given).float().cpu()
         advance(len(rows))
     return logits

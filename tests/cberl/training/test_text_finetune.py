@@ -22,7 +22,7 @@ from cberl.data.dialogue import UNLABELLED, Dialogue, Line
 from cberl.encoders.text import TextEncoder, TextInput
 from cberl.hub import HubError
 from cberl.metrics import score
-from cberl.training.export_text import export
+from cberl.training.export_text import cost, export
 from cberl.training.text_checkpoint import TextTraining, load, prompt_of, save
 from cberl.training.text_encoder import batches, collate, examples, load_base, predict
 from cberl.training.text_finetune import Task, average, finetune
@@ -155,6 +155,11 @@ def test_what_is_exported_is_what_was_learnt(run: Path, tmp_path: Path) -> None:
     about = json.loads((tmp_path / "text.json").read_text())
     assert (about["corpora"], about["max_tokens"], about["epoch"]) == (["first", "second"], 24, 2)
     assert_same_vectors(TextEncoder(tmp_path), run / "epoch-2.pt")
+    full, int8 = cost(run / "epoch-2.pt", tmp_path, TASKS[0])
+    assert full.confusion.sum() == int8.confusion.sum() == sum(len(one.lines) for one in TASKS[0].dev)
+    assert full.confusion.tolist() == int8.confusion.tolist()  # it has learnt them: none is near the border
+    with pytest.raises(ValueError, match="knows first, second, not third"):
+        cost(run / "epoch-2.pt", tmp_path, replace(TASKS[0], corpus="third"))
 
 
 def exported(file: Path, out: Path) -> dict[str, float]:
