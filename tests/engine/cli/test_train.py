@@ -135,7 +135,7 @@ def test_a_checkpoint_runs_live_with_the_text_encoder_it_was_trained_on(folder: 
 def test_a_checkpoint_is_not_scored_on_other_labels(folder: Path, tmp_path: Path) -> None:
     scored = CliRunner().invoke(cli, ["evaluate", "--data", str(folder), "--split", "dev", "--cache", str(tmp_path)])
     assert scored.exit_code == 1
-    assert "cberl-starter-2 knows neutral, surprise" in scored.output
+    assert "cberl-starter-3 knows neutral, surprise" in scored.output
     assert "talks is labelled neutral, anger, fear" in scored.output
 
 
