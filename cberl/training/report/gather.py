@@ -72,7 +72,7 @@ def gather(
         "dialogues": len(first.features.lengths),
         "groups": [_row(one, first, plain) for one in measured],
         "anchors": anchors(source.corpus),
-        "over_plain": [_over_plain(first, one) for one in bare if set(RARE) <= set(first.config.labels)],
+        "rare": _rare(measured, bare),
         "modalities": by_modality(first.group, first.features, first.runs),
         "without_context": _both(first.group.predict(without_context(first.features))),
         "future": _future(measured),
@@ -134,19 +134,27 @@ def _both(runs: Sequence[Predicted]) -> dict[str, Any]:
     }
 
 
-def _over_plain(first: Measured, bare: Measured) -> dict[str, Any]:
-    """The sum of the rare classes' F1, and how far the first group's is above."""
-    where = [first.config.labels.index(name) for name in RARE]
-
-    def summed(runs: Sequence[Predicted]) -> dict[str, float]:
-        return spread([float(run.scores().f1[where].sum()) for run in runs])
-
+def _rare(measured: Sequence[Measured], bare: Sequence[Measured]) -> dict[str, Any] | None:
+    """The sum of the rare classes' F1, group by group, and how far each is above each plain group."""
+    labels = measured[0].config.labels
+    if not set(RARE) <= set(labels):
+        return None
+    where = [labels.index(name) for name in RARE]
     return {
-        "name": bare.group.name,
         "classes": list(RARE),
-        "first": summed(first.runs),
-        "plain": summed(bare.runs),
-        "difference": difference(first.runs, bare.runs, summed_f1(where)),
+        "plain": [one.group.name for one in bare],
+        "rows": [
+            {
+                "name": one.group.name,
+                "summed_f1": spread([float(run.scores().f1[where].sum()) for run in one.runs]),
+                "over": {
+                    other.group.name: difference(one.runs, other.runs, summed_f1(where))
+                    for other in bare
+                    if other is not one
+                },
+            }
+            for one in measured
+        ],
     }
 
 

@@ -58,14 +58,22 @@ def against(found: Found, folder: str) -> list[str]:
     lines += _table("", "weighted F1", "macro F1")
     lines += [_row(_name(group), *(_interval(group["against_first"][key]) for key in _BOTH)) for group in others]
     lines += ["", *_plot("Differences", folder, "forest")]
-    for over in found["over_plain"]:
-        lines += [
-            f"F1 of {' + '.join(over['classes'])} sums to {_spread(over['first'])}; `{over['name']}`, which decides by",
-            f"argmax without logit adjustment, has {_spread(over['plain'])}.",
-            f"Over `{over['name']}`: {_interval(over['difference'])} points.",
-            "",
-        ]
     return lines
+
+
+def rare(found: Found, folder: str) -> list[str]:
+    measured = found["rare"]
+    if not measured:
+        return []
+    plain = [f"`{name}`" for name in measured["plain"]]
+    lines = ["## Rare emotions", "", f"F1 of {' and '.join(measured['classes'])}, summed."]
+    if plain:
+        lines.append(f"By argmax, without logit adjustment: {', '.join(plain)}.")
+    lines += ["", *_table("", "summed F1", *(f"over {name}" for name in plain))]
+    for row in measured["rows"]:
+        over = [_interval(row["over"][name]) if name in row["over"] else "" for name in measured["plain"]]
+        lines.append(_row(row["name"], _spread(row["summed_f1"]), *over))
+    return [*lines, ""]
 
 
 def modalities(found: Found, folder: str) -> list[str]:
@@ -189,6 +197,7 @@ SECTIONS = (
     groups,
     targets,
     against,
+    rare,
     modalities,
     context,
     calibration,

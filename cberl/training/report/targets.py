@@ -23,17 +23,22 @@ def targets(corpus: str, measured: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def figures(measured: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The figures that targets are set for, as far as they were measured: {"mean", "sd"} or {"difference", ...}."""
     first = measured["groups"][0]
-    over_plain, gap = measured["over_plain"], measured["future"].get("gap")
+    gap = measured["future"].get("gap")
     found = {
         "weighted_f1": first["weighted_f1"],
         "macro_f1": first["macro_f1"],
         **first["f1"],
         "ece": first["ece"],
         "half_missing_loss": measured["modalities"]["half_missing"]["loss"]["weighted_f1"],
-        "fear_disgust_over_plain": over_plain[0]["difference"] if over_plain else None,
+        "fear_disgust_over_plain": _over_plain(measured["rare"]),
         "causal_offline_gap": gap and gap["weighted_f1"],
     }
     return {name: figure for name, figure in found.items() if figure}
+
+
+def _over_plain(rare: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Of the first group, over the first plain one."""
+    return rare["rows"][0]["over"][rare["plain"][0]] if rare and rare["plain"] else None
 
 
 def _held(target: dict[str, Any], figure: dict[str, Any] | None, others: list[dict[str, Any]]) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def test_every_figure_of_a_report(tmp_path: Path) -> None:
     write_report({"command": "cberl report"} | found, maps, tmp_path / "new" / "made")
     page = (tmp_path / "new" / "made.md").read_text()
     assert "plain (by argmax)" in page
+    assert "| all |" in page.split("## Rare emotions")[1].split("##")[0]
     assert "two (sees 2 later)" in page
     shown = {line.split("](")[1].split(")")[0] for line in page.splitlines() if line.startswith("![")}
     assert len(shown) == 10
@@ -71,8 +72,9 @@ def test_several_plain_groups() -> None:
     bare = group("bare", 7, labels=LABELS)
     found, maps = gather([*GROUPS[:2], bare], Source("made", "test", source), ["bare", "plain"])
     assert [row["decisions"] for row in found["groups"]] == ["adjusted", "argmax", "argmax"]
-    assert [over["name"] for over in found["over_plain"]] == ["bare", "plain"]
-    assert figures(found)["fear_disgust_over_plain"] == found["over_plain"][0]["difference"]
+    over = {row["name"]: list(row["over"]) for row in found["rare"]["rows"]}
+    assert over == {"ours": ["bare", "plain"], "plain": ["bare"], "bare": ["plain"]}
+    assert figures(found)["fear_disgust_over_plain"] == found["rare"]["rows"][0]["over"]["bare"]
     assert [one.title for one in maps][2:] == ["graph states, bare"]
 
 
@@ -90,10 +92,11 @@ def test_plain_decides_by_argmax_and_is_calibrated_anew() -> None:
     bare = GROUPS[1].predict(given)[0]
     argmax = replace(bare, calibration=replace(plain.calibration, tau=0.0))
     assert bare.scores().f1.tolist() != argmax.scores().f1.tolist()
-    (over,) = found["over_plain"]
-    assert over["plain"]["mean"] == pytest.approx(float(summed_f1([0, 1])(argmax.counts().sum(0))), abs=0.01)
-    expected = over["first"]["mean"] - over["plain"]["mean"]
-    assert over["difference"]["difference"] == pytest.approx(expected, abs=0.02)
+    ours, theirs = found["rare"]["rows"]
+    assert theirs["summed_f1"]["mean"] == pytest.approx(float(summed_f1([0, 1])(argmax.counts().sum(0))), abs=0.01)
+    expected = ours["summed_f1"]["mean"] - theirs["summed_f1"]["mean"]
+    assert ours["over"]["plain"]["difference"] == pytest.approx(expected, abs=0.02)
+    assert theirs["over"] == {}
     assert torch.equal(argmax.logits, bare.logits)
 
 
@@ -104,6 +107,7 @@ def test_a_report_of_one_group_has_what_it_can_have(tmp_path: Path) -> None:
     write_report({"command": "cberl report"} | found, maps, tmp_path / "made")
     page = (tmp_path / "made.md").read_text()
     assert "not measured" in page
+    assert "## Rare emotions" not in page
     assert "## Against" not in page
     assert not (tmp_path / "made" / "forest.png").exists()
 

@@ -21,7 +21,7 @@ MEASURED = {
             "f1": {label: one(20.0) for label in MELD},
         }
     ],
-    "over_plain": [],
+    "rare": None,
     "future": {"rows": [], "gap": gap(1.5)},
     "modalities": {"half_missing": {"loss": gap(-0.2)}},
 }
