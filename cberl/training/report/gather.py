@@ -16,6 +16,7 @@ from cberl.training.evaluate import Predicted, spread, summary
 from cberl.training.noisy import Misheard
 from cberl.training.report import curves
 from cberl.training.report.embedding import Map, map_of, states
+from cberl.training.report.settings import otherwise
 from cberl.training.report.targets import anchors, targets
 from cberl.training.variants import half_missing, only, share_missing, without_context
 
@@ -117,6 +118,7 @@ def _row(one: Measured, first: Measured, plain: Sequence[str]) -> dict[str, Any]
         "decisions": "argmax" if one.group.name in plain else "adjusted",
         "later": _later(one.config),
         **summary([run.evaluated() for run in one.runs]),
+        "otherwise": otherwise(one.group.checkpoints[0], first.group.checkpoints[0]),
         **({"against_first": against} if against else {}),
     }
 

@@ -1,5 +1,6 @@
 """The sections of a report's page: (figures, folder of plots) -> lines of Markdown, none where nothing was measured."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,6 +60,22 @@ def against(found: Found, folder: str) -> list[str]:
     lines += [_row(_name(group), *(_interval(group["against_first"][key]) for key in _BOTH)) for group in others]
     lines += ["", *_plot("Differences", folder, "forest")]
     return lines
+
+
+def trained(found: Found, folder: str) -> list[str]:
+    first, *others = found["groups"]
+    if not others:
+        return []
+    lines = ["## How the groups were trained", "", f"Otherwise than `{first['name']}`, as `--set` takes it.", ""]
+    lines += _table("", "settings")
+    for group in others:
+        said = [f"`{key}={_toml(value)}`" for key, value in group["otherwise"].items()]
+        lines.append(_row(group["name"], ", ".join(said) or "nothing"))
+    return [*lines, ""]
+
+
+def _toml(value: Any) -> str:
+    return value if isinstance(value, str) else "none" if value is None else json.dumps(value)
 
 
 def rare(found: Found, folder: str) -> list[str]:
@@ -196,6 +213,7 @@ def confusion(found: Found, folder: str) -> list[str]:
 SECTIONS = (
     groups,
     targets,
+    trained,
     against,
     rare,
     modalities,

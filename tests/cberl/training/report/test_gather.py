@@ -61,6 +61,9 @@ def test_every_figure_of_a_report(tmp_path: Path) -> None:
     assert "plain (by argmax)" in page
     assert "| all |" in page.split("## Rare emotions")[1].split("##")[0]
     assert "two (sees 2 later)" in page
+    assert "| plain | nothing |" in page
+    assert "| all | `model.direction=offline` |" in page
+    assert "| two | `model.lookahead=2` |" in page
     shown = {line.split("](")[1].split(")")[0] for line in page.splitlines() if line.startswith("![")}
     assert len(shown) == 10
     for plot in shown:
