@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from cberl.encoders.text import TextEncoder
 from cberl.metrics import Scores, score
 from cberl.training.text_checkpoint import load
-from cberl.training.text_encoder import TextClassifier, examples, predict
-from cberl.training.text_finetune import Task
+from cberl.training.text_encoder import TextClassifier
+from cberl.training.text_finetune import Task, dev_inputs, dev_scores
 
 SMALLEST = 256  # matrices with no side as long stay float32: they weigh nothing
 LARGEST_LAYER = 10_000  # only the vocabulary has more rows
@@ -62,16 +62,11 @@ def cost(trained: Path, exported: Path, task: Task) -> tuple[Scores, Scores]:
     if task.corpus not in model.classes:
         raise ValueError(f"{trained} knows {', '.join(model.classes)}, not {task.corpus}: leave --data away")
     encoder = TextEncoder(exported, threads=torch.get_num_threads())
-    dev = examples(task.dev, encoder.prompt.past_turns)
-    inputs = [encoder.prompt.build(one.past, one.speaker, one.text) for one in dev]
+    inputs, labels = dev_inputs(task, encoder.prompt)
     with torch.inference_mode():
         stored = model.heads[task.corpus](torch.from_numpy(np.stack(encoder.encode(inputs))))
-    labels = np.array([one.label for one in dev])
-    full, int8 = (
-        score(labels, logits.argmax(1).numpy(), task.labels)
-        for logits in (predict(model, task.corpus, inputs, exact=True), stored)
-    )
-    return full, int8
+    int8 = score(labels, stored.argmax(1).numpy(), task.labels)
+    return dev_scores(model, task, encoder.prompt, exact=True), int8
 
 
 def _to_onnx(model: nn.Module, path: Path) -> None:

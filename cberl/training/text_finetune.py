@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor, nn
 
@@ -189,12 +190,16 @@ def _step(model: TextClassifier, batch: _Batch, optimizer: torch.optim.Optimizer
     optimizer.step()
 
 
-def dev_scores(model: TextClassifier, task: Task, prompt: TextPrompt) -> Scores:
-    """How the encoder's own head does on a task's dev dialogues."""
+def dev_scores(model: TextClassifier, task: Task, prompt: TextPrompt, *, exact: bool = False) -> Scores:
+    """How the encoder's own head does on a task's dev dialogues, in bfloat16 unless `exact`."""
+    inputs, labels = dev_inputs(task, prompt)
+    return score(labels, predict(model, task.corpus, inputs, exact=exact).argmax(1).numpy(), task.labels)
+
+
+def dev_inputs(task: Task, prompt: TextPrompt) -> tuple[list[TextInput], NDArray[np.int64]]:
+    """What the encoder reads of a task's dev dialogues, and the labels."""
     dev = examples(task.dev, prompt.past_turns)
-    inputs: list[TextInput] = [prompt.build(one.past, one.speaker, one.text) for one in dev]
-    labels = np.array([one.label for one in dev])
-    return score(labels, predict(model, task.corpus, inputs).argmax(1).numpy(), task.labels)
+    return [prompt.build(one.past, one.speaker, one.text) for one in dev], np.array([one.label for one in dev])
 
 
 def average(paths: Sequence[Path], task: Task, out: Path) -> Scores:

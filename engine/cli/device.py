@@ -1,20 +1,23 @@
 """`--device` of the commands that train."""
 
 import click
-import torch
+
+from cberl.checkpoint import CheckpointError
+from engine.models import resolve_device
 
 
-def _present(_context: click.Context, _option: click.Parameter, device: str) -> str:
-    if device == "cuda" and not torch.cuda.is_available():
-        raise click.BadParameter("PyTorch sees no GPU here: leave the option away to train on the CPU")
-    return device
+def _resolved(_context: click.Context, _option: click.Parameter, device: str) -> str:
+    try:
+        return resolve_device(device)
+    except CheckpointError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 trains_on = click.option(
     "--device",
-    type=click.Choice(["cpu", "cuda"]),
+    type=click.Choice(["cpu", "cuda", "auto"]),
     default="cpu",
     show_default=True,
-    callback=_present,
-    help="Where to train.",
+    callback=_resolved,
+    help="Where to train; auto is a GPU where there is one.",
 )

@@ -115,8 +115,8 @@ def command(
             click.echo(json.dumps({"config": asdict(config), "file": exported.name, "dev": scores.as_dict()}))
         sizes = export(exported, out / "onnx")
         click.echo(f"{out / 'onnx'}: {sizes['int8_mb']:.1f} MB (float32: {sizes['float32_mb']:.1f} MB)")
-        for task in tasks[:1]:
-            full, int8 = cost(exported, out / "onnx", task)
+        if tasks:
+            full, int8 = cost(exported, out / "onnx", tasks[0])
             click.echo(f"dev as stored: {_f1(int8)} (float32: {_f1(full)})")
 
 

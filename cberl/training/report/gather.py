@@ -16,7 +16,7 @@ from cberl.training.evaluate import Predicted, spread, summary
 from cberl.training.noisy import Misheard
 from cberl.training.report import curves
 from cberl.training.report.embedding import Map, map_of, states
-from cberl.training.report.settings import otherwise
+from cberl.training.report.settings import alike, otherwise
 from cberl.training.report.targets import anchors, targets
 from cberl.training.variants import half_missing, only, share_missing, without_context
 
@@ -205,7 +205,8 @@ def _future(measured: Sequence[Measured]) -> dict[str, Any]:
     streaming = [one for one in measured if one.config.streams]
     if not streaming or not ahead:
         return {"rows": []}
-    causal = next((one for one in streaming if _made(one) == _made(ahead[0])), streaming[0])
+    made = ahead[0].group.checkpoints[0]
+    causal = next((one for one in streaming if alike(one.group.checkpoints[0], made)), streaming[0])
     ahead.sort(key=lambda one: (one.config.direction == "offline", one.config.lookahead))
     rows: list[dict[str, Any]] = [{"name": causal.group.name, "later": 0, **_both(causal.runs)}]
     rows += [
@@ -219,13 +220,6 @@ def _future(measured: Sequence[Measured]) -> dict[str, Any]:
     ]
     offline = next((row for row in rows if row["later"] is None), None)
     return {"rows": rows} | ({"gap": offline["over_causal"]} if offline else {})
-
-
-def _made(one: Measured) -> tuple[ModelConfig, Any, Any]:
-    """How a group was trained, but for its seeds and what it sees of the future."""
-    said = one.group.checkpoints[0].provenance
-    training = {key: value for key, value in said.get("training", {}).items() if key != "seed"}
-    return replace(one.config, direction="causal", lookahead=0), training, (said.get("augment") or {}).get("method")
 
 
 def _coverage(checkpoint: Checkpoint) -> float:

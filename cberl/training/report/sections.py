@@ -30,10 +30,10 @@ def _text_encoders(groups: Sequence[Found]) -> list[str]:
     for group in groups:
         names.setdefault(group["text_encoder"], []).append(f"`{group['name']}`")
     if len(names) == 1:
-        lines = [f"All read text with {encoder}, fine-tuned." for encoder in names if encoder]
+        lines = [f"All read text with a fine-tuned {encoder}." for encoder in names if encoder]
     else:
         lines = [
-            f"- {', '.join(readers)}: text is read by {encoder}, fine-tuned." for encoder, readers in names.items()
+            f"- {', '.join(readers)}: text is read by a fine-tuned {encoder}." for encoder, readers in names.items()
         ]
     return ["", *lines] if lines else []
 
@@ -70,6 +70,7 @@ def trained(found: Found, folder: str) -> list[str]:
     lines += _table("", "settings")
     for group in others:
         said = [f"`{key}={_toml(value)}`" for key, value in group["otherwise"].items()]
+        said += ["another text encoder"] if group["text_encoder"] != first["text_encoder"] else []
         lines.append(_row(group["name"], ", ".join(said) or "nothing"))
     return [*lines, ""]
 

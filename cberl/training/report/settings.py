@@ -15,6 +15,11 @@ def otherwise(theirs: Checkpoint, first: Checkpoint) -> Settings:
     return {key: value for key, value in one.items() if key not in other or other[key] != value}
 
 
+def alike(one: Checkpoint, other: Checkpoint) -> bool:
+    """Whether they were trained the same way, but for what they see of the future."""
+    return otherwise(one, other).keys() <= {"model.direction", "model.lookahead"}
+
+
 def _settings(checkpoint: Checkpoint) -> Settings:
     said = checkpoint.provenance
     tables = {
