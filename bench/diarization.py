@@ -32,14 +32,16 @@ from rich.console import Console
 from rich.table import Table
 
 import engine.demo
+from cberl.types import SAMPLE_RATE, Float32
 from engine.demo.score import read_script
-from engine.messages import SAMPLE_RATE, AudioChunk, Float32, Track, Turn
-from engine.turns.detector import detect_turns
-from engine.turns.segmenter import SegmenterConfig
-from engine.turns.speakers import OnlineSpeakers, SpeakersConfig
-from engine.turns.vad import SileroVad
-from engine.turns.voice import GE2E
-from engine.worker import Worker
+from engine.media import AudioChunk, Track
+from engine.runtime.worker import Worker
+from engine.speech.segmenter import SegmenterConfig
+from engine.speech.speaker_clustering import OnlineSpeakers, SpeakersConfig
+from engine.speech.speaker_embedding import GE2E
+from engine.speech.turn import Turn
+from engine.speech.turn_detector import detect_turns
+from engine.speech.vad import SileroVad
 
 DEMO = Path(engine.demo.__file__).parent
 CLIPS = 20  # an acted conversation

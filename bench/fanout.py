@@ -34,9 +34,9 @@ from websockets.asyncio.server import serve as serve_bare
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from engine.publish.wire import encode
-from tests.engine.counting import rest, running
-from tests.engine.publish.events import emotion
+from engine.delivery.wire import encode
+from testing.counting import rest, running
+from testing.events import emotion
 
 WARM_UP = 20  # events before the clock starts
 LONG = 60_000  # characters

@@ -38,19 +38,22 @@ from websockets.asyncio.client import connect
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import engine.demo
+from cberl.types import SAMPLE_RATE
 from engine.config import Settings
-from engine.ingest.media import read_media
-from engine.messages import SAMPLE_RATE, AudioChunk, EmotionEvent, Track, Turn
-from engine.models import Models
-from engine.publish.subscription import Subscription
-from engine.publish.wire import decode
-from engine.server import create_app, serve
-from engine.session import TAIL_MS
-from engine.supervisor import Supervisor, open_supervisor
-from engine.turns.detector import detect_turns
-from engine.turns.segmenter import SegmenterConfig
-from tests.browser.page import BROWSER, Page, browser
-from tests.browser.test_call import capture_devices, join
+from engine.conversation.models import Models
+from engine.conversation.session import TAIL_MS
+from engine.delivery.subscription import Subscription
+from engine.delivery.wire import decode
+from engine.events import EmotionEvent
+from engine.ingest.file import read_media
+from engine.media import AudioChunk, Track
+from engine.server.app import create_app, serve
+from engine.server.supervisor import Supervisor, open_supervisor
+from engine.speech.segmenter import SegmenterConfig
+from engine.speech.turn import Turn
+from engine.speech.turn_detector import detect_turns
+from testing.browser_page import BROWSER, Page, browser
+from testing.call_page import capture_devices, join
 
 DEMO = Path(engine.demo.__file__).parent / "conversation.flac"
 SPEAKERS = ["maya", "tom"]

@@ -22,14 +22,14 @@ from websockets.asyncio.client import ClientConnection
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from cberl.types import SAMPLE_RATE
+from engine.delivery.wire import decode
 from engine.demo.score import Script, ScriptedTurn, word_error_rate
-from engine.messages import SAMPLE_RATE, EmotionEvent
-from engine.notices import SpeakerLeft
-from engine.publish.wire import decode
-from tests.loopback.apart import server_apart
-from tests.loopback.live import SCRIPT, demo, ws
-from tests.loopback.lossy import LossyNetwork
-from tests.loopback.whip import Published, Voice, publishing
+from engine.events import EmotionEvent, SpeakerLeft
+from testing.live_engine import SCRIPT, demo, ws
+from testing.lossy_network import LossyNetwork
+from testing.server_process import server_apart
+from testing.whip_client import Published, Voice, publishing
 
 LOSSES = (0.0, 0.05, 0.1, 0.2)
 

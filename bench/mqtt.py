@@ -30,15 +30,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import engine.demo
 from engine.config import Settings
+from engine.delivery.wire import encode
 from engine.demo.score import read_script
-from engine.ingest.media import read_media
-from engine.publish.mqtt_topics import Messages, MqttMessage, Topics
-from engine.publish.outbox import OutboxRow
-from engine.publish.outlets import Outlets, open_outlets
-from engine.publish.wire import encode
-from engine.supervisor import open_supervisor
-from tests.engine.publish.events import emotion
-from tests.engine.publish.mosquitto import PROGRAM, Mosquitto, Subscriber, distinct, mosquitto, watching
+from engine.ingest.file import read_media
+from engine.mqtt.topics import Messages, MqttMessage, Topics
+from engine.server.sinks import EventSinks, open_event_sinks
+from engine.server.supervisor import open_supervisor
+from engine.store.outbox import OutboxRow
+from testing.events import emotion
+from testing.mosquitto import PROGRAM, Mosquitto, Subscriber, distinct, mosquitto, watching
 
 EVENTS, ROUNDS = 3000, 5
 
@@ -48,13 +48,13 @@ async def throughput(folder: Path) -> dict[str, float]:
     rounds: dict[str, list[tuple[float, float]]] = {"ours": [], "bare": [], "bare_without_properties": []}
     async with mosquitto(folder / "broker") as broker:
         settings = Settings(mqtt=broker.url, event_log=str(folder / "log"))
-        async with open_outlets(settings) as outlets:
-            await _until(lambda: _idle(outlets, broker))
+        async with open_event_sinks(settings) as sinks:
+            await _until(lambda: _idle(sinks, broker))
             for _ in range(ROUNDS):
                 rounds["bare"].append(await asyncio.to_thread(_bare, broker.port, True))
-                rounds["ours"].append(await _ours(outlets, broker))
+                rounds["ours"].append(await _ours(sinks, broker))
                 rounds["bare_without_properties"].append(await asyncio.to_thread(_bare, broker.port, False))
-            commits = await _commits(outlets)
+            commits = await _commits(sinks)
     fastest = {name: EVENTS / min(wall_s for wall_s, _ in found) for name, found in rounds.items()}
     cpu = {name: min(cpu_s for _, cpu_s in found) / EVENTS for name, found in rounds.items()}
     return {
@@ -100,31 +100,31 @@ def _properties(message: MqttMessage) -> Properties:
     return properties
 
 
-async def _ours(outlets: Outlets, broker: Mosquitto) -> tuple[float, float]:
+async def _ours(sinks: EventSinks, broker: Mosquitto) -> tuple[float, float]:
     started = time.perf_counter(), time.process_time()
     for number in range(EVENTS):
-        outlets.hub.publish(emotion(number))
+        sinks.hub.publish(emotion(number))
         if number % 100 == 99:
             await asyncio.sleep(0)
-    await _until(lambda: _idle(outlets, broker))
+    await _until(lambda: _idle(sinks, broker))
     return time.perf_counter() - started[0], time.process_time() - started[1]
 
 
-async def _commits(outlets: Outlets) -> list[float]:
+async def _commits(sinks: EventSinks) -> list[float]:
     """Milliseconds from publishing to delivery, one event at a time; sorted."""
     taken = []
     for number in range(500):
         started = time.perf_counter()
-        outlets.hub.publish(emotion(number))
-        await outlets.hub.flush()
+        sinks.hub.publish(emotion(number))
+        await sinks.hub.flush()
         taken.append(1e3 * (time.perf_counter() - started))
         await asyncio.sleep(0.002)
     return sorted(taken)
 
 
-async def _idle(outlets: Outlets, broker: Mosquitto) -> bool:
-    await outlets.hub.flush()
-    status: Any = outlets.status()
+async def _idle(sinks: EventSinks, broker: Mosquitto) -> bool:
+    await sinks.hub.flush()
+    status: Any = sinks.status()
     mine = status["brokers"][f"127.0.0.1:{broker.port}"]
     return bool(mine["connected"]) and mine["waiting"] == 0
 
@@ -141,9 +141,9 @@ async def outage(folder: Path, away_s: float, rate: float) -> dict[str, Any]:
     async with (
         mosquitto(folder / "broker") as broker,
         watching(broker) as watcher,
-        open_outlets(Settings(mqtt=broker.url, event_log=str(folder / "log"))) as outlets,
+        open_event_sinks(Settings(mqtt=broker.url, event_log=str(folder / "log"))) as sinks,
     ):
-        await _until(lambda: _idle(outlets, broker))
+        await _until(lambda: _idle(sinks, broker))
         await broker.save()
         published = 0
 
@@ -153,7 +153,7 @@ async def outage(folder: Path, away_s: float, rate: float) -> dict[str, Any]:
             begun = loop.time()
             for n in range(count):
                 published += 1
-                outlets.hub.publish(emotion(published))
+                sinks.hub.publish(emotion(published))
                 await asyncio.sleep(begun + (n + 1) / rate - loop.time())
 
         await stream(away_s / 2)
@@ -196,8 +196,8 @@ async def transcript(folder: Path) -> None:
         subscriber = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
         settings = Settings(mqtt=broker.url, mqtt_text=True, asr="sphinx")
         demo = Path(engine.demo.__file__).parent
-        async with open_outlets(settings) as outlets, open_supervisor(settings, outlets.hub) as supervisor:
-            await _until(lambda: _idle(outlets, broker))
+        async with open_event_sinks(settings) as sinks, open_supervisor(settings, sinks.hub) as supervisor:
+            await _until(lambda: _idle(sinks, broker))
             script = read_script(demo / "conversation.json")
             source = read_media(str(demo / "conversation.flac"), speakers=list(script.speakers))
             await supervisor.join("lobby", source, live=False)

@@ -3,7 +3,7 @@
     python bench/soak.py [--cycles 1000] [--every 50] [--at-once 5] [--json]
 
 A server with real models in a process of its own. Each cycle is one publisher by WHIP and one by /ingest, who come,
-send media for a fraction of a second and leave, in turn by every way of `tests/loopback/churn.py`: by DELETE, by
+send media for a fraction of a second and leave, in turn by every way of `testing/churn.py`: by DELETE, by
 closing, by a network that is gone, with an offer that leads nowhere, with nonsense. After every 50 cycles, when all
 have left, the server counts its tasks, threads, file descriptors and resident memory (Linux). The first sample warms
 up. Tasks, descriptors and threads must not rise at all; memory is judged by its slope over the last half of the
@@ -24,8 +24,8 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.loopback.apart import server_apart
-from tests.loopback.churn import INGEST, WHIP, WHIP_TIMEOUT_S
+from testing.churn import INGEST, WHIP, WHIP_TIMEOUT_S
+from testing.server_process import server_apart
 
 GROWTH_MB, SIGMAS = 1.0, 3.0  # a slope above both a thousand cycles and its standard errors is growth
 

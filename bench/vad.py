@@ -20,12 +20,12 @@ from rich.table import Table
 
 import engine.demo
 from engine.config import Settings
-from engine.ingest.media import read_media
-from engine.messages import AudioChunk
-from engine.turns.detector import detect_turns
-from engine.turns.segmenter import SegmenterConfig
-from engine.turns.vad import SileroVad
-from engine.worker import Worker
+from engine.ingest.file import read_media
+from engine.media import AudioChunk
+from engine.runtime.worker import Worker
+from engine.speech.segmenter import SegmenterConfig
+from engine.speech.turn_detector import detect_turns
+from engine.speech.vad import SileroVad
 
 DEMO = Path(engine.demo.__file__).parent / "conversation.flac"
 TARGET_PERCENT = 1.0

@@ -14,12 +14,12 @@ from engine.cli.table import TurnTable
 from engine.config import Settings
 from engine.demo.play import DemoError, play
 from engine.demo.score import Summary, read_script, summarize
-from engine.ingest.media import MediaError, read_media
-from engine.server import ServerError, create_app, serve
-from engine.supervisor import Supervisor, open_supervisor
-from engine.transcribe import TranscriberError
-from engine.turns.vad import VadError
-from engine.turns.voice import VoiceError
+from engine.ingest.file import MediaError, read_media
+from engine.server.app import ServerError, create_app, serve
+from engine.server.supervisor import Supervisor, open_supervisor
+from engine.speech.speaker_embedding import VoiceError
+from engine.speech.transcriber import TranscriberError
+from engine.speech.vad import VadError
 
 FOLDER = Path(engine.demo.__file__).parent
 

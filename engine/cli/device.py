@@ -3,7 +3,7 @@
 import click
 
 from cberl.checkpoint import CheckpointError
-from engine.models import resolve_device
+from engine.conversation.models import resolve_device
 
 
 def _resolved(_context: click.Context, _option: click.Parameter, device: str) -> str:

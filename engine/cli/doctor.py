@@ -15,14 +15,14 @@ import torch
 from rich.console import Console
 
 from cberl.checkpoint import CheckpointError
+from cberl.types import SAMPLE_RATE
 from engine.cli.common import settings_from, settings_options
 from engine.config import Settings
-from engine.messages import SAMPLE_RATE
-from engine.models import load_starter, resolve_device
-from engine.transcribe import TranscriberError
-from engine.transcribe.choose import choose_transcriber
-from engine.turns.vad import SileroVad, VadError, VadRequest, VadState
-from engine.turns.voice import VoiceError, load_voices
+from engine.conversation.models import load_checkpoint_and_encoders, resolve_device
+from engine.speech.choose import choose_transcriber
+from engine.speech.speaker_embedding import VoiceError, load_voices
+from engine.speech.transcriber import TranscriberError
+from engine.speech.vad import SileroVad, VadError, VadRequest, VadState
 
 PACKAGES = ("torch", "torchaudio", "torch-geometric", "onnxruntime", "faster-whisper", "pocketsphinx", "av", "uvicorn")
 State = Literal["ok", "note", "missing"]
@@ -91,7 +91,7 @@ def _device(settings: Settings) -> Finding:
 
 def _checkpoint(settings: Settings) -> Finding:
     try:
-        checkpoint, encoders = load_starter(settings)
+        checkpoint, encoders = load_checkpoint_and_encoders(settings)
     except CheckpointError as error:
         return Finding("checkpoint", "missing", str(error))
     reads = ", ".join(checkpoint.model.config.modality_dims)

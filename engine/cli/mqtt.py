@@ -15,8 +15,8 @@ from rich.table import Table
 from engine.cli.common import run_async, settings_from, settings_options
 from engine.cli.table import COLOURS
 from engine.config import Settings
-from engine.publish.brokers import client_maker
-from engine.publish.mqtt_broker import BrokerError, parse_brokers
+from engine.mqtt.bridge import client_maker
+from engine.mqtt.broker import BrokerError, parse_brokers
 
 USED = ("mqtt", "mqtt_prefix", "mqtt_keepalive_s", "mqtt_ca", "mqtt_cert", "mqtt_key", "log_level")
 Show = Callable[[aiomqtt.Message], None]

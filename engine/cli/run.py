@@ -13,17 +13,17 @@ from cberl.checkpoint import CheckpointError
 from engine.cli.common import KEEPING, LISTENING, run_async, settings_from, settings_options
 from engine.cli.table import TurnTable
 from engine.config import Settings
+from engine.delivery.subscription import Subscription
+from engine.delivery.wire import decode
+from engine.events import EmotionEvent
+from engine.ingest.file import MediaError, read_media
 from engine.ingest.live import is_live, read_live
-from engine.ingest.media import MediaError, read_media
 from engine.ingest.protocol import RefusedError
-from engine.ingest.tracks import name_problem
-from engine.messages import EmotionEvent
-from engine.publish.subscription import Subscription
-from engine.publish.wire import decode
-from engine.supervisor import open_supervisor
-from engine.transcribe import TranscriberError
-from engine.turns.vad import VadError
-from engine.turns.voice import VoiceError
+from engine.names import name_problem
+from engine.server.supervisor import open_supervisor
+from engine.speech.speaker_embedding import VoiceError
+from engine.speech.transcriber import TranscriberError
+from engine.speech.vad import VadError
 
 Show = Callable[[str, EmotionEvent], None]
 

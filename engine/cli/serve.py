@@ -7,14 +7,14 @@ import click
 from cberl.checkpoint import CheckpointError
 from engine.cli.common import run_async, settings_from, settings_options
 from engine.config import Settings
-from engine.publish.database import StoreError
-from engine.publish.mqtt_broker import BrokerError
-from engine.publish.outlets import open_outlets
-from engine.server import ServerError, create_app, serve
-from engine.supervisor import open_supervisor
-from engine.transcribe import TranscriberError
-from engine.turns.vad import VadError
-from engine.turns.voice import VoiceError
+from engine.mqtt.broker import BrokerError
+from engine.server.app import ServerError, create_app, serve
+from engine.server.sinks import open_event_sinks
+from engine.server.supervisor import open_supervisor
+from engine.speech.speaker_embedding import VoiceError
+from engine.speech.transcriber import TranscriberError
+from engine.speech.vad import VadError
+from engine.store.database import StoreError
 
 
 @click.command(
@@ -40,12 +40,12 @@ def command(**flags: Any) -> None:
 
 async def _serve(settings: Settings) -> None:
     click.echo("loading models ...", err=True)
-    async with open_outlets(settings) as outlets, open_supervisor(settings, outlets.hub) as supervisor:
+    async with open_event_sinks(settings) as sinks, open_supervisor(settings, sinks.hub) as supervisor:
         if supervisor.models.asr_note:
             click.echo(supervisor.models.asr_note, err=True)
-        if outlets.brokers:
-            outlets.brokers.carry_out = supervisor.carry_out
-        await serve(create_app(supervisor, settings, outlets), settings, _greet)
+        if sinks.brokers:
+            sinks.brokers.execute = supervisor.execute
+        await serve(create_app(supervisor, settings, sinks), settings, _greet)
 
 
 def _greet(url: str) -> None:

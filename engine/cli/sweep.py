@@ -27,7 +27,7 @@ from engine.cli.device import trains_on
 from engine.cli.text_encoder import trained_with
 
 CORES = os.cpu_count() or 1
-ALL = -1  # the bar of all runs, among those of each
+ALL_CONVERSATIONS = -1  # the bar of all runs, among those of each
 
 
 @click.command(
@@ -139,7 +139,7 @@ class Board:
     @contextmanager
     def shown(self) -> Iterator[None]:
         with self._progress:
-            self._bars[ALL] = self._progress.add_task("runs", total=len(self.runs))
+            self._bars[ALL_CONVERSATIONS] = self._progress.add_task("runs", total=len(self.runs))
             yield
 
     def tell(self, index: int, said: Epoch | Result | Failure) -> None:
@@ -159,7 +159,7 @@ class Board:
         if index in self._bars:
             self._progress.remove_task(self._bars.pop(index))
         self._progress.console.print(f"{label}: {note}", markup=False, highlight=False)
-        self._progress.advance(self._bars[ALL])
+        self._progress.advance(self._bars[ALL_CONVERSATIONS])
 
 
 def _rows(tried: Sequence[Combination], runs: Sequence[Run], results: dict[Path, Result]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine.messages import EmotionEvent
+from engine.events import EmotionEvent
 
 # Colour is never the only signal: the label stands beside it.
 COLOURS = {

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterable, Callable
 import numpy as np
 import websockets
 
-from engine.messages import SAMPLE_RATE, AudioChunk, EmotionEvent
-from engine.notices import Error
-from engine.publish.wire import decode
+from cberl.types import SAMPLE_RATE
+from engine.delivery.wire import decode
+from engine.events import EmotionEvent, Error
+from engine.media import AudioChunk
 
 
 class DemoError(RuntimeError):

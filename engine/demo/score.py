@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torchaudio.functional import edit_distance
 
-from engine.messages import EmotionEvent
+from engine.events import EmotionEvent
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from engine.channel import Channel
-from engine.ingest.media import MediaError, read_media
+from engine.ingest.file import MediaError, read_media
 from engine.ingest.microphone import MICROPHONE, advice, microphone
-from engine.messages import AudioChunk
-from engine.timing import MediaClock
+from engine.media import AudioChunk
+from engine.runtime.channel import Channel
+from engine.runtime.clocks import MediaClock
 
 LIVE_SCHEMES = {"rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp", "tcp"}
 CHANNEL_CHUNKS = 256  # of 0.1 s

@@ -40,12 +40,12 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from engine.events import Error
 from engine.ingest.arrival import FrameSampler
 from engine.ingest.codecs import Decode, PayloadError, audio_decoder, jpeg_size
-from engine.ingest.resample import AudioTrack
+from engine.ingest.resampler import TrackResampler
 from engine.ingest.tracks import TrackSpec, read_specs
-from engine.messages import AudioChunk, Caption, Track
-from engine.notices import Error
+from engine.media import AudioChunk, Caption, Track
 
 HEADER_VERSION = 1
 MAX_JUMP_S = 86_400.0  # media time is not wall-clock time: a step of more than a day is a mistake
@@ -92,7 +92,7 @@ Result = AudioChunk | Picture | Started | Ended | Error
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Audio:
-    sound: AudioTrack
+    sound: TrackResampler
     decode: Decode
 
 
@@ -172,7 +172,7 @@ class IngestProtocol:
         for spec in specs:
             if spec.kind == "audio":
                 decode = audio_decoder(spec.codec, spec.sample_rate)
-                self._audio[spec.id] = _Audio(AudioTrack(heard[spec.speaker]), decode)
+                self._audio[spec.id] = _Audio(TrackResampler(heard[spec.speaker]), decode)
             else:
                 self._video[spec.id] = _Video(heard[spec.speaker], FrameSampler(self.video_fps))
         self._state = "started"

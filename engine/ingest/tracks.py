@@ -1,13 +1,13 @@
 """The tracks of a `session.start`: what a publisher may ask for."""
 
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
+from engine.events import Error
 from engine.ingest.codecs import AUDIO_CODECS, OPUS_RATE
-from engine.notices import Error
+from engine.names import name_problem
 
 MIN_RATE, MAX_RATE = 8_000, 48_000
 
@@ -23,15 +23,6 @@ class TrackSpec:
     sample_rate: int = 0
     channels: int = 0
     captions: bool = False  # this speaker's words come as `caption` messages
-
-
-def name_problem(what: str, name: str) -> str | None:
-    """What is wrong with a name, in a sentence, or None. Names become parts of MQTT topics."""
-    if not 1 <= len(name) <= 64:
-        return f"{what} needs 1 to 64 characters, not {len(name)}."
-    if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in "/+#" for char in name):
-        return f"{what} may not contain '/', '+', '#' or control characters."
-    return f"{what} may not begin or end with a space." if name != name.strip() else None
 
 
 def read_specs(tracks: object, max_tracks: int) -> list[TrackSpec] | Error:

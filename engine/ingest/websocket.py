@@ -10,12 +10,13 @@ from typing import Any, Protocol
 
 from starlette.websockets import WebSocket
 
-from engine.channel import Channel, ChannelClosedError
-from engine.ingest.pace import Pace
+from cberl.types import SAMPLE_RATE
+from engine.events import Error, Notice, SessionEnded, SessionStarted
 from engine.ingest.picture import PictureError, decode_jpeg
 from engine.ingest.protocol import Ended, IngestProtocol, Picture, RefusedError, Result, Started
-from engine.messages import SAMPLE_RATE, AudioChunk, VideoFrame
-from engine.notices import Error, Notice, SessionEnded, SessionStarted
+from engine.ingest.realtime_detector import RealtimeDetector
+from engine.media import AudioChunk, VideoFrame
+from engine.runtime.channel import Channel, ChannelClosedError
 
 CHANNEL_CHUNKS = 256  # of 0.1 s at most, so 1.6 MB a publisher
 MOST_PICTURES = 8  # that wait for sound to go with
@@ -49,7 +50,7 @@ class IngestSocket:
         self._protocol = protocol
         self._join = join
         self._outbox = outbox
-        self._pace = Pace()
+        self._pace = RealtimeDetector()
         self._pictures: defaultdict[str, deque[VideoFrame]] = defaultdict(partial(deque, maxlen=MOST_PICTURES))
         self._received_s = 0.0
         self._report_drops_at = 1

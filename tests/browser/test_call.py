@@ -2,40 +2,21 @@
 
 import asyncio
 import re
-import wave
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from torchaudio.functional import edit_distance
 
-from engine.messages import SAMPLE_RATE, Float32
-from tests.browser.page import BROWSER, Page, browser, server
-from tests.loopback.live import SCRIPT, demo
+from cberl.types import SAMPLE_RATE, Float32
+from testing.browser_page import BROWSER, Page, browser, server
+from testing.call_page import capture_devices, join
+from testing.live_engine import SCRIPT, demo
 
 TURNS = {turn.speaker: turn for turn in SCRIPT.turns[:2]}
 ROWS = '[...document.querySelectorAll("#transcript li")]'
 SPOKEN = f"""{ROWS}.map((row) => [row.querySelector(".who b").textContent, row.querySelector(".words").textContent])"""
-
-
-def capture_devices(folder: Path, speech: Float32, colour: tuple[int, int, int]) -> list[str]:
-    """Chromium's flags for a microphone that plays this once, and a camera that shows this colour."""
-    with wave.open(str(folder / "voice.wav"), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes((np.clip(speech, -1, 1) * 32_767).astype("<i2").tobytes())
-    picture = np.full((240, 320, 3), colour, np.uint8)
-    (folder / "camera.mjpeg").write_bytes(cv2.imencode(".jpg", picture)[1].tobytes() * 2)
-    return [
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={folder / 'voice.wav'}%noloop",
-        f"--use-file-for-fake-video-capture={folder / 'camera.mjpeg'}",
-        "--autoplay-policy=no-user-gesture-required",
-    ]
 
 
 def said_by(speaker: str) -> Float32:
@@ -43,13 +24,6 @@ def said_by(speaker: str) -> Float32:
     turn, channel = TURNS[speaker], SCRIPT.speakers.index(speaker)
     speech = demo()[channel, round((turn.start_s - 0.2) * SAMPLE_RATE) : round((turn.end_s + 0.2) * SAMPLE_RATE)]
     return np.pad(speech, (4 * SAMPLE_RATE, 60 * SAMPLE_RATE))
-
-
-async def join(page: Page, url: str, name: str) -> None:
-    await page.open(f"{url}/call?conversation=talk&name={name}")
-    await page.until("document.querySelector('#enter:enabled')")
-    await page.evaluate("document.getElementById('enter').click()")
-    await page.until("document.getElementById('status').dataset.kind === 'live'")
 
 
 @pytest.mark.timeout(300)

@@ -9,9 +9,10 @@ import pytest
 import engine.demo
 from cberl.labels import MELD
 from engine.demo.play import play
-from engine.ingest.media import read_media
-from engine.messages import AudioChunk, EmotionEvent
-from tests.browser.page import BROWSER, browser, server
+from engine.events import EmotionEvent
+from engine.ingest.file import read_media
+from engine.media import AudioChunk
+from testing.browser_page import BROWSER, browser, server
 
 DEMO = Path(engine.demo.__file__).parent / "conversation.flac"
 SPEAKERS = ["maya", "tom"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.loopback.churn import INGEST, WHIP, WHIP_TIMEOUT_S
-from tests.loopback.live import running
+from testing.churn import INGEST, WHIP, WHIP_TIMEOUT_S
+from testing.live_engine import running
 
 AT_ONCE = 10
 DESCRIPTORS = Path("/proc/self/fd")

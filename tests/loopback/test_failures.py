@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.messages import SAMPLE_RATE
-from engine.turns.vad import VadRequest, VadResult
-from engine.worker import Worker
-from tests.loopback.live import (
+from cberl.types import SAMPLE_RATE
+from engine.runtime.worker import Worker
+from engine.speech.vad import VadRequest, VadResult
+from testing.live_engine import (
     END,
     FIRST,
     Message,
@@ -29,7 +29,7 @@ from tests.loopback.live import (
     until,
     ws,
 )
-from tests.loopback.mortal import Mortal
+from testing.restartable_process import Mortal
 
 
 def test_a_session_that_breaks_is_told_and_another_goes_on(caplog: pytest.LogCaptureFixture) -> None:
@@ -47,7 +47,7 @@ def test_a_session_that_breaks_is_told_and_another_goes_on(caplog: pytest.LogCap
     wanted = {"type": "error", "code": "failed", "message": "bad has failed; start it again", "fatal": True}
     assert bad[-1] == wanted
     assert emotions(bad) == []
-    assert [record.name for record in caplog.records if record.levelname == "ERROR"] == ["engine.supervisor"]
+    assert [record.name for record in caplog.records if record.levelname == "ERROR"] == ["engine.server.supervisor"]
 
 
 def endless_speech() -> list[bytes]:
@@ -76,7 +76,7 @@ def test_a_publisher_whose_audio_cannot_be_worked_on_is_told(caplog: pytest.LogC
 
     told_last = asyncio.run(main())[-1]
     assert (told_last["type"], told_last["code"], told_last["fatal"]) == ("error", "failed", True)
-    assert [record.name for record in caplog.records if record.levelname == "ERROR"] == ["engine.supervisor"]
+    assert [record.name for record in caplog.records if record.levelname == "ERROR"] == ["engine.server.supervisor"]
 
 
 def test_bad_messages_of_one_do_not_disturb_another() -> None:
@@ -135,7 +135,7 @@ def test_shutdown_waits_no_longer_than_it_says(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An upload that would take far longer is given up, and that is no error of the application."""
-    monkeypatch.setattr("engine.server.STOP_WITHIN_S", 1)
+    monkeypatch.setattr("engine.server.app.STOP_WITHIN_S", 1)
 
     async def main() -> None:
         async with running() as (_, url), ws(url, "/ingest?conversation=demo") as client:

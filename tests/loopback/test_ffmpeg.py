@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.loopback.live import Message, running, until, ws
+from testing.live_engine import Message, running, until, ws
 
 MISSING = not {"libopus", "libx264"} <= av.codecs_available or "whip" not in av.formats_available
 
@@ -23,7 +23,7 @@ def test_what_ffmpeg_publishes_is_heard_and_seen(tmp_path: Path, shared: Path) -
 
     async def main() -> Message:
         async with running() as (_, url), ws(url, "/events?conversation=demo") as watcher:
-            command = ["-m", "tests.loopback.ffmpeg_whip", f"{url}/whip/demo?speaker=maya", str(tmp_path), str(film)]
+            command = ["-m", "testing.ffmpeg_whip", f"{url}/whip/demo?speaker=maya", str(tmp_path), str(film)]
             client = await asyncio.create_subprocess_exec(sys.executable, *command, cwd=Path(__file__).parents[2])
             try:
                 final = await until(watcher, "emotion")

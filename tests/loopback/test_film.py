@@ -18,13 +18,14 @@ from cberl.encoders.onnx import network_files
 from cberl.encoders.text import encoder_files
 from cberl.encoders.visual import VisualEncoderConfig
 from cberl.model import CBERL
+from cberl.types import SAMPLE_RATE
 from engine.config import Settings
-from engine.ingest.media import read_media
-from engine.messages import SAMPLE_RATE, EmotionEvent
-from engine.publish.wire import decode
-from engine.supervisor import Supervisor, open_supervisor
-from tests.cberl.data.making import write_film
-from tests.loopback.live import demo
+from engine.delivery.wire import decode
+from engine.events import EmotionEvent
+from engine.ingest.file import read_media
+from engine.server.supervisor import Supervisor, open_supervisor
+from testing.live_engine import demo
+from testing.recordings import write_film
 
 LENGTH_S, RATE = 5, 10
 

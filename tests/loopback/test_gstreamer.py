@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.messages import SAMPLE_RATE
-from tests.loopback.gstreamer import python_with
-from tests.loopback.live import Message, demo, running, until, ws
+from cberl.types import SAMPLE_RATE
+from testing.gstreamer import python_with
+from testing.live_engine import Message, demo, running, until, ws
 
-CLIENT = Path(__file__).with_name("gst_whip.py")
+CLIENT = Path(__file__).parents[2] / "testing" / "gst_whip.py"
 
 
 @pytest.mark.timeout(120)

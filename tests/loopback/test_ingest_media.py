@@ -8,8 +8,8 @@ from pathlib import Path
 import av
 import cv2
 
-from engine.messages import SAMPLE_RATE
-from tests.loopback.live import END, Message, demo, emotions, frames, rest, running, ws
+from cberl.types import SAMPLE_RATE
+from testing.live_engine import END, Message, demo, emotions, frames, rest, running, ws
 
 SOUND = {"kind": "audio", "codec": "pcm_s16le", "sample_rate": SAMPLE_RATE, "channels": 1}
 CAPTION = {"type": "caption", "track": "audio-1", "start_s": 0.8, "end_s": 3.2, "text": "Quite other words."}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from torchaudio.functional import edit_distance
 
-from engine.messages import SAMPLE_RATE, Float32
-from tests.loopback.live import (
+from cberl.types import SAMPLE_RATE, Float32
+from testing.live_engine import (
     END,
     FIRST,
     SCRIPT,

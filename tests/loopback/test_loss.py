@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from torchaudio.functional import edit_distance
 
-from engine.messages import SAMPLE_RATE
-from tests.loopback.live import SCRIPT, Message, demo, running, until, ws
-from tests.loopback.lossy import LossyNetwork
-from tests.loopback.whip import Voice, publishing
+from cberl.types import SAMPLE_RATE
+from testing.live_engine import SCRIPT, Message, demo, running, until, ws
+from testing.lossy_network import LossyNetwork
+from testing.whip_client import Voice, publishing
 
 
 @pytest.mark.timeout(300)

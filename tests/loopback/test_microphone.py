@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.messages import SAMPLE_RATE
-from tests.loopback.live import Message, demo
+from cberl.types import SAMPLE_RATE
+from testing.live_engine import Message, demo
 
 PIPE = subprocess.PIPE
 THERE = (

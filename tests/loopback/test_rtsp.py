@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.messages import SAMPLE_RATE
-from tests.loopback.gstreamer import python_with
-from tests.loopback.live import Message, demo
+from cberl.types import SAMPLE_RATE
+from testing.gstreamer import python_with
+from testing.live_engine import Message, demo
 
-SERVER = Path(__file__).with_name("rtsp_server.py")
+SERVER = Path(__file__).parents[2] / "testing" / "rtsp_server.py"
 PIPE = subprocess.PIPE
 
 

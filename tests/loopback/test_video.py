@@ -8,9 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from engine.messages import SAMPLE_RATE, Float32
-from tests.loopback.live import Message, demo, running, until, ws
-from tests.loopback.whip import Camera, Picture, Voice, plain, publishing
+from cberl.types import SAMPLE_RATE, Float32
+from testing.live_engine import Message, demo, running, until, ws
+from testing.whip_client import Camera, Picture, Voice, plain, publishing
 
 
 @pytest.fixture(scope="module")

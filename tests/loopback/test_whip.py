@@ -6,16 +6,18 @@ from collections import Counter
 
 import pytest
 
-import engine.session
+import engine.conversation.session
 from cberl.encoders.audio import AudioHistory
 from cberl.encoders.text import TextHistory
-from engine.describe import Describer, hear
-from engine.infer import Inference
-from engine.messages import SAMPLE_RATE, EmotionEvent, Turn
-from engine.models import Models
-from tests.loopback.churn import cut_off
-from tests.loopback.live import Message, demo, running, until, ws
-from tests.loopback.whip import Voice, publishing
+from cberl.types import SAMPLE_RATE
+from engine.conversation.classifier import EmotionClassifier
+from engine.conversation.models import Models
+from engine.conversation.turn_analysis import UtteranceEncoder, analyze_turn
+from engine.events import EmotionEvent
+from engine.speech.turn import Turn
+from testing.churn import cut_off
+from testing.live_engine import Message, demo, running, until, ws
+from testing.whip_client import Voice, publishing
 
 
 def part(speaker: int, start_s: float, end_s: float) -> Voice:
@@ -24,11 +26,11 @@ def part(speaker: int, start_s: float, end_s: float) -> Voice:
 
 async def uninterrupted(models: Models, turns: list[Turn]) -> list[EmotionEvent]:
     """The same turns, one after the other, in a conversation of their own."""
-    describer = Describer(
+    describer = UtteranceEncoder(
         models.encode_text, TextHistory(models.text_encoder.prompt), AudioHistory(models.audio_config)
     )
-    inference = Inference("again", models.checkpoint, models.graph)
-    heard = [await hear(it, models.transcribe, models.describe_audio, models.describe_visual) for it in turns]
+    inference = EmotionClassifier("again", models.checkpoint, models.graph)
+    heard = [await analyze_turn(it, models.transcribe, models.describe_audio, models.describe_visual) for it in turns]
     return [await inference.infer(await describer.describe(it)) for it in heard]
 
 
@@ -39,9 +41,9 @@ def test_a_conversation_of_two_goes_on_where_it_was_when_a_network_changes(monke
 
     async def watched(turn: Turn, *rest: object) -> object:
         turns.append(turn)
-        return await hear(turn, *rest)  # type: ignore[arg-type]
+        return await analyze_turn(turn, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(engine.session, "hear", watched)
+    monkeypatch.setattr(engine.conversation.session, "hear", watched)
 
     async def main() -> tuple[list[Message], list[EmotionEvent]]:
         async with running() as (supervisor, url), ws(url, "/events?conversation=demo&resume_from_seq=0") as watcher:

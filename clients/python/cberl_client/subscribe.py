@@ -12,7 +12,7 @@ from cberl_client.address import socket_url
 from cberl_client.backoff import Backoff
 from cberl_client.errors import RefusedError
 from cberl_client.events import Error, Message, decode
-from cberl_client.place import ALL, Place
+from cberl_client.resume_cursor import ALL, ResumeCursor
 
 LARGEST_BYTES = 16 << 20
 
@@ -35,9 +35,9 @@ async def subscribe(
     `conversation` "*" is all of them, live only. `options` go to `websockets.connect`.
     Raises RefusedError where the engine says no, and ClientError where `url` is no engine's.
     """
-    place, backoff = Place(conversation, after_seq, numbering), backoff or Backoff()
+    cursor, backoff = ResumeCursor(conversation, after_seq, numbering), backoff or Backoff()
     while True:
-        resume = None if conversation == ALL else place.last_seq
+        resume = None if conversation == ALL else cursor.last_seq
         address = socket_url(url, "/events", conversation=conversation, resume_from_seq=resume)
         try:
             async with connect(address, **({"max_size": LARGEST_BYTES} | options)) as socket:
@@ -46,9 +46,9 @@ async def subscribe(
                     if isinstance(message, Error) and message.fatal:
                         raise RefusedError(message.code, message.message)
                     backoff.reset()
-                    for news in place.take(message):
+                    for news in cursor.take(message):
                         yield news
-                    if place.void:
+                    if cursor.void:
                         break
         except InvalidStatus as answer:
             status = answer.response.status_code

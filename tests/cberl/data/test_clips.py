@@ -12,7 +12,7 @@ import pytest
 from cberl.data.clips import describe_clips
 from cberl.data.dialogue import Clip, Dialogue, Line
 from cberl.encoders.prosody import prosody
-from tests.cberl.data.making import SAMPLE_RATE, hearing_by, tone, write_wav
+from testing.recordings import SAMPLE_RATE, hearing_by, tone, write_wav
 
 CALLS: list[int] = []
 
@@ -90,7 +90,7 @@ from tests.cberl.data.test_clips import dialogue
 from cberl.data.clips import describe_clips
 from cberl.data.dialogue import Clip
 from cberl.encoders.prosody import prosody
-from tests.cberl.data.making import hearing_by
+from testing.recordings import hearing_by
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])

@@ -14,7 +14,7 @@ from cberl.data.dialogue import UNLABELLED, DataError
 from cberl.data.iemocap import DEV, read_iemocap, read_iemocap_release, split_of
 from cberl.encoders.prosody import prosody
 from cberl.labels import IEMOCAP4, IEMOCAP6
-from tests.cberl.data.making import hearing_by, tone, write_wav
+from testing.recordings import hearing_by, tone, write_wav
 
 EVALUATION = """% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
 

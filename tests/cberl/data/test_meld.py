@@ -10,7 +10,7 @@ from cberl.data.dialogue import DataError
 from cberl.data.meld import clean_text, read_meld
 from cberl.encoders.prosody import prosody
 from cberl.labels import MELD
-from tests.cberl.data.making import hearing_by, tone, write_mp4, write_wav
+from testing.recordings import hearing_by, tone, write_mp4, write_wav
 
 HEADER = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\n"
 

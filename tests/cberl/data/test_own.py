@@ -9,7 +9,7 @@ import pytest
 from cberl.data.check import check_own
 from cberl.data.corpus import detect, read_corpus
 from cberl.data.dialogue import UNLABELLED, Clip, DataError
-from tests.cberl.data.making import tone, write_wav
+from testing.recordings import tone, write_wav
 
 HEADER = 'name = "calls"\nlabels = ["neutral", "anger", "joy"]\n'
 

@@ -7,7 +7,7 @@ import pytest
 
 from cberl.data.dialogue import DataError
 from cberl.data.sound import SAMPLE_RATE, SpanCutter, decode, duration_s, probe, read_spans
-from tests.cberl.data.making import tone, write_wav
+from testing.recordings import tone, write_wav
 
 
 def test_spans_are_the_slices_whatever_the_pieces() -> None:

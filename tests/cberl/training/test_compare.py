@@ -7,7 +7,7 @@ from sklearn.metrics import f1_score
 from cberl.calibration import Calibration
 from cberl.training.compare import difference, macro_f1, summed_f1, weighted_f1
 from cberl.training.evaluate import Predicted
-from tests.cberl.training.toys import features, group
+from testing.toys import features, group
 
 NAMES = ("a", "b", "c")
 

@@ -10,7 +10,7 @@ from cberl.encoders.audio import AudioEncoderConfig
 from cberl.training import seeds
 from cberl.training.recipe import load_recipe
 from cberl.training.seeds import Material, Run, run_seed
-from tests.cberl.training.toys import features
+from testing.toys import features
 
 TINY = ["train.epochs=1", "model.latent_dim=8", "model.hidden_dim=8", "model.heads=2", "compose.misheard=0.2"]
 

@@ -14,8 +14,8 @@ from cberl.encoders.face import CascadeDetector
 from cberl.encoders.speech_emotion import SpeechEncoder
 from cberl.encoders.visual import FaceVisual, VisualEncoderConfig
 from cberl.training.senses import EXPRESSION, SPEECH, hearing, seeing, with_face, with_voice
-from engine.ingest.film import Film
-from tests.cberl.data.making import SAMPLE_RATE, tone, write_film, write_wav
+from engine.ingest.video_reader import VideoReader
+from testing.recordings import SAMPLE_RATE, tone, write_film, write_wav
 
 RATE = 12
 
@@ -62,7 +62,7 @@ def test_a_voice_is_heard_as_live(film: Path, tmp_path: Path) -> None:
 def test_a_face_is_seen_as_live_and_nobody_is_absence(film: Path, tmp_path: Path) -> None:
     visual = with_face()
     (seen, nobody), problems = described(seeing(visual), tmp_path, Clip(film, 0.5, 1.5), Clip(film, 2.2, 2.9))
-    live_film = Film(str(film))
+    live_film = VideoReader(str(film))
     pictures = [rgb for at_s, rgb in live_film.until(9.0) if 0.5 <= at_s <= 1.5]
     live_film.close()
     live = FaceVisual(CascadeDetector(), ExpressionEncoder(EXPRESSION), visual).describe(pictures)

@@ -5,7 +5,7 @@ import torch
 
 from cberl.data.features import FeatureSet
 from cberl.training.variants import half_missing, only, share_missing, without_context
-from tests.cberl.training.toys import features
+from testing.toys import features
 
 NAMES = ("text", "audio", "visual")
 

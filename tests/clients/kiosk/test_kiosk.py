@@ -1,4 +1,4 @@
-"""The kiosk at a real broker that a real engine's outlets publish to."""
+"""The kiosk at a real broker that a real engine's sinks publish to."""
 
 import asyncio
 
@@ -7,9 +7,9 @@ import pytest
 from clients.kiosk.__main__ import client, greet, show_face, show_json
 from clients.kiosk.mood import GREETINGS, Mood
 from engine.config import Settings
-from engine.publish.outlets import open_outlets
-from tests.engine.publish.events import emotion
-from tests.engine.publish.mosquitto import mosquitto, needs_mosquitto
+from engine.server.sinks import open_event_sinks
+from testing.events import emotion
+from testing.mosquitto import mosquitto, needs_mosquitto
 
 
 @needs_mosquitto
@@ -24,15 +24,15 @@ def test_it_greets_by_what_the_engine_tells_the_broker(tmp_path, capsys):
             if len(shown) == 3:
                 enough.set()
 
-        async with mosquitto(tmp_path / "broker") as broker, open_outlets(Settings(mqtt=broker.url)) as outlets:
+        async with mosquitto(tmp_path / "broker") as broker, open_event_sinks(Settings(mqtt=broker.url)) as sinks:
             kiosk = asyncio.create_task(greet(broker.url, "cberl/lobby/utterance", show, ready.set))
             await ready.wait()
             async with client(broker.url) as other:
                 await other.publish("cberl/lobby/utterance", "{", qos=1)  # harms nobody
-            outlets.hub.publish(emotion(1, "maya", conversation="lobby", valence=0.9))
-            outlets.hub.publish(emotion(2, "tom", conversation="kitchen", valence=-0.9))
-            outlets.hub.publish(emotion(2, "tom", conversation="lobby", valence=0.9))
-            outlets.hub.publish(emotion(3, "maya", conversation="lobby", valence=0.9, emotion="fear"))
+            sinks.hub.publish(emotion(1, "maya", conversation="lobby", valence=0.9))
+            sinks.hub.publish(emotion(2, "tom", conversation="kitchen", valence=-0.9))
+            sinks.hub.publish(emotion(2, "tom", conversation="lobby", valence=0.9))
+            sinks.hub.publish(emotion(3, "maya", conversation="lobby", valence=0.9, emotion="fear"))
             await enough.wait()
             kiosk.cancel()
             await asyncio.wait([kiosk])

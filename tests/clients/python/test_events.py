@@ -6,8 +6,8 @@ import pytest
 from cberl_client import ClientError, EmotionEvent, Shift, Unknown, decode
 from cberl_client.events import TYPES, SpeakerState
 
-from engine.publish.wire import encode, json_schema
-from tests.engine.publish.test_wire import MESSAGES
+from engine.delivery.wire import encode, json_schema
+from tests.engine.delivery.test_wire import MESSAGES
 
 SCHEMA = json_schema()["$defs"]
 

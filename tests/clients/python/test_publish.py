@@ -16,9 +16,9 @@ from cberl_client import (
     sync,
 )
 
-from engine.messages import Caption as EngineCaption
-from tests.clients.python.scissors import Scissors
-from tests.engine.counting import running
+from engine.media import Caption as EngineCaption
+from testing.counting import running
+from testing.scissors import Scissors
 
 LOUD, QUIET = np.full(1600, 700, np.int16), np.zeros(1600, np.int16)
 TURN = np.concatenate([LOUD, QUIET])

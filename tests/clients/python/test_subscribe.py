@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cberl_client import Backoff, ClientError, EmotionEvent, RefusedError, Resync, Snapshot, subscribe, sync
 
-from tests.clients.python.scissors import Scissors
-from tests.engine.counting import running, utterance
+from testing.counting import running, utterance
+from testing.scissors import Scissors
 
 CUTS = 200
 CLIENT = Path(__file__).parents[3] / "clients" / "python"

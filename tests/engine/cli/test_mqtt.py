@@ -4,9 +4,9 @@ import signal
 import sys
 
 from engine.config import Settings
-from engine.publish.outlets import open_outlets
-from tests.engine.publish.events import emotion
-from tests.engine.publish.mosquitto import mosquitto, needs_mosquitto
+from engine.server.sinks import open_event_sinks
+from testing.events import emotion
+from testing.mosquitto import mosquitto, needs_mosquitto
 
 WATCH = ("-W", "ignore", "-c", "from engine.cli import main; main()", "mqtt", "watch")
 
@@ -20,11 +20,11 @@ async def watch(*arguments):
 @needs_mosquitto
 def test_watch_prints_what_subscribers_see_and_ends_on_ctrl_c(tmp_path):
     async def main():
-        async with mosquitto(tmp_path) as broker, open_outlets(Settings(mqtt=broker.url)) as outlets:
+        async with mosquitto(tmp_path) as broker, open_event_sinks(Settings(mqtt=broker.url)) as sinks:
             watcher = await watch("--mqtt", broker.url, "demo")
             assert b"watching cberl/demo/# at 127.0.0.1" in await watcher.stderr.readline()
-            outlets.hub.publish(emotion(1, emotion="anger"))
-            outlets.hub.publish(emotion(1, conversation="other"))
+            sinks.hub.publish(emotion(1, emotion="anger"))
+            sinks.hub.publish(emotion(1, conversation="other"))
             lines = [json.loads(await watcher.stdout.readline()) for _ in range(3)]
             assert {line["topic"] for line in lines} == {
                 "cberl/demo/alice/state", "cberl/demo/utterance", "cberl/demo/change",

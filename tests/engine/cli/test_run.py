@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from cberl.types import SAMPLE_RATE
 from engine.cli.run import command
-from engine.messages import SAMPLE_RATE, EmotionEvent
-from engine.publish.wire import decode
-from engine.turns.voice import VoiceError, load_voices
-from tests.loopback.live import SCRIPT, demo
+from engine.delivery.wire import decode
+from engine.events import EmotionEvent
+from engine.speech.speaker_embedding import VoiceError, load_voices
+from testing.live_engine import SCRIPT, demo
 
 
 def recording(path: Path, pcm: np.ndarray, channels: int = 1) -> Path:

@@ -20,7 +20,7 @@ from cberl.checkpoint import WEIGHTS, CheckpointError, load_checkpoint
 from cberl.training.recipe import FOLDER, names
 from engine.cli.app import cli
 from engine.config import Settings
-from engine.models import load_starter
+from engine.conversation.models import load_checkpoint_and_encoders
 from tests.cberl.training.test_pools import make_faces, make_voices
 
 LABELS = ("neutral", "anger", "fear")
@@ -94,7 +94,7 @@ def test_a_composed_corpus_makes_a_checkpoint_that_names_its_encoders(folder: Pa
     trained = CliRunner().invoke(cli, [*words, "--ravdess", str(ravdess), "--fer2013", str(fer2013)])
     assert trained.exit_code == 0, trained.output
     run = tmp_path / "runs" / "seed-0"
-    checkpoint, encoders = load_starter(Settings(checkpoint=str(run)))
+    checkpoint, encoders = load_checkpoint_and_encoders(Settings(checkpoint=str(run)))
     assert checkpoint.model.config.modality_dims == {"text": 384, "audio": 15, "visual": 7}
     assert (encoders.audio.dim, encoders.visual.dim) == (15, 7)
     assert checkpoint.provenance["compose"]["mismatch"] == 0.4
@@ -104,7 +104,7 @@ def test_a_composed_corpus_makes_a_checkpoint_that_names_its_encoders(folder: Pa
     other["encoders"]["visual"]["expression_sha256"] = "0"
     (run / "config.json").write_text(json.dumps(other))
     with pytest.raises(CheckpointError, match="another expression network than the one in"):
-        load_starter(Settings(checkpoint=str(run)))
+        load_checkpoint_and_encoders(Settings(checkpoint=str(run)))
 
 
 def test_a_checkpoint_runs_live_with_the_text_encoder_it_was_trained_on(folder: Path, tmp_path: Path) -> None:
@@ -127,8 +127,8 @@ def test_a_checkpoint_runs_live_with_the_text_encoder_it_was_trained_on(folder: 
     assert trained.exit_code == 0, trained.output
     run = str(tmp_path / "runs" / "seed-0")
     with pytest.raises(CheckpointError, match="another text encoder than .*: give its folder as --text-encoder"):
-        load_starter(Settings(checkpoint=run))
-    _, encoders = load_starter(Settings(checkpoint=run, text_encoder=str(own)))
+        load_checkpoint_and_encoders(Settings(checkpoint=run))
+    _, encoders = load_checkpoint_and_encoders(Settings(checkpoint=run, text_encoder=str(own)))
     assert encoders.text.prompt.past_turns == 1
 
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from cberl.data.features import load_features
 from engine.cli.app import cli
 from engine.config import Settings
-from engine.models import load_starter
+from engine.conversation.models import load_checkpoint_and_encoders
 from tests.cberl.training.test_senses import make_talking_film
 
 SMALL = ["--set", "train.epochs=1", "--set", "model.hidden_dim=16", "--set", "model.heads=2", "--threads", "1"]
@@ -37,7 +37,7 @@ def test_own_voices_and_faces_are_learnt_and_scored(shared: Path, tmp_path: Path
     trained = CliRunner().invoke(cli, words)
     assert trained.exit_code == 0, trained.output
     run = tmp_path / "runs" / "seed-0"
-    checkpoint, encoders = load_starter(Settings(checkpoint=str(run)))
+    checkpoint, encoders = load_checkpoint_and_encoders(Settings(checkpoint=str(run)))
     assert checkpoint.model.config.modality_dims == {"text": 384, "audio": 15, "visual": 7}
     assert (encoders.audio.dim, encoders.visual.dim) == (15, 7)
     scored = CliRunner().invoke(cli, ["evaluate", str(run), *common, "--split", "dev"])

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.demo.score import Script, ScriptedTurn, agreement, summarize, word_error_rate
-from engine.messages import EmotionEvent
+from engine.events import EmotionEvent
 
 SCRIPT = Script(
     ("ann", "bob"),

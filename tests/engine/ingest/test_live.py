@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
+from engine.ingest.file import MediaError
 from engine.ingest.live import is_live, read_live
-from engine.ingest.media import MediaError
 
 RATE = 48_000
 

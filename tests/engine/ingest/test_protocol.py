@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.events import Error
 from engine.ingest.protocol import Ended, IngestProtocol, Picture, Started
-from engine.ingest.tracks import name_problem
-from engine.messages import AudioChunk, Caption, Track
-from engine.notices import Error
+from engine.media import AudioChunk, Caption, Track
+from engine.names import name_problem
 
 MIC = {"id": "mic", "speaker": "alice", "kind": "audio", "codec": "pcm_s16le", "sample_rate": 16_000, "channels": 1}
 

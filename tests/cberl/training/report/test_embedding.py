@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import silhouette_score
 
 from cberl.training.report.embedding import map_of, project, silhouette, states
-from tests.cberl.training.toys import features, group
+from testing.toys import features, group
 
 
 def test_silhouette_is_that_of_scikit_learn() -> None:

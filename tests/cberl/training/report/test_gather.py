@@ -14,7 +14,7 @@ from cberl.training.report.gather import Source, gather
 from cberl.training.report.page import write_report
 from cberl.training.report.targets import figures
 from cberl.training.variants import only
-from tests.cberl.training.toys import features, group
+from testing.toys import features, group
 
 LABELS = ("fear", "disgust", "neutral")
 

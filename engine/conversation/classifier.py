@@ -1,0 +1,146 @@
+"""From an utterance to an emotion event: one step of the conversation's graph."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from cberl.checkpoint import Checkpoint
+from cberl.labels import BIG6_URI, valence_arousal
+from cberl.streaming import ConversationState, StepInput, initial_state, step
+from cberl.types import Float32
+from engine.conversation.utterance import Utterance
+from engine.events import EmotionEvent, Shift
+from engine.runtime.clocks import Stopwatch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GraphRequest:
+    """The next utterance of one conversation."""
+
+    state: ConversationState
+    utterance: StepInput
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GraphResult:
+    """A probability a label, and the conversation after the utterance."""
+
+    probabilities: list[float]
+    state: ConversationState
+
+
+GraphStep = Callable[[GraphRequest], Awaitable[GraphResult]]
+
+
+def run_graph(checkpoint: Checkpoint, requests: Sequence[GraphRequest]) -> list[GraphResult]:
+    """Utterances of several conversations in one pass. Blocking: belongs in a worker."""
+    logits, states = step(checkpoint.model, [one.state for one in requests], [one.utterance for one in requests])
+    rows = checkpoint.calibration.probabilities(logits.double()).tolist()
+    return [GraphResult(row, state) for row, state in zip(rows, states, strict=True)]
+
+
+class Shifts:
+    """Remembers each speaker's last change of emotion. Pure."""
+
+    def __init__(self) -> None:
+        self._now: dict[str, str] = {}
+        self._before: dict[str, Shift] = {}
+
+    def copy(self) -> "Shifts":
+        """As it is now, to go on by itself."""
+        other = Shifts()
+        other._now, other._before = dict(self._now), dict(self._before)
+        return other
+
+    def push(self, speaker: str, emotion: str) -> Shift | None:
+        """The change that this speaker's emotion came from, or None when it has always been this one."""
+        last = self._now.get(speaker)
+        self._now[speaker] = emotion
+        if last is not None and last != emotion:
+            self._before[speaker] = Shift(last, turns_ago=1)
+        elif speaker in self._before:
+            before = self._before[speaker]
+            self._before[speaker] = Shift(before.from_, before.turns_ago + 1)
+        return self._before.get(speaker)
+
+
+class EmotionClassifier:
+    """One conversation's graph. Call in the order of the turns."""
+
+    def __init__(self, conversation: str, checkpoint: Checkpoint, graph: GraphStep) -> None:
+        self._conversation = conversation
+        self._checkpoint = checkpoint
+        self._graph = graph
+        self._state = initial_state(checkpoint.model)
+        self._shifts = Shifts()
+
+    def copy(self) -> "EmotionClassifier":
+        """As it is now, to go on by itself."""
+        other = EmotionClassifier(self._conversation, self._checkpoint, self._graph)
+        other._state, other._shifts = self._state, self._shifts.copy()
+        return other
+
+    async def infer(self, utterance: Utterance) -> EmotionEvent:
+        """The event without `after_speech` and `lag_s`, which only the moment of publishing knows."""
+        watch = Stopwatch(utterance.timings_ms)
+        with watch("graph"):
+            result = await self._graph(GraphRequest(self._state, _step_input(utterance)))
+        self._state = result.state
+        event = self._event(utterance, result, watch.timings_ms)
+        return replace(event, shift=self._shifts.push(event.speaker, event.emotion))
+
+    async def preview(self, utterance: Utterance) -> EmotionEvent:
+        """An interim event of a turn under way. The conversation stays as it was."""
+        watch = Stopwatch(utterance.timings_ms)
+        with watch("graph"):
+            result = await self._graph(GraphRequest(self._state, _step_input(utterance)))
+        return replace(self._event(utterance, result, watch.timings_ms), status="interim")
+
+    def _event(self, utterance: Utterance, result: GraphResult, timings_ms: dict[str, float]) -> EmotionEvent:
+        turn = utterance.turn
+        names = self._checkpoint.model.config.labels
+        probabilities = dict(zip(names, result.probabilities, strict=True))
+        emotion = max(probabilities, key=probabilities.__getitem__)
+        valence, arousal = valence_arousal(probabilities)
+        silence_ms = (turn.decided_s - turn.end_s) * 1e3
+        return EmotionEvent(
+            conversation=self._conversation,
+            utterance=f"{self._conversation}/{turn.speaker}/{turn.turn_id}",
+            speaker=turn.speaker,
+            start_s=turn.start_s,
+            end_s=turn.end_s,
+            text=utterance.transcript.text or None if utterance.transcript else None,
+            emotion=emotion,
+            confidence=probabilities[emotion],
+            probabilities=probabilities,
+            valence=valence,
+            arousal=arousal,
+            shift=None,
+            modalities=_modalities(utterance),
+            vocabulary=BIG6_URI,
+            model=self._checkpoint.name,
+            timings_ms={"turn": silence_ms} | timings_ms,
+            lag_s=0.0,
+            uncertain=probabilities[emotion] < self._checkpoint.calibration.uncertain_below,
+        )
+
+
+def _step_input(utterance: Utterance) -> StepInput:
+    vectors = {"text": utterance.text, "audio": utterance.audio, "visual": utterance.visual}
+    return StepInput(utterance.turn.speaker, {name: _tensor(vector) for name, vector in vectors.items()})
+
+
+def _tensor(vector: Float32 | None) -> torch.Tensor | None:
+    return None if vector is None else torch.from_numpy(vector)
+
+
+def _modalities(utterance: Utterance) -> dict[str, float | None]:
+    """How far each modality can be trusted, 0..1; None = absent. The recogniser and the face's picture say so."""
+    transcript = utterance.transcript
+    sure = 1.0 if transcript is None or transcript.confidence is None else transcript.confidence
+    return {
+        "text": None if utterance.text is None else sure,
+        "audio": None if utterance.audio is None else 1.0,
+        "visual": None if utterance.visual is None else utterance.visual_quality,
+    }

@@ -1,0 +1,72 @@
+"""`/events`: one conversation's events, or all conversations', on a WebSocket."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from engine.delivery.hub import Hub
+from engine.delivery.subscription import EndReason, Subscription
+from engine.delivery.wire import encode
+from engine.names import ALL_CONVERSATIONS
+
+# The client: RuntimeError where the server closed the socket itself (message too large, no pong, shutdown).
+GONE = (WebSocketDisconnect, RuntimeError)
+
+# RFC 6455 and the IANA registry: 1008 policy violation, 1011 internal error, 1013 try again later.
+CLOSE: dict[EndReason, tuple[int, str]] = {
+    "done": (1000, ""),
+    "refused": (1008, "refused"),
+    "failed": (1011, "internal error"),
+    "full": (1013, "full"),
+    "slow": (1013, "too slow: resume from the last seq you have"),
+}
+
+
+# Older events of a conversation after a sequence number, page by page: (last sequence number, events as JSON).
+Replay = Callable[[str, int], AsyncIterator[tuple[int, list[str]]]]
+
+
+async def events_socket(
+    websocket: WebSocket, hub: Hub, replay: Replay, conversation: str, resume_from_seq: int | None
+) -> None:
+    """Send the requested events to an accepted socket until either side ends. Incoming messages are ignored."""
+    async with asyncio.TaskGroup() as group:
+        sending = _send_events(websocket, hub, replay, conversation, resume_from_seq)
+        writer = group.create_task(sending, name="events writer")
+        while (await websocket.receive())["type"] != "websocket.disconnect":
+            pass
+        writer.cancel()  # it may wait for room in a buffer that nobody empties any more
+
+
+async def _send_events(websocket: WebSocket, hub: Hub, replay: Replay, conversation: str, after: int | None) -> None:
+    """At most one page of the log is in memory per slow reader: the next page is read after this one was sent."""
+    if conversation == ALL_CONVERSATIONS:
+        await send_all(websocket, hub.subscribe_all())
+        return
+    caught_up = False
+    if after is not None:
+        with suppress(*GONE):
+            snapshot = encode(hub.snapshot(conversation))
+            async for up_to, texts in replay(conversation, after):
+                for text in texts if caught_up else [snapshot, *texts]:
+                    await websocket.send_text(text)
+                caught_up, after = True, up_to
+    await send_all(websocket, hub.subscribe(conversation, after, with_snapshot=not caught_up))
+
+
+async def send_all(websocket: WebSocket, subscription: Subscription) -> None:
+    """The only writer of its socket, which it closes with a code that says why the subscription ended.
+
+    A client that reads nothing holds up this task alone; the hub ends its subscription and frees its queue.
+    """
+    try:
+        async for _, text in subscription:
+            await websocket.send_text(text)
+        if subscription.reason in CLOSE:
+            await websocket.close(*CLOSE[subscription.reason])
+    except GONE:
+        pass
+    finally:
+        subscription.end("closed")

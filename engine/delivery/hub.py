@@ -1,0 +1,248 @@
+"""Fan-out: numbers each conversation's events, remembers the latest, and never waits for a reader.
+
+No sockets here. A subscriber iterates; `websocket.py` puts what comes out on a socket. With a journal, an event
+is numbered at once, and delivered when the journal says that it is kept: nobody sees what a crash could take back.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Protocol
+
+from engine.delivery.subscription import Entry, Subscription
+from engine.delivery.wire import encode
+from engine.events import (
+    ConversationEnded,
+    ConversationStarted,
+    EmotionEvent,
+    Event,
+    Resync,
+    SessionStats,
+    Snapshot,
+    SpeakerJoined,
+    SpeakerLeft,
+    SpeakerState,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationInfo:
+    """One line of the list of conversations. `active` is False once it has ended."""
+
+    id: str
+    speakers: tuple[str, ...]
+    active: bool
+    last_seq: int
+
+
+class EventWriter(Protocol):
+    """Keeps events before they are delivered."""
+
+    numbering: str  # another one begins where numbers do not count on
+
+    def last_seq(self, conversation: str) -> int:
+        """The highest number that the conversation may have given out in earlier runs; 0 for a new one."""
+
+    def append(self, event: Event, entry: Entry, deliver: Callable[[], None]) -> None:
+        """Never waits. Calls `deliver` on the loop when the event is kept, in the order of the calls."""
+
+    async def flush(self) -> None:
+        """Returns when all that was appended is delivered."""
+
+
+@dataclass(slots=True, eq=False)
+class _Topic:
+    replay: deque[Entry]
+    first_seq: int  # the number before its first event
+    numbered: int  # the last number given out
+    seq: int  # the last number delivered
+    active: bool = False
+    speakers: dict[str, SpeakerState] = field(default_factory=dict)
+    subscriptions: set[Subscription] = field(default_factory=set)
+
+
+class Hub:
+    """All conversations of this process. Belongs to one event loop; nothing here waits."""
+
+    def __init__(
+        self,
+        replay_events: int = 1000,
+        subscriber_queue: int = 256,
+        keep_ended: int = 16,
+        run: str = "0",
+        event_writer: EventWriter | None = None,
+    ) -> None:
+        self.run = run
+        self.numbering = event_writer.numbering if event_writer else run
+        self._event_writer = event_writer
+        self.replay_events = replay_events
+        self.subscriber_queue = subscriber_queue
+        self.keep_ended = keep_ended
+        self._topics: dict[str, _Topic] = {}
+        self._everywhere: set[Subscription] = set()  # those of all conversations
+        self._ended: OrderedDict[str, None] = OrderedDict()  # oldest first
+        self._floor = 0  # no forgotten conversation got further than this
+
+    def open(self, conversation: str) -> None:
+        """Publish `conversation.started`, unless it runs already."""
+        topic = self._topic(conversation)
+        if not topic.active:
+            topic.active = True
+            self._ended.pop(conversation, None)
+            self._append(topic, ConversationStarted(conversation))
+
+    def publish(self, event: Event) -> int:
+        """Give the event its seq and hand it to every subscriber of its conversation, which it opens.
+
+        Raises ValueError where a float in it is not finite; the seq is then not used up.
+        """
+        self.open(event.conversation)
+        return self._append(self._topics[event.conversation], event)
+
+    async def flush(self) -> None:
+        """Returns when all that was published until now is kept and delivered."""
+        if self._event_writer is not None:
+            await self._event_writer.flush()
+
+    def close(self, conversation: str) -> None:
+        """Publish `conversation.ended`. Subscribers stay: the conversation may come back."""
+        topic = self._topics.get(conversation)
+        if topic is None or not topic.active:
+            return
+        self._append(topic, ConversationEnded(conversation))
+        topic.active = False
+        self._ended[conversation] = None
+        self._forget_oldest()
+
+    def forget(self, conversation: str) -> None:
+        """Everything about an ended conversation but how far its numbers got. Who watches it stays."""
+        topic = self._topics.get(conversation)
+        if topic is not None and not topic.active:
+            topic.first_seq = topic.seq
+            topic.replay.clear()
+            topic.speakers.clear()
+
+    def subscribe(
+        self, conversation: str, resume_from_seq: int | None = None, *, with_snapshot: bool = True
+    ) -> Subscription:
+        """A snapshot, then the events after `resume_from_seq` if given, then live.
+
+        Where some of those are gone, or that number was never reached: a `resync`, and all that are still here.
+        """
+        topic = self._topic(conversation)
+        subscription = Subscription(self.subscriber_queue, on_end=lambda it: self._leave(conversation, it))
+        topic.subscriptions.add(subscription)
+        if with_snapshot:
+            subscription.tell(self.snapshot(conversation))
+        if resume_from_seq is not None:
+            after = resume_from_seq
+            gone = self.ring_start(conversation)
+            if not gone <= after <= topic.seq:
+                subscription.tell(Resync(conversation, resume_from_seq, gone))
+                after = gone
+            subscription.replay(entry for entry in topic.replay if entry.seq > after)
+        return subscription
+
+    def subscribe_all(self) -> Subscription:
+        """Every conversation: a snapshot of each that is here, then live. There is no replay."""
+        subscription = Subscription(self.subscriber_queue, on_end=self._everywhere.discard)
+        self._everywhere.add(subscription)
+        known = [self.snapshot(name) for name, topic in self._topics.items() if topic.seq > topic.first_seq]
+        subscription.replay(Entry(0, encode(snapshot)) for snapshot in known)
+        return subscription
+
+    def ring_start(self, conversation: str) -> int:
+        """The ring has every event after this number."""
+        topic = self._topics.get(conversation)
+        if topic is None:
+            return self._first(conversation)
+        return topic.replay[0].seq - 1 if topic.replay else topic.seq
+
+    def snapshot(self, conversation: str) -> Snapshot:
+        topic = self._topics.get(conversation)
+        if topic is None:
+            return Snapshot(conversation, False, self._first(conversation), numbering=self.numbering)
+        return Snapshot(conversation, topic.active, topic.seq, tuple(topic.speakers.values()), self.numbering)
+
+    def dropped(self, conversation: str) -> int:
+        """Events that its present subscribers were too slow for."""
+        topic = self._topics.get(conversation)
+        return sum(subscription.dropped for subscription in topic.subscriptions) if topic else 0
+
+    def conversations(self) -> list[ConversationInfo]:
+        """Those that run and the last that ended."""
+        return [
+            ConversationInfo(name, tuple(topic.speakers), topic.active, topic.seq)
+            for name, topic in self._topics.items()
+            if topic.seq > topic.first_seq
+        ]
+
+    def _topic(self, conversation: str) -> _Topic:
+        topic = self._topics.get(conversation)
+        if topic is None:
+            replay: deque[Entry] = deque(maxlen=self.replay_events)
+            first = self._first(conversation)
+            topic = self._topics[conversation] = _Topic(replay, first_seq=first, numbered=first, seq=first)
+        return topic
+
+    def _first(self, conversation: str) -> int:
+        """Beyond the floor, so that a name used again never repeats a number it once gave out."""
+        return max(self._floor, self._event_writer.last_seq(conversation) if self._event_writer else 0)
+
+    def _append(self, topic: _Topic, event: Event) -> int:
+        seq = topic.numbered + 1
+        entry = Entry(seq, encode(event, seq, self.run), _superseded_by(event))
+        topic.numbered = seq
+        deliver = partial(self._deliver, topic, event, entry)
+        if self._event_writer is None:
+            deliver()
+        else:
+            self._event_writer.append(event, entry, deliver)
+        return seq
+
+    def _deliver(self, topic: _Topic, event: Event, entry: Entry) -> None:
+        topic.seq = entry.seq
+        topic.replay.append(entry)
+        _remember(topic.speakers, event)
+        for subscription in (*topic.subscriptions, *self._everywhere):
+            subscription.push(entry)
+
+    def _leave(self, conversation: str, subscription: Subscription) -> None:
+        topic = self._topics[conversation]
+        topic.subscriptions.discard(subscription)
+        if topic.numbered == topic.first_seq and not topic.subscriptions:
+            del self._topics[conversation]  # it was only ever waited for
+        self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        """Those that somebody still watches stay: their number is bounded by the sockets."""
+        unwatched = [name for name in self._ended if not self._topics[name].subscriptions]
+        for name in unwatched[: max(0, len(unwatched) - self.keep_ended)]:
+            del self._ended[name]
+            self._floor = max(self._floor, self._topics.pop(name).numbered)
+
+
+def _superseded_by(event: Event) -> str | None:
+    """What a newer event of the same key makes worthless; None for what must arrive."""
+    if isinstance(event, EmotionEvent) and event.status == "interim":
+        return f"interim/{event.speaker}"
+    return "stats" if isinstance(event, SessionStats) else None
+
+
+def _remember(speakers: dict[str, SpeakerState], event: Event) -> None:
+    match event:
+        case SpeakerJoined(speaker=name) | SpeakerLeft(speaker=name):
+            before = speakers.get(name, SpeakerState(name, present=True))
+            speakers[name] = replace(before, present=isinstance(event, SpeakerJoined))
+        case EmotionEvent(speaker=name) if event.status != "interim":
+            before = speakers.get(name, SpeakerState(name, present=True))
+            if is_newer(event, before.current):
+                speakers[name] = replace(before, current=event)
+        case ConversationEnded():
+            speakers |= {name: replace(state, present=False) for name, state in speakers.items()}
+
+
+def is_newer(event: EmotionEvent, current: EmotionEvent | None) -> bool:
+    """Whether the event says how its speaker feels now: a correction of an earlier utterance does not."""
+    return current is None or event.status == "final" or event.start_s >= current.start_s

@@ -1,0 +1,98 @@
+"""One reader's bounded queue of encoded messages."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple, Self
+
+from engine.delivery.wire import encode
+from engine.events import Notice
+
+# Why a subscription ended: closed by its reader, read to its end, too slow, or the publisher was turned away.
+EndReason = Literal["closed", "done", "slow", "refused", "full", "failed"]
+
+
+class Entry(NamedTuple):
+    """One message, encoded once for everybody. A later one with the same `key` makes it worthless."""
+
+    seq: int  # 0 for a notice
+    text: str
+    key: str | None = None
+
+
+class Subscription:
+    """Iterate for `(seq, text)`; seq is 0 for a notice. `reason` says, after the end, why it ended.
+
+    Of events that wait for a slow reader, those that a newer one supersedes (interim, stats) give way first.
+    When even the rest does not fit, it ends with reason "slow", and what waited is thrown away.
+    """
+
+    def __init__(self, capacity: int, on_end: Callable[["Subscription"], None]) -> None:
+        self.capacity = capacity
+        self.dropped = 0
+        self.reason: EndReason | None = None
+        self._on_end = on_end
+        self._replay: deque[Entry] = deque()  # shares its entries with the hub's ring, so is not counted
+        self._waiting: deque[Entry] = deque()
+        self._arrived = asyncio.Event()
+
+    def tell(self, notice: Notice) -> None:
+        """Put a notice for this reader alone in line. It is never dropped."""
+        self.push(Entry(0, encode(notice)))
+
+    def replay(self, entries: Iterable[Entry]) -> None:
+        """Events that come before all that is yet to be published, but after what waits already."""
+        self._replay.extend([*self._waiting, *entries])
+        self._waiting.clear()
+        self._arrived.set()
+
+    def push(self, entry: Entry) -> None:
+        """Never waits. May drop what is worth least, or end the subscription."""
+        if self.reason is not None:
+            return
+        if len(self._waiting) >= self.capacity and not self._make_room(entry):
+            if entry.key is None:
+                self.end("slow")
+            else:
+                self.dropped += 1
+            return
+        self._waiting.append(entry)
+        self._arrived.set()
+
+    def end(self, reason: EndReason) -> None:
+        """No more events. What waits is still delivered, except to a reader who went or is slow."""
+        if self.reason is not None:
+            return
+        self.reason = reason
+        if reason in ("closed", "slow"):
+            self._replay.clear()
+            self._waiting.clear()
+        self._arrived.set()
+        self._on_end(self)
+
+    def take(self) -> Entry | None:
+        """The next message if one waits."""
+        if self._replay:
+            return self._replay.popleft()
+        return self._waiting.popleft() if self._waiting else None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[int, str]:
+        while (entry := self.take()) is None:
+            if self.reason is not None:
+                raise StopAsyncIteration
+            self._arrived.clear()
+            await self._arrived.wait()
+        return entry.seq, entry.text
+
+    def _make_room(self, entry: Entry) -> bool:
+        """Drop one entry: what the new one supersedes, else the oldest that may be dropped."""
+        droppable = [waiting for waiting in self._waiting if waiting.key is not None]
+        same = [waiting for waiting in droppable if waiting.key == entry.key]
+        for victim in (same or droppable)[:1]:
+            self._waiting.remove(victim)
+            self.dropped += 1
+            return True
+        return False

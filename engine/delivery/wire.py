@@ -1,0 +1,140 @@
+"""The wire format: one message a WebSocket text frame, JSON, told apart by `type`.
+
+The dataclasses in `engine/media.py` and `engine/events.py` are the one definition; what is written, what
+is read and the JSON Schema all follow from them. Events carry `seq`; notices, meant for one socket, do not.
+"""
+
+import json
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from engine.events import (
+    ConversationEnded,
+    ConversationStarted,
+    Disclosure,
+    EmotionEvent,
+    Error,
+    Event,
+    Notice,
+    Resync,
+    SessionEnded,
+    SessionStarted,
+    SessionStats,
+    Snapshot,
+    SpeakerJoined,
+    SpeakerLeft,
+)
+
+Message = Event | Notice
+
+TYPES: dict[str, type[Message]] = {
+    "emotion": EmotionEvent,
+    "conversation.started": ConversationStarted,
+    "conversation.ended": ConversationEnded,
+    "speaker.joined": SpeakerJoined,
+    "speaker.left": SpeakerLeft,
+    "session.stats": SessionStats,
+    "disclosure": Disclosure,
+    "snapshot": Snapshot,
+    "resync": Resync,
+    "session.started": SessionStarted,
+    "session.ended": SessionEnded,
+    "error": Error,
+}
+_NAMES = {kind: name for name, kind in TYPES.items()}
+_SEQUENCED = frozenset(get_args(Event))
+
+
+class WireError(ValueError):
+    """A text that is no message of this wire format."""
+
+
+def event_id(conversation: str, seq: int, run: str) -> str:
+    """The same wherever the event goes, and never another event's: `run` tells apart the runs of an engine."""
+    return f"{conversation}/{seq}@{run}"
+
+
+def encode(message: Message, seq: int | None = None, run: str = "0") -> str:
+    """One line of JSON. `seq` is for events alone: it makes their id. Raises ValueError where a float is not finite."""
+    sequenced = type(message) in _SEQUENCED
+    if sequenced != (seq is not None):
+        raise ValueError(f"{type(message).__name__} {'needs a' if sequenced else 'has no'} seq")
+    name = _NAMES[type(message)]
+    head: dict[str, Any] = {"type": name}
+    if seq is not None:
+        head |= {"id": event_id(message.conversation, seq, run), "seq": seq}  # type: ignore[union-attr]
+    body = _adapter(name).dump_python(message, mode="json", by_alias=True)
+    return json.dumps(head | _rounded(body), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def decode(text: str | bytes) -> tuple[int | None, Message]:
+    """`(seq, message)`, the reverse of `encode`; seq is None for a notice. Unknown fields are passed over.
+
+    Raises WireError with one sentence.
+    """
+    try:
+        body = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise WireError(f"not JSON: {error}") from error
+    name = body.get("type") if isinstance(body, dict) else None
+    if not isinstance(name, str) or name not in TYPES:
+        raise WireError(f"a message is a JSON object whose type is one of {', '.join(TYPES)}")
+    seq = body.get("seq") if TYPES[name] in _SEQUENCED else None
+    if TYPES[name] in _SEQUENCED and (type(seq) is not int or seq < 1):
+        raise WireError(f"{name} needs a seq of 1 or more")
+    try:
+        message: Message = _adapter(name).validate_python(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise WireError(f"{name}: {where}: {first['msg']}") from error
+    return seq, message
+
+
+def without_words(event: Event, text: str) -> str:
+    """The encoded event, but what was said is null. Cheaper than to encode it again."""
+    if not isinstance(event, EmotionEvent) or event.text is None:
+        return text
+    # Inside a string its quotes would be escaped, so this can only be the field itself.
+    return text.replace(f'"text":{json.dumps(event.text, ensure_ascii=False)}', '"text":null', 1)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of every message that a socket of this server may send."""
+    definitions: dict[str, Any] = {}
+    for name, kind in TYPES.items():
+        schema = _adapter(name).json_schema(mode="serialization", ref_template="#/$defs/{model}")
+        definitions |= schema.pop("$defs", {})
+        head: dict[str, Any] = {"type": {"const": name}}
+        if kind in _SEQUENCED:
+            head |= {"id": {"type": "string"}, "seq": {"type": "integer", "minimum": 1}}
+        schema["properties"] = head | schema["properties"]
+        schema["required"] = [*head, *schema["required"]]
+        definitions[name] = schema
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "What the sockets of this server send",
+        "oneOf": [{"$ref": f"#/$defs/{name}"} for name in TYPES],
+        "$defs": definitions,
+    }
+
+
+@cache
+def _adapter(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(TYPES[name])
+
+
+def _digits(key: str, inherited: int) -> int:
+    return 1 if key.endswith("_ms") else 3 if key.endswith("_s") else inherited
+
+
+def _rounded(value: Any, digits: int = 4) -> Any:
+    """Seconds to the millisecond, milliseconds to a tenth, all else to 4 digits; what is inside follows."""
+    if isinstance(value, dict):
+        return {key: _rounded(inner, _digits(key, digits)) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_rounded(inner, digits) for inner in value]
+    return round(value, digits) if isinstance(value, float) else value

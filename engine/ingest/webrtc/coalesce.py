@@ -1,0 +1,48 @@
+"""Packets that had to wait, as one chunk: a pipeline that is behind catches up, one that keeps up waits for nothing."""
+
+from collections.abc import AsyncIterator
+
+import numpy as np
+
+from cberl.types import SAMPLE_RATE
+from engine.media import AudioChunk
+from engine.runtime.channel import Channel
+
+MOST_SAMPLES = SAMPLE_RATE // 2
+
+
+class CoalescedChunks:
+    """The same sound of one track in the same order; of what waits already, what follows on is joined, up to 0.5 s."""
+
+    def __init__(self, chunks: Channel[AudioChunk]) -> None:
+        self._chunks = chunks
+
+    @property
+    def dropped(self) -> int:
+        """Chunks that were lost while they waited."""
+        return self._chunks.dropped
+
+    async def __aiter__(self) -> AsyncIterator[AudioChunk]:
+        async for first in self._chunks:
+            run, samples = [first], len(first.pcm)
+            while (following := self._chunks.take()) is not None:
+                on = len(following.pcm) and abs(following.start_s - run[-1].end_s) < 0.5 / SAMPLE_RATE
+                if not on or samples + len(following.pcm) > MOST_SAMPLES:
+                    yield _joined(run)
+                    run, samples = [], 0
+                run.append(following)
+                samples += len(following.pcm)
+            yield _joined(run)
+
+
+def _joined(run: list[AudioChunk]) -> AudioChunk:
+    if len(run) == 1:
+        return run[0]
+    return AudioChunk(
+        run[0].track,
+        run[0].start_s,
+        np.concatenate([chunk.pcm for chunk in run]),
+        tuple(frame for chunk in run for frame in chunk.frames),
+        run[0].arrived_at,
+        tuple(caption for chunk in run for caption in chunk.captions),
+    )

@@ -1,0 +1,38 @@
+"""The body of a WHIP PATCH: ICE candidates that came after the offer (RFC 8840, `application/trickle-ice-sdpfrag`)."""
+
+from dataclasses import dataclass
+
+from aiortc import RTCIceCandidate
+from aiortc.sdp import candidate_from_sdp
+
+from engine.ingest.webrtc.sdp import MALFORMED, OfferError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trickle:
+    """`last` says that no more candidates will come."""
+
+    ufrag: str | None
+    candidates: tuple[RTCIceCandidate, ...]
+    last: bool
+
+
+def parse_trickle(body: str) -> Trickle:
+    """Raises `OfferError`. Which media section a candidate is for is passed over: all are bundled."""
+    ufrag: str | None = None
+    candidates: list[RTCIceCandidate] = []
+    last = False
+    for line in body.splitlines():
+        key, _, value = line.strip().partition(":")
+        if key == "a=ice-ufrag":
+            ufrag = value
+        elif key == "a=end-of-candidates":
+            last = True
+        elif key == "a=candidate":
+            try:
+                candidates.append(candidate_from_sdp(value))
+            except MALFORMED as error:
+                raise OfferError(400, "bad_sdp", f"This is no ICE candidate: {value[:100]!r}.") from error
+    if ufrag is None and not candidates and not last:
+        raise OfferError(400, "bad_sdp", "The body is no SDP fragment with ICE candidates.")
+    return Trickle(ufrag, tuple(candidates), last)

@@ -1,0 +1,266 @@
+"""`/whip`: WebRTC-HTTP ingestion (RFC 9725). One POST is one publisher; its media comes by WebRTC.
+
+A publisher whose network changed posts again with `?resume=` and the last part of its `Location`: the new
+connection takes over from the old one, under the same name and at the same `Location`.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import quote
+
+from aiortc.sdp import SessionDescription
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from engine.events import SessionEnded
+from engine.ingest.protocol import RefusedError
+from engine.ingest.webrtc.coalesce import CoalescedChunks
+from engine.ingest.webrtc.peer import Peer, PeerConfig, open_peer
+from engine.ingest.webrtc.sdp import MAX_CANDIDATES, MAX_OFFER_BYTES, OfferError, check_offer
+from engine.ingest.webrtc.trickle import parse_trickle
+from engine.media import AudioChunk
+from engine.names import ALL_CONVERSATIONS, name_problem
+
+SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
+STATUS = {"full": 503, "speaker_taken": 409, "failed": 500}
+
+Publish = Callable[[AsyncIterable[AudioChunk]], Coroutine[Any, Any, None]]
+Seat = Callable[[str, str], AbstractContextManager[Publish]]  # of a conversation, for a speaker
+Forbidden = Callable[[Request], str | None]  # why this request may not be made, in a sentence
+
+log = logging.getLogger(__name__)
+
+
+class Publication:
+    """One publisher, from its offer until the last event of its media is out."""
+
+    def __init__(self, token: str, conversation: str, speaker: str, offer: SessionDescription) -> None:
+        self.token = token
+        self.conversation = conversation
+        self.speaker = speaker
+        self.ufrags = {media.ice.usernameFragment for media in offer.media if media.ice}
+        self.mid = offer.media[0].rtp.muxId
+        self.candidates = 0  # trickled so far
+        self.tag = f'"{secrets.token_urlsafe(8)}"'
+        self.answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.over = asyncio.Event()
+        self.peer: Peer | None = None
+
+    def end(self) -> None:
+        if self.peer is not None:
+            self.peer.end()
+
+    def account(self) -> SessionEnded:
+        """What became of the media of its connection."""
+        peer = self.peer
+        if peer is None:
+            return SessionEnded(self.conversation, 0.0, 0)
+        received_s, missing_s = round(peer.received_s, 4), round(peer.sound.missing_s, 4)
+        return SessionEnded(self.conversation, received_s, peer.chunks.dropped, peer.sound.gaps, missing_s)
+
+    async def run(self, offer: str, config: PeerConfig, seat: Seat, predecessor: "Publication | None") -> None:
+        """Raises, perhaps in a group, `RefusedError` and `OfferError`; before `answer` is set they are its result."""
+        async with AsyncExitStack() as stack, open_peer(self.speaker, config) as self.peer:
+            if predecessor is None:
+                publish = stack.enter_context(seat(self.conversation, self.speaker))
+            answer = await self.peer.answer(offer)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.peer.run(), name=f"media of {self.speaker} in {self.conversation}")
+                self.answer.set_result(answer)
+                if predecessor is not None:  # its last turn comes before our first
+                    predecessor.end()
+                    await predecessor.over.wait()
+                    publish = stack.enter_context(seat(self.conversation, self.speaker))
+                await publish(CoalescedChunks(self.peer.chunks))
+
+
+class Whip:
+    """All publishers by WHIP. Its routes work inside `running()`."""
+
+    def __init__(
+        self, seat: Seat, forbidden: Forbidden, config: PeerConfig, max_tracks: int, allow_origin: str = ""
+    ) -> None:
+        self._seat = seat
+        self._forbidden = forbidden
+        self._config = config
+        self._max_tracks = max_tracks
+        self._allow_origin = allow_origin
+        self._publications: dict[str, Publication] = {}  # by token
+        self._tasks: asyncio.TaskGroup | None = None
+        self._running: set[asyncio.Task[None]] = set()
+
+    @property
+    def routes(self) -> list[Route]:
+        endpoint, session = "/whip/{conversation}", "/whip/{conversation}/{token}"
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=[self._allow_origin] if self._allow_origin else [],
+            allow_methods=["POST", "PATCH", "DELETE"],
+            allow_headers=["Content-Type", "If-Match"],
+            expose_headers=["Location", "Link", "ETag", "Accept-Post"],
+        )
+        return [
+            Route(path, handler, methods=[method], middleware=[cors])
+            for path, method, handler in (
+                (endpoint, "POST", self._post),
+                (endpoint, "OPTIONS", self._options),
+                (session, "PATCH", self._patch),
+                (session, "DELETE", self._delete),
+            )
+        ]
+
+    @asynccontextmanager
+    async def running(self, stop_within_s: float) -> AsyncIterator[None]:
+        """On exit every publisher is ended; their last turns have `stop_within_s` to come out."""
+        async with asyncio.TaskGroup() as self._tasks:
+            try:
+                yield
+            finally:
+                for publication in self._publications.values():
+                    publication.end()
+                if self._running:
+                    await asyncio.wait(self._running, timeout=stop_within_s)
+                for task in self._running:
+                    task.cancel()
+
+    async def _post(self, request: Request) -> Response:
+        try:
+            if problem := self._forbidden(request):
+                raise OfferError(403, "forbidden_origin", problem)
+            conversation, speaker = _names(request)
+            text = await _body(request, SDP)
+            publication = self._begin(conversation, speaker, text, request.query_params.get("resume"))
+            answer = await publication.answer
+        except OfferError as error:
+            return _problem(error.status, error.code, str(error))
+        except RefusedError as refused:
+            retry = {} if refused.retry_after_s is None else {"Retry-After": f"{refused.retry_after_s:.0f}"}
+            return _problem(STATUS[refused.code], refused.code, str(refused), retry)
+        location = f"/whip/{quote(conversation)}/{publication.token}"
+        return self._linked(Response(answer, 201, {"Location": location, "ETag": publication.tag}, SDP))
+
+    def _linked(self, response: Response) -> Response:
+        for server in self._config.ice_servers:
+            response.headers.append("Link", server.link())
+        return response
+
+    def _begin(self, conversation: str, speaker: str, offer: str, resume: str | None) -> Publication:
+        """Starts its task, which sets its answer."""
+        assert self._tasks is not None, "the routes of Whip work inside running()"
+        parsed = check_offer(offer, self._max_tracks)
+        predecessor = self._publications.get(resume or "")
+        if predecessor and (predecessor.conversation, predecessor.speaker) != (conversation, speaker):
+            raise OfferError(409, "bad_resume", "This token belongs to another speaker or conversation.")
+        token = predecessor.token if predecessor else secrets.token_urlsafe(16)
+        publication = self._publications[token] = Publication(token, conversation, speaker, parsed)
+        name = f"WHIP {speaker} in {conversation}"
+        task = self._tasks.create_task(self._run(publication, offer, predecessor), name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return publication
+
+    async def _run(self, publication: Publication, offer: str, predecessor: Publication | None) -> None:
+        try:
+            await publication.run(offer, self._config, self._seat, predecessor)
+        except* (RefusedError, OfferError) as refused:
+            if not publication.answer.done():
+                publication.answer.set_exception(refused.exceptions[0])
+        except* Exception:
+            log.exception("a publisher in conversation %s failed; others go on", publication.conversation)
+            if not publication.answer.done():
+                publication.answer.set_exception(RefusedError("failed", "this offer cannot be worked on"))
+        finally:
+            if not publication.answer.done():
+                publication.answer.set_exception(RefusedError("full", "the engine is shutting down", retry_after_s=5.0))
+            publication.over.set()
+            if self._publications.get(publication.token) is publication:
+                del self._publications[publication.token]
+
+    async def _options(self, request: Request) -> Response:
+        """A browser wants the ICE servers before it makes its offer."""
+        return self._linked(Response(status_code=204, headers={"Accept-Post": SDP}))
+
+    async def _patch(self, request: Request) -> Response:
+        publication = self._found(request)
+        if publication is None or publication.peer is None:
+            return _unknown()
+        try:
+            trickle = parse_trickle(await _body(request, FRAGMENT))
+            tag = request.headers.get("if-match")
+            if tag is None:
+                raise OfferError(428, "no_if_match", "Send If-Match with the ETag of the answer.")
+            if trickle.ufrag is not None and trickle.ufrag not in publication.ufrags:
+                raise OfferError(422, "no_ice_restart", "There is no ICE restart: publish again with resume=TOKEN.")
+            if tag != publication.tag:
+                raise OfferError(412, "other_session", "If-Match is not the ETag of this session.")
+            publication.candidates += len(trickle.candidates)
+            if publication.candidates > MAX_CANDIDATES:
+                raise OfferError(422, "too_many_candidates", f"At most {MAX_CANDIDATES} candidates are taken.")
+        except OfferError as error:
+            return _problem(error.status, error.code, str(error))
+        for candidate in trickle.candidates:
+            candidate.sdpMid = publication.mid
+            await publication.peer.add_candidate(candidate)
+        if trickle.last:
+            await publication.peer.add_candidate(None)
+        return Response(status_code=204)
+
+    async def _delete(self, request: Request) -> Response:
+        """Answers when the last turn is out, with the same body as the last message on a socket."""
+        publication = self._found(request)
+        if publication is None:
+            return _unknown()
+        publication.end()
+        await publication.over.wait()
+        return JSONResponse({"type": "session.ended"} | asdict(publication.account()))
+
+    def _found(self, request: Request) -> Publication | None:
+        """The token is what entitles to a session: nobody else knows it."""
+        publication = self._publications.get(request.path_params["token"])
+        if publication is None or publication.conversation != request.path_params["conversation"]:
+            return None
+        return publication
+
+
+def _names(request: Request) -> tuple[str, str]:
+    conversation, speaker = request.path_params["conversation"], request.query_params.get("speaker", "")
+    for what, name in (("The conversation in the path", conversation), ("The query's speaker", speaker)):
+        if problem := name_problem(what, name):
+            raise OfferError(400, "bad_name", problem)
+    if conversation == ALL_CONVERSATIONS:
+        problem = f"No conversation may be called {ALL_CONVERSATIONS!r}: that stands for all of them."
+        raise OfferError(400, "bad_name", problem)
+    return conversation, speaker
+
+
+async def _body(request: Request, kind: str) -> str:
+    """The whole body, if it is of this content type and not too large to be one."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != kind:
+        raise OfferError(415, "unsupported_media_type", f"The body's Content-Type is {kind}.")
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_OFFER_BYTES:
+            raise OfferError(413, "too_large", f"The body has at most {MAX_OFFER_BYTES} bytes.")
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise OfferError(400, "bad_sdp", "The body is not UTF-8.") from error
+
+
+def _problem(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
+    """The same body as an error on a socket."""
+    body = {"type": "error", "code": code, "message": message, "fatal": True}
+    return JSONResponse(body, status, headers)
+
+
+def _unknown() -> Response:
+    return _problem(404, "unknown_session", "There is no such session: it has ended, or the address is wrong.")

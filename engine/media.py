@@ -1,0 +1,73 @@
+"""The values that come in: tracks, audio, pictures, captions.
+
+One clock inside a conversation: seconds of its media time (`_s`). Wall-clock time is read in `runtime/clocks.py` only.
+Classes that carry arrays compare by identity (`eq=False`).
+"""
+
+import time
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cberl.types import SAMPLE_RATE, Float32
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One microphone or one channel: whoever speaks on it is `speaker`.
+
+    `captioned`: what they say comes as captions too. `named`: somebody said who speaks; else it may be several people.
+    """
+
+    id: str
+    speaker: str
+    captioned: bool = False
+    named: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoFrame:
+    """One sampled frame, uint8[h, w, 3] in RGB order, of whoever speaks on `track`."""
+
+    track: Track
+    at_s: float
+    rgb: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What somebody said from `start_s` to `end_s`, as the platform that they speak on has it."""
+
+    start_s: float
+    end_s: float
+    text: str
+    language: str = ""
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AudioChunk:
+    """Mono audio at 16 kHz, float32[n] in -1..1, starting at `start_s`; `frames`: what was seen meanwhile.
+
+    `arrived_at` is when it was made, on the clock of `timing.py`: however long it waits after, that is when it came.
+    `captions` are of any earlier time: they come when their platform has them. A chunk without samples says that
+    nothing was heard until `start_s`.
+    """
+
+    track: Track
+    start_s: float
+    pcm: Float32
+    frames: tuple[VideoFrame, ...] = ()
+    arrived_at: float = field(default_factory=time.monotonic)
+    captions: tuple[Caption, ...] = ()
+
+    @property
+    def end_s(self) -> float:
+        return self.start_s + len(self.pcm) / SAMPLE_RATE
+
+    def moved(self, by_s: float) -> "AudioChunk":
+        """The same, so much later."""
+        frames = tuple(replace(it, at_s=it.at_s + by_s) for it in self.frames)
+        captions = tuple(replace(it, start_s=it.start_s + by_s, end_s=it.end_s + by_s) for it in self.captions)
+        return replace(self, start_s=self.start_s + by_s, frames=frames, captions=captions)

@@ -1,0 +1,153 @@
+"""The contract for other programs, made from the code: JSON Schema of every message, and AsyncAPI 3.
+
+    python -m engine.server.contract      rewrites docs/asyncapi.json and docs/schema/events.json
+
+The server serves the same at `/asyncapi.json` and `/schema/events.json`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import TypeAdapter
+
+from engine.config import Settings
+from engine.delivery.wire import TYPES, json_schema
+from engine.events import Event, Resync, Snapshot
+from engine.ingest.tracks import TrackSpec
+from engine.mqtt.topics import Topics
+
+VERSION = "0.1.0"  # of the messages
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+_SUBSCRIBER = {"error"} | {name for name, kind in TYPES.items() if kind in (*get_args(Event), Snapshot, Resync)}
+_COMMON = {"contentType": "application/json"}
+
+
+def asyncapi() -> dict[str, Any]:
+    """AsyncAPI 3.0 of both sockets and of the MQTT topics with their default names."""
+    defaults = Settings.model_fields
+    topics = Topics(defaults["mqtt_prefix"].default, defaults["mqtt_node"].default)
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "CBERL Engine",
+            "version": VERSION,
+            "description": "Audio in, emotion events out. Pass over fields and types you do not know: more may come.",
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "engine": {"host": f"127.0.0.1:{defaults['port'].default}", "protocol": "ws"},
+            "broker": {"host": "localhost:1883", "protocol": "mqtt", "protocolVersion": "5"},
+        },
+        "channels": _sockets() | _topics(topics),
+        "operations": _operations(),
+        "components": {"schemas": _schemas(), "messages": _messages()},
+    }
+
+
+def _sockets() -> dict[str, Any]:
+    conversation = {"conversation": {"type": "string", "minLength": 1, "maxLength": 64}}
+    resume = {"resume_from_seq": {"type": "integer", "minimum": 0}}
+    return {
+        "events": _socket(
+            "/events", "A snapshot, then every event after resume_from_seq. `*` is all conversations, live only.",
+            conversation | resume, sorted(_SUBSCRIBER),
+        ),
+        "ingest": _socket(
+            "/ingest", "session.start, then frames of audio, then session.end; the conversation's events come back.",
+            conversation, [*TYPES, "session.start", "session.end", "frame"],
+        ),
+    }  # fmt: skip
+
+
+def _socket(address: str, description: str, query: dict[str, Any], messages: list[str]) -> dict[str, Any]:
+    asked = {"type": "object", "properties": query, "required": ["conversation"]}
+    return _channel("engine", address, description, messages) | {"bindings": {"ws": {"method": "GET", "query": asked}}}
+
+
+def _topics(topics: Topics) -> dict[str, Any]:
+    def topic(address: str, description: str, message: str) -> dict[str, Any]:
+        names: dict[str, Any] = {name: {} for name in ("conversation", "speaker") if f"{{{name}}}" in address}
+        return _channel("broker", address, description, [message]) | ({"parameters": names} if names else {})
+
+    each = "{conversation}"
+    return {
+        "state": topic(topics.state(each, "{speaker}"), "Retained: how this person feels now.", "emotion"),
+        "utterance": topic(topics.of(each, "utterance"), "Every final and corrected event.", "emotion"),
+        "change": topic(topics.of(each, "change"), "An event that changed its speaker's emotion.", "change"),
+        "status": topic(topics.status, "Retained: online, or offline (also by last will).", "status"),
+    }
+
+
+def _channel(server: str, address: str, description: str, messages: list[str]) -> dict[str, Any]:
+    return {
+        "address": address,
+        "description": description,
+        "servers": [{"$ref": f"#/servers/{server}"}],
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+    }
+
+
+def _operations() -> dict[str, Any]:
+    """As the engine sees them."""
+    sent = {name: {"action": "send", "channel": {"$ref": f"#/channels/{name}"}} for name in _topics(Topics("", ""))}
+    told = {name: _operation("send", name, names) for name, names in (("events", _SUBSCRIBER), ("ingest", set(TYPES)))}
+    heard = {"publish": _operation("receive", "ingest", {"session.start", "session.end", "frame"})}
+    return sent | told | heard
+
+
+def _operation(action: str, channel: str, messages: set[str]) -> dict[str, Any]:
+    return {
+        "action": action,
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in sorted(messages)],
+    }
+
+
+def _messages() -> dict[str, Any]:
+    of_type = [*TYPES, "session.start", "session.end", "change"]
+    return {
+        **{name: _COMMON | {"payload": {"$ref": f"#/components/schemas/{name}"}} for name in of_type},
+        "status": {"contentType": "text/plain", "payload": {"type": "string", "enum": ["online", "offline"]}},
+        "frame": {
+            "contentType": "application/octet-stream",
+            "description": "Little-endian: version 1 (uint8), length of the track id (uint8), track id (UTF-8), "
+            "media time in seconds (float64), samples (int16, mono).",
+            "payload": {"type": "string", "format": "binary"},
+        },
+    }
+
+
+def _schemas() -> dict[str, Any]:
+    emotion = json_schema()["$defs"]["emotion"]
+    change = {
+        "properties": emotion["properties"] | {"previous": {"type": "string", "description": "The emotion before."}},
+        "required": [*emotion["required"], "previous"],
+    }
+    tracks = TypeAdapter(list[TrackSpec]).json_schema(ref_template="#/components/schemas/{model}")
+    definitions = json_schema()["$defs"] | tracks.pop("$defs") | {
+        "session.start": _object("session.start", tracks={**tracks, "minItems": 1}),
+        "session.end": _object("session.end"),
+        "change": emotion | change,
+    }  # fmt: skip
+    text = json.dumps(definitions).replace('"#/$defs/', '"#/components/schemas/')
+    moved: dict[str, Any] = json.loads(text)
+    return moved
+
+
+def _object(name: str, **properties: Any) -> dict[str, Any]:
+    fields = {"type": {"const": name}, **properties}
+    return {"type": "object", "properties": fields, "required": list(fields)}
+
+
+def files() -> dict[Path, str]:
+    """What is to stand in docs."""
+    found = {DOCS / "asyncapi.json": asyncapi(), DOCS / "schema" / "events.json": json_schema()}
+    return {path: json.dumps(document, indent=1, ensure_ascii=False) + "\n" for path, document in found.items()}
+
+
+if __name__ == "__main__":
+    for path, text in files().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        print(path)

@@ -1,0 +1,66 @@
+"""HTTP: the list of conversations, what happened in one, and forgetting it."""
+
+import asyncio
+import sqlite3
+from dataclasses import asdict
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from engine.delivery.wire import encode
+from engine.events import Error
+from engine.server.sinks import EventSinks
+
+MAX_LISTED = 1000
+MAX_EVENTS = 1000  # a page
+
+
+def history_routes(sinks: EventSinks) -> list[Route]:
+    """`/conversations` and below."""
+    hub, event_writer = sinks.hub, sinks.event_writer
+    kept = event_writer if event_writer is not None and event_writer.keeps_events else None
+
+    async def conversations(request: Request) -> Response:
+        listed = {it.id: asdict(it) for it in hub.conversations()}
+        for it in await kept.call(kept.log.conversations, MAX_LISTED) if kept else ():
+            unknown = {"id": it.id, "speakers": (), "active": False, "last_seq": it.last_seq}
+            listed.setdefault(it.id, unknown)
+        return JSONResponse({"conversations": list(listed.values())})
+
+    async def events(request: Request) -> Response:
+        if kept is None:
+            return _error(404, "no_event_log", "This engine keeps no events: see the setting event_log.")
+        after = request.query_params.get("after_seq", "0")
+        limit = request.query_params.get("limit", "100")
+        if not (_is_number(after) and _is_number(limit) and 1 <= int(limit) <= MAX_EVENTS):
+            return _error(400, "bad_request", f"after_seq is a number from 0 on, limit one from 1 to {MAX_EVENTS}.")
+        found = await kept.call(kept.log.events, request.path_params["id"], int(after), int(limit))
+        last_seq = found[-1][0] if found else int(after)
+        body = f'{{"events":[{",".join(text for _, text in found)}],"last_seq":{last_seq}}}'
+        return Response(body, media_type="application/json")
+
+    async def forget(request: Request) -> Response:
+        conversation = request.path_params["id"]
+        if any(it.id == conversation and it.active for it in hub.conversations()):
+            return _error(409, "running", f"{conversation[:64]} is running: delete it when it has ended.")
+        try:
+            # Goes on where the client hangs up: half a deletion is none.
+            deleted = await asyncio.shield(sinks.forget(conversation))
+        except sqlite3.Error as error:
+            return _error(500, "not_deleted", f"The event log does not let go: {error}.")
+        return JSONResponse({"deleted_events": deleted})
+
+    return [
+        Route("/conversations", conversations),
+        Route("/conversations/{id}/events", events),
+        Route("/conversations/{id}", forget, methods=["DELETE"]),
+    ]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 16
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    return Response(encode(Error(code, message)), status, media_type="application/json")

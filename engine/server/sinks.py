@@ -1,0 +1,75 @@
+"""Where events go beside sockets: the event log, and the brokers. Opened before the engine, closed after it."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from engine.config import Settings
+from engine.delivery.hub import Hub
+from engine.mqtt.bridge import MqttBridge, open_mqtt_bridge
+from engine.mqtt.broker import parse_brokers
+from engine.runtime.clocks import unix_s
+from engine.store.replay import replay_from_log
+from engine.store.writer import EventWriter, EventWriterConfig, open_event_writer
+
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EventSinks:
+    """`hub` is what the engine publishes to. The others are None where no setting asks for them."""
+
+    hub: Hub
+    event_writer: EventWriter | None = None
+    brokers: MqttBridge | None = None
+
+    def replay(self, conversation: str, after_seq: int) -> AsyncIterator[tuple[int, list[str]]]:
+        """Older events from the event log. See `store.replay`."""
+        return replay_from_log(self.hub, self.event_writer, conversation, after_seq)
+
+    async def forget(self, conversation: str) -> int:
+        """Everything about an ended conversation. How many of its events were in the log. Raises sqlite3.Error."""
+        await self.hub.flush()
+        self.hub.forget(conversation)
+        if self.event_writer is None:
+            return 0
+        speakers = await self.event_writer.call(self.event_writer.log.speakers, conversation)
+        deleted = await self.event_writer.forget(conversation)
+        if self.brokers:
+            self.brokers.forget(conversation, speakers)
+        return deleted
+
+    def status(self) -> dict[str, object]:
+        """For `/readyz`."""
+        status: dict[str, object] = {}
+        if self.event_writer and self.event_writer.keeps_events:
+            status["event_log"] = {"not_kept": self.event_writer.not_kept}
+        if self.brokers:
+            status["brokers"] = self.brokers.status()
+        return status
+
+
+@asynccontextmanager
+async def open_event_sinks(settings: Settings) -> AsyncIterator[EventSinks]:
+    """Raises StoreError where the event log cannot be opened, and BrokerError where a broker cannot be used."""
+    run = f"{round(unix_s() * 1e3):x}"
+    async with AsyncExitStack() as stack:
+        event_writer, brokers = None, None
+        if settings.event_log or settings.mqtt:
+            event_writer = await stack.enter_async_context(open_event_writer(_event_writer_config(settings)))
+        if settings.mqtt and event_writer:
+            brokers = await stack.enter_async_context(open_mqtt_bridge(settings, event_writer, run))
+        hub = Hub(settings.replay_events, settings.subscriber_queue, run=run, event_writer=event_writer)
+        yield EventSinks(hub, event_writer, brokers)
+
+
+def _event_writer_config(settings: Settings) -> EventWriterConfig:
+    return EventWriterConfig(
+        path=settings.event_log,
+        keep_text=settings.keep_text,
+        max_age_s=settings.event_log_days * DAY_S,
+        max_bytes=settings.event_log_mb << 20,
+        brokers=tuple(broker.name for broker in parse_brokers(settings.mqtt)),
+        outbox_rows=settings.mqtt_outbox_events,
+        outbox_age_s=settings.mqtt_expiry_s,
+    )

@@ -1,0 +1,71 @@
+"""What a call's platform says was said, in place of what the recogniser would hear."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+
+from cberl.types import Float32
+from engine.media import AudioChunk, Caption
+from engine.speech.transcriber import Transcript
+from engine.speech.turn import Turn
+
+WAIT_S = 2.0  # for captions of a turn that has ended; then it is transcribed
+SLACK_S = 0.5  # platforms and we do not quite agree on when somebody spoke
+MOST_CAPTIONS = 256  # a speaker, the oldest give way
+
+Transcribe = Callable[[Float32], Awaitable[Transcript]]
+
+
+class Captions:
+    """One publisher's captions, by speaker, on the conversation's clock."""
+
+    def __init__(self, wait_s: float = WAIT_S) -> None:
+        self._wait_s = wait_s
+        self._captions: dict[str, deque[Caption]] = {}  # of captioned speakers
+        self._arrived = asyncio.Event()
+
+    def take_from(self, chunk: AudioChunk) -> None:
+        """Remember the captions that came with a chunk, and whether its speaker is captioned at all."""
+        if chunk.track.captioned or chunk.captions:
+            self._captions.setdefault(chunk.track.speaker, deque(maxlen=MOST_CAPTIONS)).extend(chunk.captions)
+        if chunk.captions:
+            self._arrived.set()
+            self._arrived = asyncio.Event()  # for who waits from now on
+
+    def expected(self, speaker: str) -> bool:
+        """Whether this speaker's words come as captions."""
+        return speaker in self._captions
+
+    def instead_of(self, transcribe: Transcribe, turn: Turn) -> Transcribe:
+        """`transcribe`, but for a captioned speaker the words of the turn's captions, if they come in time."""
+        return partial(self._read, transcribe, turn) if self.expected(turn.speaker) else transcribe
+
+    async def _read(self, transcribe: Transcribe, turn: Turn, pcm: Float32) -> Transcript:
+        try:
+            async with asyncio.timeout(self._wait_s):
+                while not self._complete(turn):
+                    await self._arrived.wait()
+        except TimeoutError:
+            pass
+        own = [it for it in self._captions[turn.speaker] if _belongs(it, turn)]
+        return _joined(own) if own else await transcribe(pcm)
+
+    def _complete(self, turn: Turn) -> bool:
+        """They come in order: one that reaches the turn's end is its last."""
+        return any(it.end_s >= turn.end_s - SLACK_S for it in self._captions[turn.speaker])
+
+
+def _belongs(caption: Caption, turn: Turn) -> bool:
+    return turn.start_s - SLACK_S / 2 <= (caption.start_s + caption.end_s) / 2 <= turn.end_s + SLACK_S / 2
+
+
+def _joined(captions: Iterable[Caption]) -> Transcript:
+    ordered = sorted(captions, key=lambda it: it.start_s)
+    known = [it.confidence for it in ordered if it.confidence is not None]
+    return Transcript(
+        text=" ".join(it.text.strip() for it in ordered),
+        language=ordered[0].language,
+        confidence=min(known) if known else None,
+        source="captions",
+    )

@@ -1,0 +1,228 @@
+"""From speech probabilities to turns: pure, one segmenter a track."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from cberl.types import SAMPLE_RATE, Float32
+from engine.speech.turn import Turn, TurnResumed
+
+SPLIT_SEARCH_S = 2.0  # an endless turn is cut at the quietest place this close to its end
+SPLIT_DIP = 0.5  # ... if the level there falls to half of what is usual around it (-6 dB)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmenterConfig:
+    """When a turn begins and ends."""
+
+    threshold_on: float = 0.5  # speech probability that begins speech
+    threshold_off: float = 0.35  # below it, a window inside speech counts as silence
+    pre_roll_ms: float = 200.0  # audio kept from before speech was noticed
+    min_speech_ms: float = 200.0  # less voiced time than this is no turn
+    end_silence_ms: float = 500.0  # silence that ends a turn
+    provisional_ms: float = 0.0  # silence after which a turn has perhaps ended; 0: nobody wants to know
+    interim_ms: float = 0.0  # how often a turn under way is told; 0: never
+    growing_ms: float = 0.0  # ... and how often it comes out for who hears along; 0: never
+    tail_ms: float = 150.0  # silence kept after the end of speech
+    max_turn_s: float = 15.0  # longer turns are split
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.threshold_off <= self.threshold_on <= 1.0:
+            raise ValueError("thresholds must obey 0 <= threshold_off <= threshold_on <= 1")
+        if self.tail_ms > self.end_silence_ms:
+            raise ValueError("tail_ms cannot be longer than end_silence_ms: nothing else is heard by then")
+        if 0 < self.provisional_ms < self.tail_ms:
+            raise ValueError("provisional_ms must be 0 or at least tail_ms: the provisional turn has the same tail")
+        if self.max_turn_s <= SPLIT_SEARCH_S:
+            raise ValueError(f"max_turn_s must be longer than {SPLIT_SEARCH_S} s")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Window:
+    pcm: Float32
+    start: int  # samples since the segmenter began
+    voiced: bool
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.pcm)
+
+
+class Segmenter:
+    """`push` windows in order, each with its speech probability; get the turns that this completed.
+
+    Speech begins at `threshold_on` and lasts until `end_silence_ms` below `threshold_off`. Times are media
+    seconds; the first window starts at `start_s` and each follows the one before.
+
+    After `provisional_ms` of silence the turn comes out as it will be if nothing more is said: its final stage has the
+    same number, times and audio. If more is said, `TurnResumed` follows. A turn has its number as soon as it is sure to
+    become one.
+    """
+
+    def __init__(self, speaker: str, config: SegmenterConfig, turn_ids: Iterator[int], start_s: float = 0.0) -> None:
+        self._speaker = speaker
+        self._config = config
+        self._turn_ids = turn_ids
+        self._start_s = start_s
+        self._now = 0  # samples pushed
+        self._before: deque[_Window] = deque()  # pre-roll, while nobody speaks
+        self._lead = 0  # how many windows at the head of _turn are pre-roll
+        self._turn: list[_Window] = []  # pre-roll and all since; empty while nobody speaks
+        self._continued = False  # this turn goes on from one that was split
+        self._number: int | None = None  # of the turn under way
+        self._perhaps_over = False  # ... which was told as provisional
+        self._told_until = 0  # ... or as interim, samples
+        self._grown_until = 0  # ... or as growing, samples
+
+    @property
+    def now_s(self) -> float:
+        """Media time of the end of what was pushed."""
+        return self._media_s(self._now)
+
+    @property
+    def speaking_since_s(self) -> float | None:
+        """Where the turn under way began, or None."""
+        return self._media_s(self._turn[self._lead].start) if self._turn else None
+
+    @property
+    def settled_s(self) -> float:
+        """No turn yet to come ends before, unless it is cut for its length."""
+        return self._media_s(self._speech_end()) if self._turn else self.now_s
+
+    def push(self, pcm: Float32, probability: float) -> list[Turn | TurnResumed]:
+        """Take one window, float32[n]. At most one turn completes."""
+        threshold = self._config.threshold_off if self._turn else self._config.threshold_on
+        window = _Window(pcm, self._now, probability >= threshold)
+        self._now = window.end
+        if not self._turn:
+            if window.voiced:
+                self._begin(window)
+            else:
+                self._remember(window)
+            return []
+        self._turn.append(window)
+        if self._silence_ms() >= self._config.end_silence_ms:
+            return self._end()
+        if self._now - self._turn[self._lead].start >= self._config.max_turn_s * SAMPLE_RATE:
+            return self._split()
+        return self._meanwhile(window)
+
+    def flush(self) -> list[Turn | TurnResumed]:
+        """The source ended: what was being said is a turn, if it was long enough."""
+        turns = self._end() if self._turn else []
+        self._before.clear()
+        return turns
+
+    def _begin(self, window: _Window) -> None:
+        self._turn = [*self._before, window]
+        self._lead = len(self._before)
+        self._continued = False
+        self._told_until = self._grown_until = window.start
+        self._before.clear()
+
+    def _meanwhile(self, window: _Window) -> list[Turn | TurnResumed]:
+        """What the latest window says of the turn under way."""
+        config = self._config
+        if self._perhaps_over:
+            self._perhaps_over = not window.voiced
+            return [] if self._perhaps_over else [TurnResumed(self._numbered())]
+        if 0 < config.provisional_ms <= self._silence_ms() and self._sure():
+            self._perhaps_over = True
+            return [self._whole("provisional")]
+        return self._under_way() if window.voiced and self._sure() else []
+
+    def _under_way(self) -> list[Turn | TurnResumed]:
+        turns: list[Turn | TurnResumed] = []
+        if 0 < self._config.growing_ms <= _ms(self._now - self._grown_until):
+            self._grown_until = self._now
+            turns.append(self._whole("growing"))
+        if 0 < self._config.interim_ms <= _ms(self._now - self._told_until):
+            self._told_until = self._now
+            turns.append(self._whole("interim"))
+        return turns
+
+    def _remember(self, window: _Window) -> None:
+        self._before.append(window)
+        while self._before and _ms(window.end - self._before[0].end) >= self._config.pre_roll_ms:
+            self._before.popleft()
+
+    def _end(self) -> list[Turn | TurnResumed]:
+        turns: list[Turn | TurnResumed] = [self._whole("final")] if self._sure() else []
+        windows, self._turn = self._turn, []
+        self._over()
+        for window in windows:
+            self._remember(window)
+        return turns
+
+    def _sure(self) -> bool:
+        """Long enough for a turn. What follows a split is the end of something already said: however short, it is."""
+        voiced_ms = _ms(sum(len(w.pcm) for w in self._turn[self._lead :] if w.voiced))
+        return voiced_ms >= self._config.min_speech_ms or self._continued
+
+    def _whole(self, stage: Literal["growing", "interim", "provisional", "final"]) -> Turn:
+        speech_end = self._speech_end()
+        kept = [w for w in self._turn if _ms(w.end - speech_end) <= self._config.tail_ms]
+        return replace(self._make(kept, self._turn[self._lead].start, speech_end), stage=stage)
+
+    def _over(self) -> None:
+        """The next turn is another one."""
+        self._number, self._perhaps_over = None, False
+
+    def _split(self) -> list[Turn | TurnResumed]:
+        """Cut before the quietest window near the end, and go on from there with a new turn."""
+        cut = self._quietest()
+        head, tail = self._turn[:cut], self._turn[cut:]
+        start, end = self._turn[self._lead].start, max(w.end for w in head if w.voiced)
+        turn = self._make(head, start, end, truncated=True)
+        self._over()
+        self._turn, self._lead, self._continued = [], 0, True
+        voiced = [i for i, w in enumerate(tail) if w.voiced]
+        if voiced:
+            self._turn, self._lead = tail, voiced[0]
+            self._told_until = self._grown_until = tail[voiced[0]].start
+        else:
+            for window in tail:
+                self._remember(window)
+        return [turn]
+
+    def _quietest(self) -> int:
+        """Index in `_turn` where to cut: in the quietest ~100 ms lately, or else before the last window."""
+        since = self._now - SPLIT_SEARCH_S * SAMPLE_RATE
+        first = next(i for i, w in enumerate(self._turn) if w.start >= since)
+        level = np.array([np.sqrt(np.mean(np.square(w.pcm))) for w in self._turn[first:]])  # RMS
+        smooth = np.convolve(level, np.full(3, 1 / 3), mode="valid")  # [i]: around first + i + 1
+        if smooth.min() > SPLIT_DIP * np.median(smooth):
+            return len(self._turn) - 1
+        return first + 1 + int(smooth.argmin())
+
+    def _speech_end(self) -> int:
+        return next(w.end for w in reversed(self._turn) if w.voiced)
+
+    def _silence_ms(self) -> float:
+        return _ms(self._now - self._speech_end())
+
+    def _numbered(self) -> int:
+        if self._number is None:
+            self._number = next(self._turn_ids)
+        return self._number
+
+    def _make(self, windows: list[_Window], start: int, end: int, truncated: bool = False) -> Turn:
+        return Turn(
+            turn_id=self._numbered(),
+            speaker=self._speaker,
+            start_s=self._media_s(start),
+            end_s=self._media_s(end),
+            pcm=np.concatenate([w.pcm for w in windows]),
+            decided_s=self.now_s,
+            truncated=truncated,
+        )
+
+    def _media_s(self, samples: int) -> float:
+        return self._start_s + samples / SAMPLE_RATE
+
+
+def _ms(samples: int) -> float:
+    return samples * 1e3 / SAMPLE_RATE

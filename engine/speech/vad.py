@@ -1,0 +1,94 @@
+"""Silero VAD: how likely each 32 ms of audio is speech.
+
+The network is the ONNX file inside the silero-vad wheel (https://github.com/snakers4/silero-vad). The wheel
+is located but never imported: importing it sets torch's thread count for the whole process.
+"""
+
+import importlib.util
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
+
+from cberl.types import SAMPLE_RATE, Float32
+
+WINDOW = 512  # samples the network judges at a time: 32 ms
+CONTEXT = 64  # samples before the window that it also hears
+
+
+class VadError(Exception):
+    """The voice activity model is not there or not usable."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VadState:
+    """What one track carries from window to window: float32[2, 128] and the last float32[64] samples."""
+
+    recurrent: Float32 = field(default_factory=lambda: np.zeros((2, 128), np.float32))
+    context: Float32 = field(default_factory=lambda: np.zeros(CONTEXT, np.float32))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VadRequest:
+    """The next windows of one track, float32[n, 512] at 16 kHz, and the state they continue from."""
+
+    state: VadState
+    windows: Float32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VadResult:
+    """Speech probabilities, float32[n] in 0..1, and the state to continue from."""
+
+    state: VadState
+    probabilities: Float32
+
+
+class SileroVad:
+    """Pure: everything that is remembered travels in the requests, so one network serves every track."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Load the network. Raises VadError where the file is missing or is not a Silero VAD network."""
+        path = path or _find_model()
+        if not path.is_file():
+            raise VadError(f"there is no Silero VAD network at {path}: reinstall silero-vad")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # a window is too small to share out
+        options.inter_op_num_threads = 1
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except (Fail, InvalidGraph, InvalidProtobuf) as error:
+            raise VadError(f"{path} is not an ONNX network that can be loaded: {error}") from error
+
+    def run(self, requests: list[VadRequest]) -> list[VadResult]:
+        """One result a request, bit for bit the same whatever else is in the batch."""
+        if not requests:
+            return []
+        # (batch, 64 + n·512): each track's windows in a row, each heard with the 64 samples before it
+        audio = [np.concatenate([r.state.context, r.windows.reshape(-1)]) for r in requests]
+        lengths = np.array([len(r.windows) for r in requests])
+        probabilities = [np.zeros(n, np.float32) for n in lengths]
+        recurrent = np.stack([r.state.recurrent for r in requests], axis=1)  # (2, batch, 128)
+        for step in range(lengths.max()):
+            active = np.flatnonzero(lengths > step)
+            start = step * WINDOW
+            heard = np.stack([audio[i][start : start + CONTEXT + WINDOW] for i in active])  # (active, 576)
+            output, after = self._session.run(
+                None, {"input": heard, "state": recurrent[:, active], "sr": np.array(SAMPLE_RATE, np.int64)}
+            )
+            recurrent[:, active] = after
+            for i, probability in zip(active, output[:, 0], strict=True):
+                probabilities[i][step] = probability
+        return [
+            VadResult(VadState(recurrent[:, i].copy(), audio[i][-CONTEXT:].copy()), probabilities[i])
+            for i in range(len(requests))
+        ]
+
+
+def _find_model() -> Path:
+    spec = importlib.util.find_spec("silero_vad")
+    if spec is None or not spec.submodule_search_locations:
+        raise VadError("Silero VAD is not installed: pip install silero-vad")
+    return Path(spec.submodule_search_locations[0]) / "data" / "silero_vad.onnx"

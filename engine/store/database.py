@@ -1,0 +1,87 @@
+"""The one SQLite file of an engine: event log and outbox. Blocking; belongs to one thread (see `journal.py`)."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from engine.runtime.clocks import unix_s
+
+MEMORY = ":memory:"  # no file: lives as long as the process
+FORMAT = 1
+_TABLES = """
+CREATE TABLE conversation (
+    id TEXT PRIMARY KEY,
+    seq_limit INTEGER NOT NULL  -- no number beyond it was given out
+);
+-- no forgotten conversation got further
+CREATE TABLE floor (seq INTEGER NOT NULL);
+INSERT INTO floor VALUES (0);
+CREATE TABLE event (
+    n INTEGER PRIMARY KEY,
+    conversation TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    at_s REAL NOT NULL,  -- seconds since 1970
+    speaker TEXT,
+    json TEXT NOT NULL,
+    UNIQUE (conversation, seq)
+);
+CREATE TABLE outbox (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again, so that it can be a cursor
+    at_s REAL NOT NULL,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    conversation TEXT NOT NULL,
+    speaker TEXT NOT NULL,
+    json TEXT NOT NULL
+);
+CREATE TABLE sent (broker TEXT PRIMARY KEY, n INTEGER NOT NULL);
+"""
+
+
+class StoreError(Exception):
+    """The file cannot be used; one sentence that says what to do."""
+
+
+def open_database(path: str) -> sqlite3.Connection:
+    """This process's own, from now on. Raises StoreError.
+
+    WAL with synchronous=NORMAL: what is committed survives the death of the process, not always that of the machine.
+    """
+    database: sqlite3.Connection | None = None
+    try:
+        if path != MEMORY and not Path(path).exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # transcripts are for its owner
+        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
+        return _prepared(database, path)
+    except (OSError, sqlite3.Error, StoreError) as error:
+        if database is not None:
+            database.close()
+        if isinstance(error, StoreError):
+            raise
+        if "locked" in str(error):
+            raise StoreError(f"{path} is in use by another engine: give each its own event_log") from error
+        raise StoreError(f"{path} cannot be used as event log: {error}; choose another event_log") from error
+
+
+def _prepared(database: sqlite3.Connection, path: str) -> sqlite3.Connection:
+    database.execute("PRAGMA locking_mode = EXCLUSIVE")  # two engines would give out the same numbers
+    database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = NORMAL")
+    database.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
+    database.execute("BEGIN IMMEDIATE")
+    (found,) = database.execute("PRAGMA user_version").fetchone()
+    if found == 0:
+        if database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            raise StoreError(f"{path} is another program's database; choose another event_log")
+        for statement in _TABLES.split(";\n"):
+            database.execute(statement)
+        database.execute(f"PRAGMA user_version = {FORMAT}")
+    elif found != FORMAT:
+        raise StoreError(f"{path} was written by another version of the engine; move it away or choose another")
+    # A file of an engine that did not know it yet gets it now.
+    database.execute("CREATE TABLE IF NOT EXISTS numbering (id TEXT NOT NULL)")
+    if not database.execute("SELECT count(*) FROM numbering").fetchone()[0]:
+        database.execute("INSERT INTO numbering VALUES (?)", (f"{round(unix_s() * 1e3):x}",))
+    database.execute("COMMIT")
+    return database

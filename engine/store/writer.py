@@ -1,0 +1,247 @@
+"""The thread that owns the database: events are kept in small batches, and delivered only then.
+
+    hub ─ append ─► waiting ─ one commit a batch (thread) ─► deliver to subscribers ─► tell the brokers' tasks
+
+A batch is what came while the last commit ran, so an event waits for one commit at most, and a busy engine makes
+few large ones. Where the disk fails, events are delivered all the same, and counted as not kept.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import NamedTuple, ParamSpec, TypeVar
+
+from engine.delivery.subscription import Entry
+from engine.delivery.wire import without_words
+from engine.events import ConversationEnded, Event
+from engine.runtime.clocks import unix_s
+from engine.store.database import MEMORY, open_database
+from engine.store.event_log import EventLog, EventRow
+from engine.store.outbox import Outbox, OutboxRow
+
+MAX_BATCH = 256
+RESERVE = 1000  # numbers a conversation may give out before its limit is written again
+TIDY_EVERY_S = 60.0
+
+log = logging.getLogger(__name__)
+Args = ParamSpec("Args")
+Result = TypeVar("Result")
+Feed = Callable[[Event, Entry, float], list[OutboxRow]]  # (event, encoded, wall clock) -> what brokers are to get
+
+
+@dataclass(frozen=True, slots=True)
+class EventWriterConfig:
+    """What is kept, and for how long. Without `path`, only the outbox is, in memory."""
+
+    path: str = ""
+    keep_text: bool = False
+    max_age_s: float = 30 * 86_400.0
+    max_bytes: int = 1 << 30
+    brokers: tuple[str, ...] = ()
+    outbox_rows: int = 100_000
+    outbox_age_s: float = 86_400.0
+
+
+class _Record(NamedTuple):
+    row: EventRow | None
+    outbox: list[OutboxRow]
+    deliver: Callable[[], None]
+
+
+class EventWriter:
+    """Use inside `open_journal`. `append` and `flush` are what the hub needs; `call` asks the log or the outbox."""
+
+    def __init__(self, database: sqlite3.Connection, thread: ThreadPoolExecutor, config: EventWriterConfig) -> None:
+        self.log = EventLog(database)
+        self.outbox = Outbox(database, config.brokers, config.outbox_rows)
+        self.not_kept = 0  # events that the disk did not take
+        self.feed: Feed = lambda event, entry, at_s: []
+        self.on_delivered: Callable[[Sequence[OutboxRow]], None] = lambda rows: None
+        self._db = database
+        self._thread = thread
+        self._config = config
+        self.numbering = self.log.numbering()
+        self._floor, self._limits = self.log.numbers()
+        self._reached: dict[str, int] = {}  # numbers given out in this run
+        self._running: set[str] = set()
+        self._to_reserve: dict[str, int] = {}
+        self._waiting: deque[_Record] = deque()
+        self._appended = self._delivered = 0
+        self._over = False
+        self._arrived = asyncio.Event()
+        self._flushing: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def keeps_events(self) -> bool:
+        return bool(self._config.path)
+
+    def last_seq(self, conversation: str) -> int:
+        """See `hub.EventWriter`."""
+        return max(self._floor, self._limits.get(conversation, 0))
+
+    def append(self, event: Event, entry: Entry, deliver: Callable[[], None]) -> None:
+        """See `hub.EventWriter`."""
+        at_s = unix_s()
+        row = self._row(event, entry, at_s) if self.keeps_events and entry.key is None else None
+        if self.keeps_events:
+            self._number(event, entry.seq)
+        self._waiting.append(_Record(row, self.feed(event, entry, at_s), deliver))
+        self._appended += 1
+        self._arrived.set()
+
+    async def flush(self) -> None:
+        """See `hub.EventWriter`."""
+        if self._delivered < self._appended and not self._over:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._flushing.append((self._appended, done))
+            await done
+
+    async def call(self, ask: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
+        """`ask`, a method of `log` or `outbox`, in the thread and as one transaction. Raises sqlite3.Error."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, lambda: self._in_transaction(lambda: ask(*args, **kwargs))
+        )
+
+    async def forget(self, conversation: str) -> int:
+        """Delete everything about a conversation. How many events of it were in the log. Raises sqlite3.Error."""
+        await self.flush()
+
+        def forget() -> int:
+            self.outbox.forget(conversation)
+            return self.log.forget(conversation)
+
+        deleted = await self.call(forget)
+        self._floor = max(self._floor, self._limits.pop(conversation, 0))
+        self._reached.pop(conversation, None)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._scrub)
+        return deleted
+
+    async def pump(self) -> None:
+        """Keeps and delivers, for ever."""
+        try:
+            while True:
+                await self._arrived.wait()
+                self._arrived.clear()
+                while self._waiting:
+                    batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+                    await self._keep(batch)
+                    self._deliver(batch)
+        finally:  # cancelled: nobody is left waiting for ever
+            self._over = True
+            self._release(self._appended)
+
+    def _deliver(self, batch: Sequence[_Record]) -> None:
+        for record in batch:
+            record.deliver()
+        self.on_delivered([row for record in batch for row in record.outbox])
+        self._delivered += len(batch)
+        self._release(self._delivered)
+
+    def _release(self, up_to: int) -> None:
+        while self._flushing and self._flushing[0][0] <= up_to:
+            _, done = self._flushing.popleft()
+            if not done.done():
+                done.set_result(None)
+
+    async def tidy(self) -> None:
+        """Deletes what is too old or too much. Raises sqlite3.Error."""
+        now_s = unix_s()
+        await self.call(self.outbox.expire, now_s - self._config.outbox_age_s)
+        while await self.call(self.log.expire, now_s - self._config.max_age_s):
+            pass
+        while await self.call(self.log.shrink, self._config.max_bytes):
+            pass
+        await self.call(self.log.drop_empty, tuple(self._running))
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._scrub)
+
+    async def keep_tidy(self) -> None:
+        """`tidy`, for ever."""
+        while True:
+            try:
+                await self.tidy()
+            except sqlite3.Error as error:
+                log.error("the event log cannot be tidied: %s", error)
+            await asyncio.sleep(TIDY_EVERY_S)
+
+    async def finish(self) -> None:
+        """All that was appended is kept; the next run's numbers go on from where this one's ended."""
+        await self.flush()
+        try:
+            await self.call(self.log.reserve, self._reached)
+        except sqlite3.Error as error:
+            log.error("the event log cannot be closed well: %s", error)
+
+    def _row(self, event: Event, entry: Entry, at_s: float) -> EventRow:
+        text = entry.text if self._config.keep_text else without_words(event, entry.text)
+        return EventRow(event.conversation, entry.seq, at_s, getattr(event, "speaker", None), text)
+
+    def _number(self, event: Event, seq: int) -> None:
+        """An event that is not kept has a number too, so limits are written ahead."""
+        name = event.conversation
+        self._reached[name] = seq
+        self._running.add(name)
+        if isinstance(event, ConversationEnded):
+            self._running.discard(name)
+        if seq > self._limits.get(name, 0):
+            self._limits[name] = self._to_reserve[name] = seq + RESERVE
+
+    async def _keep(self, batch: Sequence[_Record]) -> None:
+        rows = [record.row for record in batch if record.row]
+        outbox = [row for record in batch for row in record.outbox]
+        limits, self._to_reserve = self._to_reserve, {}
+        if not (rows or outbox or limits):
+            return
+        try:
+            await self.call(self._write, rows, outbox, limits)
+        except sqlite3.Error as error:
+            self.not_kept += len(rows)
+            self._to_reserve = limits | self._to_reserve
+            log.error("%d events could not be kept: %s", len(rows), error)
+
+    def _write(self, rows: Iterable[EventRow], outbox: Sequence[OutboxRow], limits: dict[str, int]) -> None:
+        self.log.reserve(limits)
+        self.log.add(rows)
+        self.outbox.add(outbox)
+
+    def _in_transaction(self, ask: Callable[[], Result]) -> Result:
+        self._db.execute("BEGIN")
+        try:
+            result = ask()
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        return result
+
+    def _scrub(self) -> None:
+        """Deleted pages back to the file system, and no old copy of them in the write-ahead log."""
+        self._db.executescript("PRAGMA incremental_vacuum")  # `execute` would free one page and stop
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+@asynccontextmanager
+async def open_event_writer(config: EventWriterConfig) -> AsyncIterator[EventWriter]:
+    """Raises StoreError where the file cannot be used."""
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1, thread_name_prefix="journal") as thread:
+        database = await loop.run_in_executor(thread, open_database, config.path or MEMORY)
+        try:
+            event_writer = await loop.run_in_executor(thread, EventWriter, database, thread, config)
+            async with asyncio.TaskGroup() as tasks:
+                pump = tasks.create_task(event_writer.pump(), name="journal")
+                tidy = tasks.create_task(event_writer.keep_tidy(), name="journal tidy")
+                try:
+                    yield event_writer
+                finally:
+                    if not pump.done():
+                        await event_writer.finish()
+                    pump.cancel()
+                    tidy.cancel()
+        finally:
+            await loop.run_in_executor(thread, database.close)

@@ -1,0 +1,1 @@
+"""What tests and benches share: a running engine, brokers, clients, recordings."""

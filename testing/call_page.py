@@ -1,0 +1,35 @@
+"""The call page in a browser whose microphone and camera are files."""
+
+import wave
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cberl.types import SAMPLE_RATE, Float32
+from testing.browser_page import Page
+
+
+def capture_devices(folder: Path, speech: Float32, colour: tuple[int, int, int]) -> list[str]:
+    """Chromium's flags for a microphone that plays this once, and a camera that shows this colour."""
+    with wave.open(str(folder / "voice.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes((np.clip(speech, -1, 1) * 32_767).astype("<i2").tobytes())
+    picture = np.full((240, 320, 3), colour, np.uint8)
+    (folder / "camera.mjpeg").write_bytes(cv2.imencode(".jpg", picture)[1].tobytes() * 2)
+    return [
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={folder / 'voice.wav'}%noloop",
+        f"--use-file-for-fake-video-capture={folder / 'camera.mjpeg'}",
+        "--autoplay-policy=no-user-gesture-required",
+    ]
+
+
+async def join(page: Page, url: str, name: str) -> None:
+    await page.open(f"{url}/call?conversation=talk&name={name}")
+    await page.until("document.querySelector('#enter:enabled')")
+    await page.evaluate("document.getElementById('enter').click()")
+    await page.until("document.getElementById('status').dataset.kind === 'live'")

@@ -1,0 +1,117 @@
+"""Publishers who come and go, in every way that there is: each coroutine is one of them, from beginning to end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import count
+
+import httpx
+import numpy as np
+from aiortc import RTCPeerConnection
+from websockets.asyncio.client import ClientConnection
+
+from cberl.types import SAMPLE_RATE
+from testing.live_engine import END, frames, rest, start, ws
+from testing.whip_client import SDP, Voice, offer_of, peer, publishing
+
+LASTS_S = 0.3
+NOISE = np.random.default_rng(0).uniform(-0.3, 0.3, round(LASTS_S * SAMPLE_RATE)).astype(np.float32)
+WHIP_TIMEOUT_S = 2.0  # for the server's settings: soon enough that one who is gone is not waited for
+
+numbers = count()
+
+Come = Callable[[str], Awaitable[None]]
+
+
+def conversation() -> str:
+    return f"churn-{next(numbers)}"
+
+
+async def hangs_up(url: str) -> None:
+    voice = Voice(NOISE)
+    async with publishing(url, conversation(), "alice", voice) as published:
+        await voice.said.wait()
+        await published.hang_up()
+
+
+async def closes(url: str) -> None:
+    """Says by DTLS that it is gone, and nothing by HTTP."""
+    voice = Voice(NOISE)
+    async with publishing(url, conversation(), "alice", voice):
+        await voice.said.wait()
+
+
+async def falls_silent(url: str) -> None:
+    """Its network is gone from one packet to the next."""
+    voice = Voice(NOISE)
+    async with publishing(url, conversation(), "alice", voice) as published:
+        await voice.said.wait()
+        cut_off(published.connection)
+
+
+async def never_comes(url: str) -> None:
+    """Posts its offer, and that was all."""
+    connection = peer(Voice(NOISE))
+    try:
+        await post(url, await offer_of(connection), 201)
+    finally:
+        await connection.close()
+
+
+async def offers_nonsense(url: str) -> None:
+    connection = peer(Voice(NOISE))
+    try:
+        offer = await offer_of(connection)
+    finally:
+        await connection.close()
+    await post(url, offer.replace("a=fingerprint", "a=fingertip"), 400)
+    await post(url, offer.replace("a=sendonly", "a=inactive"), 422)
+    await post(url, offer.replace("m=audio 9", "m=audio 0"), None)
+    await post(url, offer[: len(offer) // 2], None)
+
+
+async def ends_its_session(url: str) -> None:
+    async with ws(url, f"/ingest?conversation={conversation()}") as client:
+        await speak(client)
+        await client.send(END)
+        await rest(client)
+
+
+async def breaks_off(url: str) -> None:
+    async with ws(url, f"/ingest?conversation={conversation()}") as client:
+        await speak(client)
+        client.transport.abort()
+
+
+async def talks_nonsense(url: str) -> None:
+    async with ws(url, f"/ingest?conversation={conversation()}") as client:
+        for message in ("{", b"\x01", "[]", '{"type": "session.start", "tracks": 3}'):
+            await client.send(message)
+        await speak(client)
+
+
+async def speak(client: ClientConnection) -> None:
+    await client.send(start("alice"))
+    for one in frames(NOISE):
+        await client.send(one)
+
+
+async def post(url: str, offer: str, status: int | None) -> None:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as http:
+        path = f"/whip/{conversation()}?speaker=alice"
+        answer = await http.post(path, content=offer, headers=SDP)
+        assert answer.status_code == status or (status is None and answer.status_code < 500), answer.text
+        assert (answer.status_code == 201) == ("Location" in answer.headers)
+
+
+def cut_off(connection: RTCPeerConnection) -> None:
+    """Nothing more leaves this peer, not even that it closes."""
+
+    async def lost(data: bytes) -> None:
+        await asyncio.sleep(0)
+
+    for sender in connection.getSenders():
+        sender.transport.transport._send = lost
+
+
+WHIP: tuple[Come, ...] = (hangs_up, closes, falls_silent, never_comes, offers_nonsense)
+INGEST: tuple[Come, ...] = (ends_its_session, breaks_off, talks_nonsense)

@@ -1,0 +1,11 @@
+"""A clock that a test moves by hand."""
+
+
+class HandClock:
+    """Returns `time`, which only the test changes."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time

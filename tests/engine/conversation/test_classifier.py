@@ -1,0 +1,94 @@
+"""From an utterance to an event: what is absent stays absent, and a shift is told as it was."""
+
+import asyncio
+import math
+
+import numpy as np
+import torch
+
+from cberl.calibration import Calibration
+from cberl.checkpoint import Checkpoint
+from cberl.config import ModelConfig
+from cberl.model import CBERL
+from engine.conversation.classifier import EmotionClassifier, GraphRequest, GraphResult, Shifts, run_graph
+from engine.conversation.utterance import Utterance
+from engine.events import EmotionEvent, Shift
+from engine.speech.transcriber import Transcript
+from engine.speech.turn import Turn
+
+CONFIG = ModelConfig(text_dim=6, audio_dim=8, latent_dim=8, hidden_dim=8, heads=2)
+
+
+def test_shifts_by_hand() -> None:
+    shifts = Shifts()
+    assert shifts.push("ann", "neutral") is None
+    assert shifts.push("ann", "neutral") is None
+    assert shifts.push("ann", "anger") == Shift("neutral", 1)
+    assert shifts.push("bob", "joy") is None
+    assert shifts.push("ann", "anger") == Shift("neutral", 2)
+    assert shifts.push("ann", "joy") == Shift("anger", 1)
+
+
+def checkpoint() -> Checkpoint:
+    torch.manual_seed(0)
+    return Checkpoint("tiny", CBERL(CONFIG).eval(), Calibration((0.0,) * 7, temperature=2.0))
+
+
+def infer(*utterances: Utterance) -> list[EmotionEvent]:
+    tiny = checkpoint()
+
+    async def graph(request: GraphRequest) -> GraphResult:
+        return run_graph(tiny, [request])[0]
+
+    async def main() -> list[EmotionEvent]:
+        inference = EmotionClassifier("talk", tiny, graph)
+        return [await inference.infer(utterance) for utterance in utterances]
+
+    return asyncio.run(main())
+
+
+def utterance(turn_id: int, text: str, *, audio: bool = True) -> Utterance:
+    turn = Turn(turn_id, "ann", 1.0, 2.0, np.zeros(16_000, np.float32), decided_s=2.5)
+    vector = np.ones(6, np.float32) if text else None
+    return Utterance(turn, Transcript(text, "en", 0.8, "test"), vector, np.ones(8, np.float32) if audio else None, None)
+
+
+def test_an_event_is_complete() -> None:
+    (event,) = infer(utterance(7, "well then"))
+    assert (event.conversation, event.utterance, event.speaker) == ("talk", "talk/ann/7", "ann")
+    assert math.isclose(sum(event.probabilities.values()), 1.0, abs_tol=1e-9)
+    assert tuple(event.probabilities) == CONFIG.labels
+    assert event.confidence == max(event.probabilities.values()) == event.probabilities[event.emotion]
+    assert event.modalities == {"text": 0.8, "audio": 1.0, "visual": None}
+    assert event.timings_ms["turn"] == 500.0
+    assert (event.status, event.model) == ("final", "tiny")
+
+
+def test_without_words_text_is_absent_and_not_empty() -> None:
+    (event,) = infer(utterance(1, ""))
+    assert event.text is None
+    assert event.modalities == {"text": None, "audio": 1.0, "visual": None}
+
+
+def test_the_past_matters_and_sessions_do_not_share_it() -> None:
+    alone = infer(utterance(1, "well"))[0]
+    after_another = infer(utterance(1, "", audio=True), utterance(2, "well"))[1]
+    assert after_another.probabilities != alone.probabilities
+    assert infer(utterance(1, "well"))[0].probabilities == alone.probabilities
+
+
+def test_an_interim_event_leaves_the_conversation_as_it_was() -> None:
+    tiny = checkpoint()
+
+    async def graph(request: GraphRequest) -> GraphResult:
+        return run_graph(tiny, [request])[0]
+
+    async def main() -> list[EmotionEvent]:
+        inference = EmotionClassifier("talk", tiny, graph)
+        under_way = await inference.preview(utterance(1, ""))
+        assert (under_way.status, under_way.text, under_way.shift) == ("interim", None, None)
+        assert under_way.modalities == {"text": None, "audio": 1.0, "visual": None}
+        return [await inference.infer(utterance(1, "well")), await inference.infer(utterance(2, "well"))]
+
+    for event, undisturbed in zip(asyncio.run(main()), infer(utterance(1, "well"), utterance(2, "well")), strict=True):
+        assert (event.probabilities, event.shift) == (undisturbed.probabilities, undisturbed.shift)

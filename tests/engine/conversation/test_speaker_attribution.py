@@ -1,0 +1,51 @@
+from dataclasses import replace
+
+import numpy as np
+
+from engine.conversation.speaker_attribution import Attributed, Attribution, Corrections
+from engine.speech.turn import Turn
+from testing.counting import utterance
+
+ANN, BOB, EVE = np.eye(3, dtype=np.float32)
+ANGRY = np.array([0.59, np.sqrt(1 - 0.59**2), 0.0], np.float32)  # ann, hardly to be known again
+MIDDLE = (ANN + ANGRY) / np.linalg.norm(ANN + ANGRY)
+
+
+def turn(turn_id: int, speaker: str = "room", seconds: float = 2.0) -> Turn:
+    return Turn(turn_id, speaker, 0.0, seconds, np.zeros(0, np.float32), decided_s=seconds)
+
+
+def test_the_first_voice_of_a_track_has_its_name_and_tracks_do_not_mix() -> None:
+    attribution = Attribution()
+    said = [("room", ANN), ("room", BOB), ("hall", BOB), ("hall", ANN), ("room", EVE), ("room", BOB)]
+    names = [attribution.push(turn(n, where), voice, named=True).speaker for n, (where, voice) in enumerate(said)]
+    assert names == ["room", "room-2", "hall", "hall-2", "room-3", "room-2"]
+    assert attribution.guess(turn(9), EVE, named=True) == "room-3"
+    assert attribution.guess(turn(9, "yard"), EVE, named=True) == "yard"
+
+
+def test_where_nobody_named_the_track_its_voices_are_counted() -> None:
+    attribution = Attribution()
+    names = [attribution.push(turn(n, "speaker-1"), it, named=False).speaker for n, it in enumerate((ANN, BOB, EVE))]
+    assert names == ["speaker-1", "speaker-2", "speaker-3"]
+
+
+def test_who_never_was_is_gone_and_their_turns_are_corrected() -> None:
+    attribution = Attribution()
+    for n, voice in enumerate((ANN, ANGRY), 1):
+        attribution.push(turn(n), voice, named=True)
+    assert attribution.push(turn(3, seconds=5.0), MIDDLE, named=True) == Attributed(
+        "room", {2: "room"}, frozenset({"room-2"})
+    )
+
+
+def test_a_corrected_event_is_the_same_utterance_in_a_new_revision() -> None:
+    corrections = Corrections(memory_turns=2)
+    told = {n: replace(utterance(speaker="room-2"), utterance=f"demo/room-2/{n}", lag_s=n) for n in (1, 2, 3)}
+    for n, event in told.items():
+        corrections.remember(n, event)
+    again = replace(told[2], utterance="demo/room/2", speaker="room", emotion="anger", lag_s=0.0)
+    assert corrections.correct(1, again) is None  # too long ago
+    once, twice = corrections.correct(2, again), corrections.correct(2, again)
+    assert once == replace(told[2], speaker="room", emotion="anger", status="corrected", revision=1)
+    assert twice == replace(told[2], speaker="room", emotion="anger", status="corrected", revision=2)

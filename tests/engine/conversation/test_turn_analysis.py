@@ -1,0 +1,126 @@
+"""From a turn to an utterance: what was heard is encoded against its past, and what is absent stays absent."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from cberl.checkpoint import WEIGHTS
+from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig, AudioHistory
+from cberl.encoders.text import TextEncoder, TextHistory, TextInput
+from cberl.encoders.visual import Seen
+from cberl.types import SAMPLE_RATE, Float32
+from engine.conversation.turn_analysis import TurnAnalysis, UtteranceEncoder, analyze_turn
+from engine.conversation.utterance import Utterance
+from engine.media import VideoFrame
+from engine.speech.transcriber import Transcript
+from engine.speech.turn import Turn
+
+AUDIO = AudioEncoderConfig((0.0,) * 8, (1.0,) * 8)
+SECOND = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> TextEncoder:
+    return TextEncoder(WEIGHTS / "text")
+
+
+def turn(turn_id: int = 1, pcm: Float32 = SECOND, frames: tuple[VideoFrame, ...] = ()) -> Turn:
+    return Turn(turn_id, "ann", 0.0, 1.0, pcm, decided_s=1.5, frames=frames)
+
+
+def said(text: str) -> Transcript:
+    return Transcript(text, "en", None, "test")
+
+
+def describe_all(encoder: TextEncoder, *heard: TurnAnalysis) -> list[Utterance]:
+    async def encode(one: TextInput) -> Float32:
+        return encoder.encode([one])[0]
+
+    async def main() -> list[Utterance]:
+        describer = UtteranceEncoder(encode, TextHistory(encoder.prompt), AudioHistory(AUDIO))
+        return [await describer.describe(one) for one in heard]
+
+    return asyncio.run(main())
+
+
+def heard(text: str, pcm: Float32 = SECOND) -> TurnAnalysis:
+    return TurnAnalysis(turn(pcm=pcm), said(text), AudioEncoder(AUDIO).describe(pcm), None, {"transcribe": 1.0})
+
+
+def test_an_utterance_is_seen_against_those_before_it(encoder: TextEncoder) -> None:
+    first, second = describe_all(encoder, heard("hello"), heard("fine"))
+    history = TextHistory(encoder.prompt)
+    for utterance, text in (first, "hello"), (second, "fine"):
+        np.testing.assert_array_equal(utterance.text, encoder.encode([history.push("ann", text)])[0])
+    assert first.audio is not None
+    assert first.timings_ms.keys() == {"transcribe", "encode"}
+
+
+def test_what_is_absent_stays_absent_and_is_not_remembered(encoder: TextEncoder) -> None:
+    nothing, after = describe_all(encoder, heard("", np.zeros(SAMPLE_RATE, np.float32)), heard("fine"))
+    assert nothing.text is nothing.audio is nothing.visual is None
+    (alone,) = describe_all(encoder, heard("fine"))
+    np.testing.assert_array_equal(after.text, alone.text)
+    np.testing.assert_array_equal(after.audio, alone.audio)
+
+
+def test_words_encoded_ahead_are_encoded_again_only_where_somebody_spoke_in_between(encoder: TextEncoder) -> None:
+    asked: list[TextInput] = []
+
+    async def encode(one: TextInput) -> Float32:
+        asked.append(one)
+        return encoder.encode([one])[0]
+
+    async def main() -> list[Utterance]:
+        describer = UtteranceEncoder(encode, TextHistory(encoder.prompt), AudioHistory(AUDIO))
+        first = await describer.encode_ahead(heard("hello"))
+        second = await describer.encode_ahead(heard("fine"))
+        return [await describer.describe(one) for one in (first, second)]
+
+    ahead = asyncio.run(main())
+    assert len(asked) == 3
+    for mine, wanted in zip(ahead, describe_all(encoder, heard("hello"), heard("fine")), strict=True):
+        np.testing.assert_array_equal(mine.text, wanted.text)
+        np.testing.assert_array_equal(mine.audio, wanted.audio)
+        assert mine.timings_ms.keys() == wanted.timings_ms.keys()
+
+
+def test_words_voice_and_face_are_worked_on_side_by_side() -> None:
+    """Each waits for the others to have begun: one after the other would never end."""
+    everybody = asyncio.Barrier(3)
+    frame = VideoFrame(None, 0.0, np.zeros((2, 2, 3), np.uint8))  # type: ignore[arg-type]
+
+    async def transcribe(pcm: Float32) -> Transcript:
+        await everybody.wait()
+        return said(str(len(pcm)))
+
+    async def describe_audio(pcm: Float32) -> Float32:
+        await everybody.wait()
+        return pcm[:8]
+
+    async def describe_visual(frames: tuple[VideoFrame, ...]) -> Seen:
+        await everybody.wait()
+        return Seen(np.full(3, len(frames), np.float32), 0.5)
+
+    result = asyncio.run(analyze_turn(turn(frames=(frame, frame)), transcribe, describe_audio, describe_visual))
+    assert result.transcript.text == "16000"
+    np.testing.assert_array_equal(result.audio, SECOND[:8])
+    assert result.visual is not None
+    np.testing.assert_array_equal(result.visual.vector, [2, 2, 2])
+    assert result.timings_ms.keys() == {"transcribe", "describe_audio", "describe_visual"}
+
+
+def test_without_frames_nobody_looks() -> None:
+    async def transcribe(pcm: Float32) -> Transcript:
+        return said("hi")
+
+    async def describe_audio(pcm: Float32) -> Float32:
+        return pcm[:8]
+
+    async def describe_visual(frames: tuple[VideoFrame, ...]) -> Seen:
+        raise AssertionError("there is nothing to see")
+
+    result = asyncio.run(analyze_turn(turn(), transcribe, describe_audio, describe_visual))
+    assert result.visual is None
+    assert "describe_visual" not in result.timings_ms

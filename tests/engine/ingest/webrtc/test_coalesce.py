@@ -1,0 +1,51 @@
+import asyncio
+
+import numpy as np
+import pytest
+
+from cberl.types import SAMPLE_RATE
+from engine.ingest.webrtc.coalesce import CoalescedChunks
+from engine.media import AudioChunk, Track
+from engine.runtime.channel import Channel
+from engine.server.supervisor import _dropped
+
+MIC = Track("mic", "alice")
+
+
+def chunk(start_s: float, samples: int = 320) -> AudioChunk:
+    return AudioChunk(MIC, start_s, np.full(samples, start_s, np.float32))
+
+
+def test_what_waits_is_joined_and_what_does_not_follow_on_is_kept_apart() -> None:
+    async def main() -> list[AudioChunk]:
+        channel: Channel[AudioChunk] = Channel(200)
+        waiting = [chunk(n * 0.02) for n in range(60)] + [chunk(5.0), chunk(6.0, samples=0), chunk(6.0)]
+        for one in waiting:
+            channel.offer(one)
+        channel.close()
+        out = [one async for one in CoalescedChunks(channel)]
+        whole = np.concatenate([one.pcm for one in waiting])
+        np.testing.assert_array_equal(np.concatenate([one.pcm for one in out]), whole)
+        return out
+
+    out = asyncio.run(main())
+    assert [one.start_s for one in out] == pytest.approx([0.0, 0.5, 1.0, 5.0, 6.0])
+    assert max(len(one.pcm) for one in out) <= SAMPLE_RATE // 2
+
+
+def test_who_keeps_up_gets_each_packet_as_it_comes() -> None:
+    async def main() -> None:
+        channel: Channel[AudioChunk] = Channel(200)
+        source = aiter(CoalescedChunks(channel))
+        for n in range(5):
+            channel.offer(chunk(n * 0.02))
+            assert (await anext(source)).start_s == n * 0.02
+
+    asyncio.run(main())
+
+
+def test_what_got_lost_while_it_waited_is_counted_where_the_session_asks() -> None:
+    channel: Channel[AudioChunk] = Channel(2)
+    for n in range(5):
+        channel.offer(chunk(n * 0.02))
+    assert _dropped(CoalescedChunks(channel)) == 3

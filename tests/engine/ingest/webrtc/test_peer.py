@@ -1,0 +1,159 @@
+"""A peer that publishes, over real sockets on this machine: what comes out of it, and how it ends."""
+
+import asyncio
+import time
+from itertools import repeat
+
+import numpy as np
+import pytest
+from aiortc import RTCRtpSender, RTCSessionDescription
+
+from cberl.types import SAMPLE_RATE
+from engine.ingest.webrtc.peer import PeerConfig, open_peer
+from testing.whip_client import Camera, Voice, offer_of, peer, plain
+
+
+def tone(seconds, hertz=440):
+    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE)).astype(np.float32)
+
+
+async def session(during, *tracks, codec=None, **config):
+    """All chunks of a peer that is connected; `during(client, receiver, chunks)` runs meanwhile, and must end it."""
+    client = peer(*tracks)
+    if codec:
+        wanted = [it for it in RTCRtpSender.getCapabilities("video").codecs if it.mimeType == codec]
+        client.getTransceivers()[-1].setCodecPreferences(wanted)
+    chunks = []
+    async with open_peer("alice", PeerConfig(**config)) as receiver, asyncio.TaskGroup() as group:
+        answer = await receiver.answer(await offer_of(client))
+        await client.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        group.create_task(receiver.run())
+        group.create_task(during(client, receiver, chunks))
+        async for chunk in receiver.chunks:
+            chunks.append(chunk)  # noqa: PERF401 - `during` watches it grow
+    await client.close()
+    return chunks
+
+
+async def until(condition):
+    while not condition():  # noqa: ASYNC110 - what the library does has no event
+        await asyncio.sleep(0.01)
+
+
+def sound(chunks):
+    return np.concatenate([chunk.pcm for chunk in chunks])
+
+
+@pytest.mark.parametrize("codec", ["video/VP8", "video/H264"])
+def test_sound_and_pictures_sampled_three_a_second_come_out_as_they_went_in(codec):
+    async def main():
+        voice = Voice(tone(4.0))
+
+        async def all_said(client, receiver, chunks):
+            await until(lambda: sum(len(chunk.frames) for chunk in chunks) > 3 and voice.said.is_set())
+            receiver.end()
+
+        began_s = time.monotonic()
+        chunks = await session(all_said, voice, Camera(repeat(plain((200, 40, 40), 1280, 720))), codec=codec)
+        return chunks, time.monotonic() - began_s
+
+    chunks, lasted_s = asyncio.run(main())
+    pcm = sound(chunks)
+    assert {chunk.track.speaker for chunk in chunks} == {"alice"}
+    steady = pcm[SAMPLE_RATE // 2 : SAMPLE_RATE * 3 // 2]
+    assert np.abs(np.fft.rfft(steady)).argmax() == 440
+    assert np.abs(steady).max() == pytest.approx(0.5, rel=0.15)
+    for before, after in zip(chunks, chunks[1:], strict=False):
+        assert after.start_s == pytest.approx(before.end_s, abs=0.03)
+    frames = [frame for chunk in chunks for frame in chunk.frames]
+    assert len(frames) <= 3 * lasted_s + 2
+    assert all(frame.rgb.shape == (360, 640, 3) for frame in frames)
+    assert np.abs(frames[-1].rgb.mean(axis=(0, 1)) - (200, 40, 40)).max() < 12
+    for before, after in zip(frames, frames[1:], strict=False):
+        assert after.at_s > before.at_s
+
+
+def test_a_phone_is_not_promised_to_have_its_pictures_turned_so_it_turns_them_itself():
+    """Without `urn:3gpp:video-orientation` in the answer it may not leave that to us (3GPP TS 26.114, 6.2.3)."""
+
+    async def main():
+        client = peer(Voice(tone(1.0)), Camera(repeat(plain((200, 40, 40)))))
+        offer = await offer_of(client)
+        promised = offer.replace("a=mid:1", "a=mid:1\r\na=extmap:9 urn:3gpp:video-orientation")
+        async with open_peer("alice", PeerConfig()) as receiver:
+            answer = await receiver.answer(promised)
+        await client.close()
+        return promised, answer
+
+    promised, answer = asyncio.run(main())
+    assert "video-orientation" in promised
+    assert "m=video" in answer
+    assert "video-orientation" not in answer
+
+
+def test_who_hangs_up_goes_silent_or_never_comes_is_an_end():
+    async def hang_up(client, receiver, chunks):
+        await until(lambda: chunks)
+        await client.close()
+
+    async def stay_silent(client, receiver, chunks):
+        await until(lambda: chunks)
+        client.getSenders()[0].track.flowing.clear()
+
+    async def main():
+        for during in (hang_up, stay_silent):
+            chunks = await session(during, Voice(tone(60.0)), media_timeout_s=4.0)
+            assert len(sound(chunks)) > 0
+        async with open_peer("alice", PeerConfig(media_timeout_s=0.5)) as receiver:
+            client = peer(Voice(tone(1.0)))
+            await receiver.answer(await offer_of(client))
+            await receiver.run()  # nobody took the answer
+            assert receiver.chunks.closed
+            await client.close()
+        await asyncio.sleep(0)
+        return asyncio.all_tasks()
+
+    assert len(asyncio.run(main())) == 1
+
+
+def test_a_sender_that_stalls_has_done_speaking_and_may_go_on():
+    """The turn is ended meanwhile, and its media time goes on, though the sender's clock stood still."""
+
+    async def main():
+        voice = Voice(tone(30.0))
+
+        async def stall(client, receiver, chunks):
+            await until(lambda: len(chunks) > 25)
+            voice.flowing.clear()
+            await until(lambda: not len(chunks[-1].pcm))
+            voice.flowing.set()
+            await until(lambda: len(chunks[-1].pcm))
+            receiver.end()
+
+        return await session(stall, voice)
+
+    chunks = asyncio.run(main())
+    marks = [at for at, chunk in enumerate(chunks) if not len(chunk.pcm)]
+    assert len(marks) == 1
+    before, mark, after = chunks[marks[0] - 1], chunks[marks[0]], chunks[marks[0] + 1]
+    assert mark.start_s == pytest.approx(before.end_s + 1.0, abs=0.01)
+    assert after.start_s > mark.start_s - 0.1
+
+
+def test_a_process_too_busy_to_listen_neither_ends_a_turn_nor_moves_what_follows():
+    async def main():
+        voice = Voice(tone(30.0))
+
+        async def stall(client, receiver, chunks):
+            await until(lambda: len(chunks) > 25)
+            time.sleep(1.6)  # noqa: ASYNC251 - nothing runs, and nothing is taken from the socket
+            heard = len(chunks)
+            await until(lambda: len(chunks) > heard + 100)
+            receiver.end()
+
+        return await session(stall, voice)
+
+    chunks = asyncio.run(main())
+    assert all(len(chunk.pcm) for chunk in chunks)
+    for before, after in zip(chunks, chunks[1:], strict=False):
+        assert after.start_s == pytest.approx(before.end_s, abs=0.03)

@@ -1,0 +1,296 @@
+"""A real broker, and an engine's outlets that publish to it."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import aiomqtt
+import pytest
+
+from engine.config import Settings
+from engine.mqtt.broker import Backoff
+from engine.mqtt.control import Command, CommandError
+from engine.server.sinks import open_event_sinks
+from testing.events import emotion
+from testing.mosquitto import distinct, mosquitto, needs_mosquitto, until_all, watching
+
+pytestmark = needs_mosquitto
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch):
+    monkeypatch.setattr(Backoff.__init__, "__defaults__", (0.05, 0.2))
+
+
+def statuses(subscriber):
+    return [it.payload for it in subscriber.messages if it.topic.value.endswith("/status")]
+
+
+async def online(subscriber):
+    await subscriber.until(lambda it: b"online" in statuses(it))
+
+
+def test_topics_properties_and_retained_state(tmp_path):
+    async def main():
+        async with mosquitto(tmp_path) as broker, watching(broker) as watcher:
+            settings = Settings(mqtt=broker.url, mqtt_text=True)
+            async with open_event_sinks(settings) as sinks:
+                await online(watcher)
+                sinks.hub.publish(emotion(1, status="interim"))
+                sinks.hub.publish(emotion(1, emotion="anger"))
+                await watcher.until(lambda it: it.of("change"))
+            await watcher.until(lambda it: it.messages[-1].payload == b"offline")
+            sent = {it.topic.value: it for it in watcher.messages}
+            state, utterance, change = (sent[f"cberl/demo/{name}"] for name in ("alice/state", "utterance", "change"))
+            assert len(sent) == 4
+            assert statuses(watcher) == [b"online", b"offline"]
+            body = json.loads(utterance.payload)
+            assert json.loads(state.payload) == body
+            assert json.loads(change.payload) == body | {"previous": "neutral"}
+            assert (body["type"], body["seq"], body["text"], body["status"]) == ("emotion", 3, "words 1", "final")
+            assert (utterance.qos, utterance.properties.ContentType) == (1, "application/json")
+            assert utterance.properties.PayloadFormatIndicator == 1
+            assert 86_390 < utterance.properties.MessageExpiryInterval <= 86_400
+            assert 590 < state.properties.MessageExpiryInterval <= 600
+            told = dict(utterance.properties.UserProperty)
+            assert told.pop("time").endswith("+00:00")
+            assert told == {
+                "specversion": "1.0", "id": body["id"], "source": "/cberl/engine", "type": "cberl.emotion",
+            }  # fmt: skip
+            retained = broker.retained("cberl/#")
+            assert retained.keys() == {"cberl/engine/status", "cberl/demo/alice/state"}
+            assert retained["cberl/engine/status"] == "offline"
+
+    asyncio.run(main())
+
+
+def test_an_engine_that_dies_is_offline_and_words_stay_at_home(tmp_path):
+    async def main():
+        async with (
+            mosquitto(tmp_path) as broker,
+            watching(broker) as watcher,
+            open_event_sinks(Settings(mqtt=broker.url)) as sinks,
+        ):
+            await online(watcher)
+            sinks.hub.publish(emotion(1))
+            await watcher.until(lambda it: it.of("utterance"))
+            assert watcher.of("utterance")[0]["text"] is None
+            # The same client id from elsewhere: the broker cuts the engine off, as a dead network would.
+            async with aiomqtt.Client(
+                "127.0.0.1", broker.port, identifier="cberl-engine", protocol=aiomqtt.ProtocolVersion.V5
+            ):
+                await watcher.until(lambda it: statuses(it)[:3] == [b"online", b"offline", b"online"])
+            assert len(watcher.of("utterance")) == 1
+
+    asyncio.run(main())
+
+
+def check(watcher, broker, published):
+    """Each final once and in order, after duplicates are dropped by id; the state is the last."""
+    finals = distinct(watcher.of("utterance"))
+    assert [body["start_s"] for body in finals] == [2.0 * number for number in range(1, published + 1)]
+    assert all(one["seq"] < other["seq"] for one, other in pairwise(finals))
+    state = json.loads(broker.retained("cberl/demo/alice/state")["cberl/demo/alice/state"])
+    assert state == {name: value for name, value in finals[-1].items() if name != "historical"}
+
+
+def test_a_broker_that_is_killed_three_times_loses_nothing(tmp_path):
+    """At 50 events a second; `bench/mqtt.py --outage` is the long form."""
+
+    async def main():
+        async with (
+            mosquitto(tmp_path / "broker") as broker,
+            watching(broker) as watcher,
+            open_event_sinks(Settings(mqtt=broker.url, event_log=str(tmp_path / "log"))) as sinks,
+        ):
+            await online(watcher)
+            await broker.save()
+            published = 0
+
+            async def stream(events):
+                nonlocal published
+                for _ in range(events):
+                    published += 1
+                    sinks.hub.publish(emotion(published))
+                    await asyncio.sleep(0.02)
+
+            await stream(20)
+            for _ in range(3):
+                await asyncio.gather(stream(10), watcher.caught_up())
+                await broker.kill()
+                await stream(30)
+                await broker.start()
+                await stream(20)
+            await watcher.until(lambda it: it.last("utterance").get("start_s") == 2.0 * published)
+            await watcher.until(lambda it: it.last("state").get("start_s") == 2.0 * published)
+            check(watcher, broker, published)
+            late = [body.get("historical", False) for body in distinct(watcher.of("utterance"))]
+            assert any(late)
+            assert not all(late)
+            assert not any(body.get("historical") for body in watcher.of("state"))
+            name = f"127.0.0.1:{broker.port}"
+            await until_all(sinks, lambda it: it["waiting"] == 0)  # the last acknowledgement is still on its way
+            assert sinks.status()["brokers"] == {name: {"connected": True, "waiting": 0, "dropped": 0, "refused": 0}}
+
+    asyncio.run(main())
+
+
+ENGINE = """
+import asyncio, sys
+sys.path.insert(0, {root!r})
+from engine.config import Settings
+from engine.mqtt.control import Command, CommandError
+from engine.server.sinks import open_outlets
+from testing.events import emotion
+
+async def main():
+    async with open_outlets(Settings(mqtt={url!r}, event_log={log!r})) as outlets:
+        async def tell():
+            async for seq, text in outlets.hub.subscribe("demo"):
+                print(text, flush=True)
+        asyncio.create_task(tell())
+        for number in range({first}, 1_000_000):
+            outlets.hub.publish(emotion(number))
+            await asyncio.sleep(0.005)
+
+asyncio.run(main())
+"""
+
+
+async def acknowledged(script, count):
+    """Finals that a subscriber of this engine saw until it was killed, in the middle of the stream."""
+    engine = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
+    lines = [await engine.stdout.readline() for _ in range(count)]
+    engine.kill()
+    lines += (await engine.stdout.read()).splitlines(keepends=True)
+    await engine.wait()
+    messages = [json.loads(line) for line in lines if line.endswith(b"\n")]
+    return [body["id"] for body in messages if body["type"] == "emotion"]
+
+
+def test_an_engine_that_is_killed_loses_nothing_that_was_acknowledged(tmp_path):
+    """Once with its broker there, once without: then all of it waits for the next run."""
+
+    async def main():
+        log = str(tmp_path / "log")
+        root = str(Path(__file__).parents[3])
+        async with mosquitto(tmp_path / "broker") as broker, watching(broker) as watcher:
+            await broker.save()
+            seen = await acknowledged(ENGINE.format(root=root, url=broker.url, log=log, first=1), 200)
+            await watcher.caught_up()
+            await broker.kill()
+            seen += await acknowledged(ENGINE.format(root=root, url=broker.url, log=log, first=1_000), 200)
+            await broker.start()
+            async with open_event_sinks(Settings(mqtt=broker.url, event_log=log)) as sinks:
+                kept = await sinks.event_writer.call(sinks.event_writer.log.events, "demo", 0, 1_000_000)
+                last = json.loads(kept[-1][1])["id"]
+                await watcher.until(lambda it: it.last("utterance").get("id") == last)
+                await watcher.until(lambda it: it.last("state").get("id") == last)
+            finals = [body["id"] for body in distinct(watcher.of("utterance"))]
+            assert len(seen) > 350
+            assert [name for name in finals if name in set(seen)] == seen
+            assert finals == [body["id"] for body in map(json.loads, dict(kept).values()) if body["type"] == "emotion"]
+            state = json.loads(broker.retained("cberl/demo/alice/state")["cberl/demo/alice/state"])
+            assert state["id"] == finals[-1]
+
+    asyncio.run(main())
+
+
+def test_one_broker_that_is_away_does_not_keep_another_waiting_and_a_full_outbox_tells(tmp_path):
+    async def main():
+        async with mosquitto(tmp_path / "a") as one, mosquitto(tmp_path / "b") as other, watching(one) as watcher:
+            await other.kill()
+            async with open_event_sinks(Settings(mqtt=f"{one.url},{other.url}", mqtt_outbox_events=10)) as sinks:
+                await online(watcher)
+                for number in range(1, 31):
+                    sinks.hub.publish(emotion(number))
+                    await watcher.until(lambda it, number=number: len(it.of("utterance")) == number)
+                away = sinks.status()["brokers"][f"127.0.0.1:{other.port}"]
+                assert (away["connected"], away["waiting"], away["dropped"]) == (False, 10, 21)  # and one change
+                assert "refused" in away["problem"]
+                await other.start()
+                async with watching(other) as late:
+                    await late.until(lambda it: it.of("state"))
+                assert late.of("state")[0]["start_s"] == 60.0
+
+    asyncio.run(main())
+
+
+# paho leaves the socket of a handshake that failed to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_passwords_and_certificates(tmp_path):
+    keys, passwords = certificates(tmp_path), tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-c", "-b", str(passwords), "me", "p@ss"], check=True, capture_output=True)
+
+    async def main():
+        settings = f"cafile {keys / 'ca.pem'}\ncertfile {keys / 'it.pem'}\nkeyfile {keys / 'it.key'}\n"
+        settings += f"require_certificate true\nallow_anonymous false\npassword_file {passwords}"
+        async with mosquitto(tmp_path / "broker", settings) as broker:
+            url, files = f"mqtts://me:p%40ss@localhost:{broker.port}", {"mqtt_ca": str(keys / "ca.pem")}
+            mine = files | {"mqtt_cert": str(keys / "it.pem"), "mqtt_key": str(keys / "it.key")}
+            assert await state_of(Settings(mqtt=url, **mine)) == "connected"
+            assert "not authori" in (await state_of(Settings(mqtt=url.replace("p%40ss", "no"), **mine))).lower()
+            assert "CERTIFICATE_VERIFY_FAILED" in await state_of(Settings(mqtt=url))
+
+    asyncio.run(main())
+
+
+async def state_of(settings):
+    """ "connected", or why not."""
+    async with open_event_sinks(settings) as sinks:
+        while True:
+            (status,) = sinks.status()["brokers"].values()
+            if status["connected"] or status["problem"] != "not connected yet":
+                return "connected" if status["connected"] else status["problem"]
+            await asyncio.sleep(0.01)
+
+
+def certificates(folder):
+    """An authority, and a certificate for localhost and for the client."""
+
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca")
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "it.key", "-out", "it.csr", "-subj", "/CN=localhost")
+    (folder / "names").write_text("subjectAltName=DNS:localhost")
+    openssl("x509", "-req", "-in", "it.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "it.pem",
+            "-extfile", "names")  # fmt: skip
+    return folder
+
+
+def test_commands_are_carried_out_for_who_has_the_token(tmp_path, caplog):
+    async def main():
+        done = []
+
+        def execute(command):
+            if command.conversation == "none":
+                raise CommandError("No such.")
+            done.append(command)
+
+        async with (
+            mosquitto(tmp_path) as broker,
+            watching(broker, "answers") as answers,
+            open_event_sinks(Settings(mqtt=broker.url, mqtt_control_token="open")) as sinks,
+        ):
+            sinks.brokers.execute = execute
+            await until_all(sinks, lambda it: it["connected"])
+            for token, conversation in [("shut", "demo"), ("open", "demo"), ("open", "none")]:
+                await asyncio.to_thread(command, broker, token, {"command": "stop", "conversation": conversation})
+            await answers.until(lambda it: len(it.messages) == 2)
+            told = [json.loads(it.payload) for it in answers.messages]
+            assert told == [{"ok": True}, {"ok": False, "error": "No such."}]
+            assert done == [Command("stop", "demo")]
+            assert any("without the right token" in record.message for record in caplog.records)
+
+    asyncio.run(main())
+
+
+def command(broker, token, body):
+    """As the documentation says it is sent."""
+    command = ["mosquitto_pub", "-p", str(broker.port), "-V", "5", "-q", "1", "-t", "cberl/engine/control"]
+    command += ["-m", json.dumps(body), "-D", "publish", "user-property", "token", token]
+    subprocess.run([*command, "-D", "publish", "response-topic", "answers"], check=True)

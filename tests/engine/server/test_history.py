@@ -1,0 +1,55 @@
+import asyncio
+
+import httpx
+
+from testing.counting import running
+from testing.events import emotion
+
+
+def client(url):
+    return httpx.AsyncClient(base_url=url, trust_env=False)
+
+
+def test_history_goes_on_where_the_reader_stopped_and_outlives_the_engine(tmp_path):
+    async def first():
+        async with running(event_log=str(tmp_path / "log"), keep_text=True) as (engine, url), client(url) as http:
+            for number in range(1, 5):
+                engine.hub.publish(emotion(number, conversation="room 1"))
+            await engine.hub.flush()
+            page = (await http.get("/conversations/room%201/events", params={"limit": 3})).json()
+            assert ([event["seq"] for event in page["events"]], page["last_seq"]) == ([1, 2, 3], 3)
+            rest = (await http.get("/conversations/room%201/events", params={"after_seq": 3})).json()
+            assert [event["text"] for event in rest["events"]] == ["words 3", "words 4"]
+            none = (await http.get("/conversations/room%201/events", params={"after_seq": 5})).json()
+            assert none == {"events": [], "last_seq": 5}
+            for query in ("after_seq=-1", "after_seq=x", "limit=0", "limit=1001"):
+                assert (await http.get(f"/conversations/room%201/events?{query}")).json()["code"] == "bad_request"
+            assert (await http.delete("/conversations/room%201")).status_code == 409
+            assert (await http.get("/readyz")).json()["event_log"] == {"not_kept": 0}
+
+    async def second():
+        async with running(event_log=str(tmp_path / "log")) as (engine, url), client(url) as http:
+            listed = {"id": "room 1", "speakers": [], "active": False, "last_seq": 5}
+            assert (await http.get("/conversations")).json() == {"conversations": [listed]}
+            engine.hub.publish(emotion(5, conversation="room 1"))
+            engine.hub.close("room 1")
+            assert (await http.delete("/conversations/room%201")).json() == {"deleted_events": 8}
+            assert (await http.get("/conversations")).json() == {"conversations": []}
+            assert (await http.get("/conversations/room%201/events")).json() == {"events": [], "last_seq": 0}
+            assert engine.hub.publish(emotion(1, conversation="room 1")) == 10
+
+    asyncio.run(first())
+    asyncio.run(second())
+
+
+def test_without_a_log_there_is_no_history_and_a_conversation_can_be_forgotten_still():
+    async def main():
+        async with running() as (engine, url), client(url) as http:
+            engine.hub.publish(emotion(1))
+            engine.hub.close("demo")
+            assert (await http.get("/conversations/demo/events")).json()["code"] == "no_event_log"
+            assert (await http.delete("/conversations/demo")).json() == {"deleted_events": 0}
+            assert (await http.get("/conversations")).json() == {"conversations": []}
+            assert engine.hub.snapshot("demo").speakers == ()
+
+    asyncio.run(main())

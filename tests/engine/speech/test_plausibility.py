@@ -1,0 +1,24 @@
+import pytest
+
+from engine.speech.plausibility import plausible
+
+
+@pytest.mark.parametrize(
+    ("text", "duration_s"),
+    [("", 0.3), ("oh i see", 0.3), ("No, no, no, no!", 1.0), ("I can't believe you forgot. It's the third time.", 2.0)],
+)
+def test_what_may_have_been_said_passes(text: str, duration_s: float) -> None:
+    assert plausible(text, duration_s)
+
+
+@pytest.mark.parametrize(
+    ("text", "duration_s"),
+    [
+        ("thank you for watching please subscribe to my channel", 0.4),
+        ("you " * 6, 5.0),
+        ("well thank you thank you thank you thank you", 9.0),
+        ("and then I and then I and then I and then I left", 9.0),
+    ],
+)
+def test_what_a_recogniser_made_up_does_not(text: str, duration_s: float) -> None:
+    assert not plausible(text, duration_s)

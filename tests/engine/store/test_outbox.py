@@ -1,0 +1,62 @@
+import pytest
+
+from engine.store.database import MEMORY, open_database
+from engine.store.outbox import Outbox, OutboxRow
+
+
+def row(number, kind="current", speaker="alice", conversation="demo"):
+    return OutboxRow(0, float(number), kind, f"id {number}", conversation, speaker, f'{{"n":{number}}}')
+
+
+@pytest.fixture
+def database():
+    opened = open_database(MEMORY)
+    yield opened
+    opened.close()
+
+
+def ids(rows):
+    return [int(it.id.removeprefix("id ")) for it in rows]
+
+
+def test_each_broker_has_its_own_place_and_what_all_have_is_gone(database):
+    outbox = Outbox(database, ["a", "b"], 100)
+    outbox.add([row(n) for n in range(1, 6)])
+    assert ids(outbox.next("a", 0, 2)) == [1, 2]
+    assert ids(outbox.next("a", 2, 2)) == [3, 4]
+    assert ids(outbox.next("b", 0, 9)) == [1, 2, 3, 4, 5]
+    assert (outbox.waiting("a"), outbox.waiting("b")) == (3, 5)
+    assert ids(outbox.next("b", 5, 9)) == []
+    assert database.execute("SELECT min(n) FROM outbox").fetchone() == (3,)
+    again = Outbox(database, ["a", "c"], 100)  # after a restart with another broker: only what is new is for it
+    assert ids(again.next("a", 0, 9)) == [3, 4, 5]
+    again.add([row(6)])
+    assert ids(again.next("c", 0, 9)) == [6]
+    assert ids(Outbox(database, ["c"], 100).next("c", 0, 9)) == [6]
+
+
+def test_the_oldest_give_way_and_are_counted_for_whom_they_waited(database):
+    outbox = Outbox(database, ["a", "b"], 3)
+    outbox.add([row(1), row(2)])
+    outbox.next("a", 1, 9)
+    outbox.add([row(3), row(4), row(5)])
+    assert ids(outbox.next("b", 0, 9)) == [3, 4, 5]
+    assert (outbox.dropped["a"], outbox.dropped["b"]) == (1, 2)
+    outbox.expire(4.5)
+    assert ids(outbox.next("a", 0, 9)) == [5]
+    assert (outbox.dropped["a"], outbox.dropped["b"]) == (3, 4)
+
+
+def test_how_everybody_feels_is_known_from_what_waits(database):
+    outbox = Outbox(database, ["a"], 100)
+    outbox.add([row(1), row(2, speaker="bob"), row(3), row(4, kind="past"), row(5, kind="change")])
+    outbox.add([row(6, conversation="other")])
+    assert ids(outbox.latest()) == [2, 3, 6]
+    outbox.forget("demo")
+    assert ids(outbox.latest()) == ids(outbox.next("a", 0, 9)) == [6]
+
+
+def test_without_brokers_nothing_waits(database):
+    Outbox(database, ["a"], 100).add([row(1)])
+    Outbox(database, [], 100)
+    assert database.execute("SELECT count(*) FROM outbox").fetchone() == (0,)

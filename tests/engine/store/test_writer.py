@@ -1,0 +1,196 @@
+import asyncio
+import json
+import signal
+import sqlite3
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from engine.delivery.hub import Hub
+from engine.events import SpeakerJoined
+from engine.store.database import StoreError
+from engine.store.writer import EventWriterConfig, open_event_writer
+from testing.events import emotion
+
+
+@asynccontextmanager
+async def kept(path, **config):
+    """(hub, journal) over this file."""
+    async with open_event_writer(EventWriterConfig(str(path), **config)) as event_writer:
+        yield Hub(run="r", event_writer=event_writer), event_writer
+
+
+async def history(event_writer, conversation="demo", after_seq=0, limit=1000):
+    found = await event_writer.call(event_writer.log.events, conversation, after_seq, limit)
+    return [(seq, json.loads(text)) for seq, text in found]
+
+
+def test_what_subscribers_get_is_kept_and_what_is_superseded_is_not(tmp_path):
+    async def main():
+        async with kept(tmp_path / "log", keep_text=True) as (hub, event_writer):
+            subscription = hub.subscribe("demo")
+            hub.publish(SpeakerJoined("demo", "alice"))
+            hub.publish(emotion(1, status="interim"))
+            last = hub.publish(emotion(1))
+            assert subscription.take().seq == 0  # the snapshot
+            assert subscription.take() is None  # not kept yet, so nobody may see it
+            await hub.flush()
+            seen = [json.loads(entry.text) for entry in iter(subscription.take, None)]
+            assert [body["type"] for body in seen] == ["conversation.started", "speaker.joined", "emotion", "emotion"]
+            assert [body["id"] for body in seen] == [f"demo/{seq}@r" for seq in (1, 2, 3, 4)]
+            assert [body for _, body in await history(event_writer)] == [seen[0], seen[1], seen[3]]
+            assert await history(event_writer, after_seq=1, limit=1) == [(2, seen[1])]
+            assert hub.snapshot("demo").last_seq == last == 4
+
+    asyncio.run(main())
+
+
+def test_words_are_kept_only_where_the_settings_say_so(tmp_path):
+    async def main():
+        async with kept(tmp_path / "log") as (hub, event_writer):
+            subscription = hub.subscribe("demo")
+            hub.publish(emotion(1))
+            await hub.flush()
+            texts = [json.loads(entry.text).get("text") for entry in iter(subscription.take, None)]
+            assert texts == [None, None, "words 1"]
+            assert (await history(event_writer))[-1][1]["text"] is None
+
+    asyncio.run(main())
+    assert all(b"words" not in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_numbers_go_on_after_a_clean_stop_and_never_repeat_after_a_deletion(tmp_path):
+    async def run():
+        async with kept(tmp_path / "log") as (hub, event_writer):
+            seqs = [hub.publish(emotion(1)), hub.publish(emotion(2, status="interim"))]
+            hub.close("demo")
+            await hub.flush()
+            return seqs, [seq for seq, _ in await history(event_writer)]
+
+    async def forget():
+        async with kept(tmp_path / "log") as (hub, event_writer):
+            hub.publish(emotion(1, conversation="other"))
+            assert [it.id for it in await event_writer.call(event_writer.log.conversations, 10)] == ["demo"]
+            assert await event_writer.forget("demo") == 6
+            assert [it.id for it in await event_writer.call(event_writer.log.conversations, 10)] == ["other"]
+
+    assert asyncio.run(run()) == ([2, 3], [1, 2, 4])
+    assert asyncio.run(run()) == ([6, 7], [1, 2, 4, 5, 6, 8])
+    asyncio.run(forget())
+    assert all(b"demo" not in file.read_bytes() for file in tmp_path.iterdir())
+    (started, _), kept_now = asyncio.run(run())
+    assert started > 8
+    assert kept_now[0] == started - 1
+
+
+KILLED = """
+import asyncio, sys
+sys.path.insert(0, {root!r})
+from engine.delivery.hub import Hub
+from engine.store.writer import JournalConfig, open_journal
+from testing.events import emotion
+
+async def main():
+    async with open_journal(JournalConfig({path!r})) as journal:
+        hub = Hub(journal=journal)
+        async def tell():
+            async for seq, text in hub.subscribe("demo"):
+                print(seq, flush=True)
+        asyncio.create_task(tell())
+        number = 0
+        while True:
+            number += 1
+            for status in ("interim", "interim", "final"):
+                hub.publish(emotion(number, status=status))
+            await asyncio.sleep(0.001)
+
+asyncio.run(main())
+"""
+
+
+def test_a_killed_engine_has_kept_all_that_anybody_saw(tmp_path):
+    async def die_and_look():
+        script = KILLED.format(root=str(Path(__file__).parents[3]), path=str(tmp_path / "log"))
+        engine = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
+        seen = [int(await engine.stdout.readline()) for _ in range(200)]
+        engine.send_signal(signal.SIGKILL)
+        seen += [int(line) for line in (await engine.stdout.read()).splitlines(keepends=True) if line.endswith(b"\n")]
+        await engine.wait()
+        async with kept(tmp_path / "log") as (hub, event_writer):
+            found = await history(event_writer, limit=1_000_000)
+            again = hub.publish(emotion(1))
+        return seen[1:], found, again
+
+    seen, found, again = asyncio.run(die_and_look())
+    numbers = [seq for seq, _ in found]
+    assert numbers == sorted(set(numbers))
+    finals = {seq for seq in seen if seq > 1 and (seq - 1) % 3 == 0}
+    assert len(finals) > 50
+    assert finals <= set(numbers)
+    assert again > max(seen)  # interim events of the dead run are not in the log, but were seen
+
+
+def test_it_keeps_no_more_than_it_may(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.store.event_log.CHUNK", 100)
+    max_bytes = 400_000
+
+    async def size():
+        async with kept(tmp_path / "log", keep_text=True, max_bytes=max_bytes) as (hub, event_writer):
+            for number in range(2000):
+                hub.publish(emotion(number))
+            await hub.flush()
+            await event_writer.tidy()
+            assert (tmp_path / "log").stat().st_size < max_bytes + 100_000
+            left = await history(event_writer, limit=10_000)
+            assert [seq for seq, _ in left] == list(range(2002 - len(left), 2002))
+            assert len(left) > 100
+
+    async def age():
+        async with kept(tmp_path / "log", max_age_s=-1.0) as (_, event_writer):
+            await event_writer.tidy()
+            assert await history(event_writer) == await event_writer.call(event_writer.log.conversations, 10) == []
+            assert event_writer.last_seq("demo") >= 2001
+
+    asyncio.run(size())
+    asyncio.run(age())
+
+
+def test_a_disk_that_fails_is_told_and_stops_nobody(tmp_path, caplog, monkeypatch):
+    def full(rows):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async def main():
+        async with kept(tmp_path / "log") as (hub, event_writer):
+            subscription = hub.subscribe("demo")
+            with monkeypatch.context() as patch:
+                patch.setattr(event_writer.log, "add", full)
+                hub.publish(emotion(1))
+                await hub.flush()
+            hub.publish(emotion(2))
+            await hub.flush()
+            assert [entry.seq for entry in iter(subscription.take, None)] == [0, 1, 2, 3]
+            assert (event_writer.not_kept, [seq for seq, _ in await history(event_writer)]) == (2, [3])
+
+    asyncio.run(main())
+    assert [record.message for record in caplog.records] == ["2 events could not be kept: database or disk is full"]
+
+
+def test_two_engines_do_not_share_a_file_and_another_file_is_not_overwritten(tmp_path):
+    (tmp_path / "text").write_text("not a database, but long enough to look like one" * 100)
+    with sqlite3.connect(tmp_path / "other") as other:
+        other.execute("CREATE TABLE t (x)")
+    other.close()
+
+    async def main():
+        async with kept(tmp_path / "log"), kept(tmp_path / "log"):
+            pass
+
+    for path, reason in [("log", "in use by another engine"), ("text", "cannot be used"), ("other", "another program")]:
+        with pytest.raises((StoreError, ExceptionGroup)) as caught:
+            asyncio.run(main() if path == "log" else kept(tmp_path / path).__aenter__())
+        group = caught.value
+        error = group.exceptions[0] if isinstance(group, ExceptionGroup) else group
+        assert reason in str(error)
+        assert str(tmp_path / path) in str(error)
