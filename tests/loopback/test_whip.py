@@ -43,7 +43,7 @@ def test_a_conversation_of_two_goes_on_where_it_was_when_a_network_changes(monke
         turns.append(turn)
         return await analyze_turn(turn, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(engine.conversation.session, "hear", watched)
+    monkeypatch.setattr(engine.conversation.session, "analyze_turn", watched)
 
     async def main() -> tuple[list[Message], list[EmotionEvent]]:
         async with running() as (supervisor, url), ws(url, "/events?conversation=demo&resume_from_seq=0") as watcher:
