@@ -40,7 +40,7 @@ from engine.speech.segmenter import SegmenterConfig
 from engine.speech.speaker_clustering import OnlineSpeakers, SpeakersConfig
 from engine.speech.speaker_embedding import GE2E
 from engine.speech.turn import Turn
-from engine.speech.turn_detector import detect_turns
+from engine.speech.turn_detector import TurnDetector
 from engine.speech.vad import SileroVad
 
 DEMO = Path(engine.demo.__file__).parent
@@ -92,7 +92,8 @@ async def listen(conversations: Path, acted: Path | None, silence_ms: float) -> 
     heard: list[Recording] = []
     async with Worker(SileroVad().run, name="vad") as vad:
         for part, pcm, reference in [*recordings(conversations), *(plays(acted) if acted else [])]:
-            found = [turn async for turn in detect_turns(stream(pcm), vad, config, count(1)) if isinstance(turn, Turn)]
+            updates = TurnDetector(vad, config, count(1)).detect(stream(pcm))
+            found = [turn async for turn in updates if isinstance(turn, Turn)]
             if acted and "actor" in part:  # a clip begins and ends in silence, of which nobody is the speaker
                 reference = reference.crop(Timeline([span(turn) for turn in found]))
             embedded = [(turn, voices.embed([turn.pcm])[0]) for turn in found]

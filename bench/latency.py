@@ -41,7 +41,6 @@ import engine.demo
 from cberl.types import SAMPLE_RATE
 from engine.config import Settings
 from engine.conversation.models import Models
-from engine.conversation.session import TAIL_MS
 from engine.delivery.subscription import Subscription
 from engine.delivery.wire import decode
 from engine.events import EmotionEvent
@@ -49,9 +48,8 @@ from engine.ingest.file import read_media
 from engine.media import AudioChunk, Track
 from engine.server.app import create_app, serve
 from engine.server.supervisor import Supervisor, open_supervisor
-from engine.speech.segmenter import SegmenterConfig
 from engine.speech.turn import Turn
-from engine.speech.turn_detector import detect_turns
+from engine.speech.turn_detector import TurnDetector, segmenter_config
 from testing.browser_page import BROWSER, Page, browser
 from testing.call_page import capture_devices, join
 
@@ -80,11 +78,10 @@ LISTEN = f"""(() => {{
 }})()"""
 
 
-async def in_process(settings: Settings, seconds: float, along: bool) -> dict[str, Any]:
+async def in_process(settings: Settings, seconds: float) -> dict[str, Any]:
     """The demo, played by a live publisher."""
     chunks = [it async for it in read_media(str(DEMO), speakers=SPEAKERS) if it.start_s < seconds]
     async with open_supervisor(settings) as supervisor, asyncio.TaskGroup() as tasks:
-        supervisor.models = replace(supervisor.models, follows=supervisor.models.follows and along)
         subscription = supervisor.hub.subscribe("bench")
         heard = tasks.create_task(finals(subscription))
         await supervisor.join("bench", paced(chunks), live=True)
@@ -123,13 +120,9 @@ async def turns_of(chunks: Iterable[AudioChunk], models: Models, settings: Setti
         for chunk in chunks:
             yield chunk
 
-    config = SegmenterConfig(
-        pre_roll_ms=settings.pre_roll_ms,
-        min_speech_ms=settings.min_speech_ms,
-        end_silence_ms=settings.end_silence_ms,
-        tail_ms=min(TAIL_MS, settings.provisional_ms or TAIL_MS),
-    )
-    return [it async for it in detect_turns(source(), models.vad, config, itertools.count(1)) if isinstance(it, Turn)]
+    config = replace(segmenter_config(settings), provisional_ms=0.0, interim_ms=0.0)
+    updates = TurnDetector(models.vad, config, itertools.count(1)).detect(source())
+    return [update async for update in updates if isinstance(update, Turn)]
 
 
 async def bare(turn: Turn, models: Models) -> float:
@@ -197,9 +190,8 @@ async def measure(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     settings = Settings(asr=options.asr, port=0)
     at_the_end = Settings(asr=options.asr, provisional_ms=0)
     results = {
-        "recognised while spoken": await in_process(settings, options.seconds, along=True),
-        "begun when perhaps over": await in_process(settings, options.seconds, along=False),
-        "begun at the end": await in_process(at_the_end, options.seconds, along=False),
+        "analysed at the provisional end": await in_process(settings, options.seconds),
+        "analysed at the final end": await in_process(at_the_end, options.seconds),
     }
     if BROWSER is not None and not options.no_browser:
         results["from a browser's microphone"] = await in_browser(settings, options.seconds)

@@ -24,7 +24,7 @@ from engine.ingest.file import read_media
 from engine.media import AudioChunk
 from engine.runtime.worker import Worker
 from engine.speech.segmenter import SegmenterConfig
-from engine.speech.turn_detector import detect_turns
+from engine.speech.turn_detector import TurnDetector
 from engine.speech.vad import SileroVad
 
 DEMO = Path(engine.demo.__file__).parent / "conversation.flac"
@@ -44,7 +44,7 @@ async def cost_percent(chunks: list[AudioChunk], tracks: int) -> float:
     )
 
     async def listen(vad: Worker) -> int:  # type: ignore[type-arg]
-        return len([turn async for turn in detect_turns(source(), vad, config, count(1))])
+        return len([turn async for turn in TurnDetector(vad, config, count(1)).detect(source())])
 
     async with Worker(SileroVad().run, name="vad", max_batch=64) as vad:
         await listen(vad)  # warms up

@@ -17,13 +17,15 @@ from cberl.types import SAMPLE_RATE, Float32
 class Track:
     """One microphone or one channel: whoever speaks on it is `speaker`.
 
-    `captioned`: what they say comes as captions too. `named`: somebody said who speaks; else it may be several people.
+    `captioned`: its words come as captions too. `named`: the publisher named the speaker; otherwise several people may
+    speak on it. They are called `numbered_from`-2, -3, …; empty means after the speaker.
     """
 
     id: str
     speaker: str
     captioned: bool = False
     named: bool = True
+    numbered_from: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +63,7 @@ class AudioChunk:
     frames: tuple[VideoFrame, ...] = ()
     arrived_at: float = field(default_factory=time.monotonic)
     captions: tuple[Caption, ...] = ()
+    realtime: bool = True
 
     @property
     def end_s(self) -> float:

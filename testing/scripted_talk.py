@@ -42,7 +42,8 @@ def chunks(
     pcm: Float32, speaker: str = "maya", *, text: str | None = None, at_s: float = 0.0, named: bool = True
 ) -> list[AudioChunk]:
     """A tenth of a second at a time; with `text`, that is what is said in it."""
-    track = Track("audio-1", speaker, captioned=text is not None, named=named)
+    others = "" if named else speaker.removesuffix("-1")
+    track = Track("audio-1", speaker, captioned=text is not None, named=named, numbered_from=others)
     step = round(STEP_S * SAMPLE_RATE)
     found = [AudioChunk(track, at_s + n / SAMPLE_RATE, pcm[n : n + step]) for n in range(0, len(pcm), step)]
     if text is not None:
@@ -114,7 +115,7 @@ def emotions(events: list[Event]) -> list[EmotionEvent]:
 
 def idle() -> bool:
     """No turn is being worked on, be it over or under way."""
-    return not any(task.get_name().startswith(("interim ", "hear ")) for task in asyncio.all_tasks())
+    return not any(task.get_name().startswith(("interim ", "analyze ")) for task in asyncio.all_tasks())
 
 
 def now() -> float:

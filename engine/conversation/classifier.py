@@ -48,7 +48,7 @@ class Shifts:
         self._before: dict[str, Shift] = {}
 
     def copy(self) -> "Shifts":
-        """As it is now, to go on by itself."""
+        """An independent copy."""
         other = Shifts()
         other._now, other._before = dict(self._now), dict(self._before)
         return other
@@ -66,7 +66,7 @@ class Shifts:
 
 
 class EmotionClassifier:
-    """One conversation's graph. Call in the order of the turns."""
+    """One conversation's graph. Call `classify` in the order of the turns."""
 
     def __init__(self, conversation: str, checkpoint: Checkpoint, graph: GraphStep) -> None:
         self._conversation = conversation
@@ -76,13 +76,13 @@ class EmotionClassifier:
         self._shifts = Shifts()
 
     def copy(self) -> "EmotionClassifier":
-        """As it is now, to go on by itself."""
+        """An independent copy."""
         other = EmotionClassifier(self._conversation, self._checkpoint, self._graph)
         other._state, other._shifts = self._state, self._shifts.copy()
         return other
 
-    async def infer(self, utterance: Utterance) -> EmotionEvent:
-        """The event without `after_speech` and `lag_s`, which only the moment of publishing knows."""
+    async def classify(self, utterance: Utterance) -> EmotionEvent:
+        """The next event, without `after_speech` and `lag_s`, which are known only when it is published."""
         watch = Stopwatch(utterance.timings_ms)
         with watch("graph"):
             result = await self._graph(GraphRequest(self._state, _step_input(utterance)))
@@ -91,7 +91,7 @@ class EmotionClassifier:
         return replace(event, shift=self._shifts.push(event.speaker, event.emotion))
 
     async def preview(self, utterance: Utterance) -> EmotionEvent:
-        """An interim event of a turn under way. The conversation stays as it was."""
+        """An interim event of a turn in progress. The conversation's state does not change."""
         watch = Stopwatch(utterance.timings_ms)
         with watch("graph"):
             result = await self._graph(GraphRequest(self._state, _step_input(utterance)))

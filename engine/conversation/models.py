@@ -48,7 +48,6 @@ class Models:
     describe_visual: Worker[tuple[VideoFrame, ...], Seen | None]
     graph: Worker[GraphRequest, GraphResult]
     voice: Worker[Float32, Float32] | None = None  # where voices can be told apart
-    follows: bool = False  # whether the recogniser can hear a turn while it is spoken
 
     @property
     def looks(self) -> bool:
@@ -150,7 +149,6 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
             ),
             graph=await stack.enter_async_context(Worker(partial(run_graph, checkpoint), name="graph", max_batch=64)),
             voice=await stack.enter_async_context(Worker(voices.embed, name="voice")) if voices else None,
-            follows=transcriber.follows,
         )
         await _warm(models)
         yield models

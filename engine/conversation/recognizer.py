@@ -1,4 +1,4 @@
-"""From heard turns to emotion events; and again from an earlier turn on, when it is known better who spoke."""
+"""From analysed turns to emotion events; repeated from an earlier turn on when its speaker turns out to be another."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -6,70 +6,86 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cberl.encoders.audio import AudioHistory
+from cberl.encoders.text import TextHistory
 from engine.conversation.classifier import EmotionClassifier
-from engine.conversation.turn_analysis import TurnAnalysis, UtteranceEncoder
+from engine.conversation.models import Models
+from engine.conversation.turn_analysis import TurnAnalysis
+from engine.conversation.utterance_encoder import UtteranceEncoder
 from engine.events import EmotionEvent
+from engine.speech.speaker_clustering import RELABEL_TURNS
 
 _SILENCE = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Read:
-    """A turn, what came of it, and the conversation as it was before."""
+class _RecognizedTurn:
+    """A turn, its event, and the conversation's state before it."""
 
-    heard: TurnAnalysis
+    analysis: TurnAnalysis
     event: EmotionEvent
-    describer: UtteranceEncoder
-    inference: EmotionClassifier
+    encoder: UtteranceEncoder
+    classifier: EmotionClassifier
 
 
 class ConversationRecognizer:
-    """One conversation's describer and graph. Call in the order of the turns.
+    """One conversation's utterance encoder and graph. Call `recognize` in the order of the turns.
 
-    Who speaks is part of every input: of the graph's edges, of the words' context, of what a voice is compared with. So
-    when earlier turns get other speakers, all since then is read again, and what follows is as if the right ones had
-    been known from the start. That reaches `memory_turns` back, and is kept from the first turn with a voice on.
+    The speaker is part of every input: the edges of the graph, the context of the text, the normalisation of the
+    voice. So when earlier turns get other speakers, all turns since then are recognised again, and what follows is as
+    if the right speakers had been known from the start. This reaches `memory_turns` back, and state is kept from the
+    first turn with a speaker embedding on.
     """
 
-    def __init__(self, describer: UtteranceEncoder, inference: EmotionClassifier, memory_turns: int = 64) -> None:
-        self._describer = describer
-        self._inference = inference
-        self._reads: deque[_Read] = deque(maxlen=memory_turns)
+    def __init__(
+        self, encoder: UtteranceEncoder, classifier: EmotionClassifier, memory_turns: int = RELABEL_TURNS
+    ) -> None:
+        self._encoder = encoder
+        self._classifier = classifier
+        self._recognized: deque[_RecognizedTurn] = deque(maxlen=memory_turns)
 
-    async def encode_ahead(self, heard: TurnAnalysis) -> TurnAnalysis:
-        """See `UtteranceEncoder`."""
-        return await self._describer.encode_ahead(heard)
+    async def encode_ahead(self, analysis: TurnAnalysis) -> TurnAnalysis:
+        """See `UtteranceEncoder.encode_ahead`."""
+        return await self._encoder.encode_ahead(analysis)
 
-    async def preview(self, heard: TurnAnalysis) -> EmotionEvent:
-        """An interim event of a turn under way. Nothing is remembered."""
-        return await self._inference.preview(self._describer.preview(heard))
+    async def preview(self, analysis: TurnAnalysis) -> EmotionEvent:
+        """An interim event of a turn in progress. The conversation's state does not change."""
+        return await self._classifier.preview(self._encoder.preview(analysis))
 
-    async def read(self, heard: TurnAnalysis) -> EmotionEvent:
-        """The event of the next turn, without what only the moment of publishing knows."""
-        ahead = await self._describer.encode_ahead(heard)
-        if heard.voice is None and not self._reads:
-            return await self._inference.infer(await self._describer.describe(ahead))
-        before = self._describer.copy(), self._inference.copy()
-        event = await self._inference.infer(await self._describer.describe(ahead))
-        light = replace(ahead, turn=replace(heard.turn, pcm=_SILENCE, frames=()))
-        self._reads.append(_Read(light, event, *before))
+    async def recognize(self, analysis: TurnAnalysis) -> EmotionEvent:
+        """The event of the next turn, without the fields that are known only when it is published."""
+        analysis = await self._encoder.encode_ahead(analysis)
+        if analysis.speaker_embedding is None and not self._recognized:
+            return await self._classifier.classify(await self._encoder.encode(analysis))
+        before = self._encoder.copy(), self._classifier.copy()
+        event = await self._classifier.classify(await self._encoder.encode(analysis))
+        without_media = replace(analysis, turn=replace(analysis.turn, pcm=_SILENCE, frames=()))
+        self._recognized.append(_RecognizedTurn(without_media, event, *before))
         return event
 
     async def relabel_speakers(self, speakers: Mapping[int, str]) -> dict[int, EmotionEvent]:
-        """These turns have other speakers, by turn. Returns events that are others now in speaker or emotion."""
-        turns = [it.heard.turn.turn_id for it in self._reads]
-        first = next((n for n, turn_id in enumerate(turns) if turn_id in speakers), None)
+        """Give turns other speakers. Returns the events whose speaker or emotion has changed. Both by turn id."""
+        turn_ids = [it.analysis.turn.turn_id for it in self._recognized]
+        first = next((n for n, turn_id in enumerate(turn_ids) if turn_id in speakers), None)
         if first is None:
             return {}
-        again = list(self._reads)[first:]
-        self._describer, self._inference = again[0].describer, again[0].inference
-        for _ in again:
-            self._reads.pop()
-        others: dict[int, EmotionEvent] = {}
-        for it in again:
-            turn = it.heard.turn
+        repeated = list(self._recognized)[first:]
+        self._encoder, self._classifier = repeated[0].encoder, repeated[0].classifier
+        for _ in repeated:
+            self._recognized.pop()
+        changed: dict[int, EmotionEvent] = {}
+        for it in repeated:
+            turn = it.analysis.turn
             speaker = speakers.get(turn.turn_id, turn.speaker)
-            event = await self.read(replace(it.heard, turn=replace(turn, speaker=speaker)))
+            event = await self.recognize(replace(it.analysis, turn=replace(turn, attributed_speaker=speaker)))
             if (event.speaker, event.emotion) != (it.event.speaker, it.event.emotion):
-                others[turn.turn_id] = event
-        return others
+                changed[turn.turn_id] = event
+        return changed
+
+
+def open_recognizer(conversation: str, models: Models) -> ConversationRecognizer:
+    """Of a conversation that starts."""
+    encoder = UtteranceEncoder(
+        models.encode_text, TextHistory(models.text_encoder.prompt), AudioHistory(models.audio_config)
+    )
+    return ConversationRecognizer(encoder, EmotionClassifier(conversation, models.checkpoint, models.graph))

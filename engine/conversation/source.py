@@ -1,78 +1,85 @@
-"""One source of a conversation's media, and what is under way of it."""
+"""One source of a conversation's media: its clock, its captions, and its turns that are not yet published."""
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
+import itertools
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from dataclasses import replace
 
-from cberl.types import SAMPLE_RATE, Float32
-from engine.conversation.speculation import Speculation
-from engine.conversation.turn_analysis import TurnAnalysis
-from engine.ingest.realtime_detector import RealtimeDetector
 from engine.media import AudioChunk
-from engine.runtime.clocks import MediaClock
+from engine.runtime.clocks import MediaClock, Timeline
+from engine.runtime.load_shedding import LoadShedder
 from engine.speech.captions import Captions
-from engine.speech.follow import Following
-from engine.speech.transcriber import Transcript
-from engine.speech.turn import Turn
+from engine.speech.turn import TrackProgress, Turn
 
 
 class MediaSource:
-    """Its clock, its turns under way, and how far behind live it is."""
+    """The media of one publisher.
+
+    `live`: not a file, so that somebody waits for the results. `dropped` returns how many of its chunks were lost.
+    """
 
     def __init__(
         self,
+        timeline: Timeline,
+        load: LoadShedder,
+        media: AsyncIterable[AudioChunk],
+        *,
         live: bool,
         dropped: Callable[[], int],
-        analyze_turn: Callable[["MediaSource", Turn], asyncio.Task[TurnAnalysis]],
-        hear_along: Callable[[Float32], asyncio.Task[Transcript]],
     ) -> None:
         self.dropped = dropped
         self.captions = Captions()
-        self.speculation = Speculation(partial(analyze_turn, self))
-        self.following = Following(hear_along)
-        self.interims: dict[int, asyncio.Task[None]] = {}  # by turn
         self.clock = MediaClock()
-        self.tracks: dict[str, bool] = {}  # whether somebody is speaking on it
-        self.voices: set[str] = set()  # who was found to speak beside those whom its tracks name
-        self.last_end_s = float("-inf")
-        self.unpublished: dict[asyncio.Future[None], Turn] = {}
+        self.tracks: set[str] = set()
+        self.last_end_s = float("-inf")  # of its turns
+        self.other_speakers: set[str] = set()  # found on its tracks beside the speakers of the tracks
+        self._timeline = timeline
+        self._load = load
+        self._media = media
         self._live = live
-        self._unnamed: set[str] = set()
-        self._arrived_at = 0.0
-        self._pace = RealtimeDetector(now=lambda: self._arrived_at)
-        self._uploads = False
+        self._realtime = True
+        self._speaking: set[str] = set()  # tracks
+        self._unpublished: dict[asyncio.Future[None], Turn] = {}
 
     @property
-    def waits(self) -> bool:
-        """Whether somebody waits for its events: not those of a file, nor of one that is sent in a hurry."""
-        return self._live and not self._uploads
+    def awaited(self) -> bool:
+        """Whether somebody waits for its results: not those of a file, nor of an upload faster than real time."""
+        return self._live and self._realtime
 
-    def named(self, speaker: str) -> bool:
-        """Whether somebody said that it is they who speak on their track."""
-        return speaker not in self._unnamed
+    async def chunks(self) -> AsyncIterator[AudioChunk]:
+        """The media in the conversation's time, with fewer video frames under load."""
+        frames = itertools.count()
+        async for chunk in self._media:
+            self._realtime = chunk.realtime
+            silent = not self._speaking
+            offset_s = self._timeline.offset_s(self, chunk.end_s, chunk.arrived_at, live=self.awaited, silent=silent)
+            moved = chunk.moved(offset_s) if offset_s else chunk
+            self.clock.arrived(moved.end_s, moved.arrived_at)
+            self.clock.begin(moved.arrived_at)
+            self.captions.take_from(moved)
+            yield replace(moved, frames=tuple(it for it in moved.frames if self._load.picture(next(frames))))
+            self.clock.rest()
 
-    @property
-    def speaking(self) -> bool:
-        return any(self.tracks.values())
+    def progressed(self, progress: TrackProgress) -> None:
+        self.tracks.add(progress.track_id)
+        (self._speaking.add if progress.speaking else self._speaking.discard)(progress.track_id)
 
-    def arrives(self, chunk: AudioChunk) -> None:
-        """Whatever its media time may mean."""
-        self._arrived_at = chunk.arrived_at
-        self._uploads = self._pace.ahead(chunk.track.id, len(chunk.pcm) / SAMPLE_RATE)
-        if not chunk.track.named:
-            self._unnamed.add(chunk.track.speaker)
+    def finished(self, turn: Turn) -> asyncio.Future[None]:
+        """The turn is final. Set the future when its event is published."""
+        self.last_end_s = max(self.last_end_s, turn.end_s)
+        published: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._unpublished[published] = turn
+        published.add_done_callback(self._unpublished.pop)
+        return published
 
-    def arrived(self, chunk: AudioChunk) -> None:
-        """In the conversation's media time."""
-        self.clock.arrived(chunk.end_s, chunk.arrived_at)
-        self.clock.begin(chunk.arrived_at)
-
-    def published(self, future: asyncio.Future[None]) -> None:
-        self.unpublished.pop(future, None)
+    async def all_published(self) -> None:
+        if self._unpublished:
+            # `wait` because cancelling this must not cancel the futures.
+            await asyncio.wait(self._unpublished)
 
     @property
     def lag_s(self) -> float:
-        """How far behind live it is: what came first and is not yet done."""
-        if not self.waits:
+        """Seconds behind live: how long the oldest unfinished work has been waiting. 0 where nobody waits for it."""
+        if not self.awaited:
             return 0.0
-        return max([self.clock.lag_s, *(self.clock.since_s(turn.decided_s) for turn in self.unpublished.values())])
+        return max([self.clock.lag_s, *(self.clock.since_s(turn.decided_s) for turn in self._unpublished.values())])

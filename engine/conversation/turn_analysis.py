@@ -1,37 +1,39 @@
-"""From a turn to an utterance: transcript and feature vectors. Heavy work goes to workers, memory stays here."""
+"""What the models extract from one turn alone, without the conversation before it: words, voice, face, speaker."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
-from cberl.encoders.audio import AudioHistory
-from cberl.encoders.text import TextHistory, TextInput
+from cberl.encoders.text import TextInput
 from cberl.encoders.visual import Seen
 from cberl.types import Float32
-from engine.conversation.utterance import Utterance
-from engine.media import VideoFrame
+from engine.conversation.models import Models
+from engine.media import Track, VideoFrame
 from engine.runtime.clocks import Stopwatch
+from engine.speech.captions import Captions
 from engine.speech.transcriber import Transcript
 from engine.speech.turn import Turn
 
 Transcribe = Callable[[Float32], Awaitable[Transcript]]
-EncodeText = Callable[[TextInput], Awaitable[Float32]]
 DescribeAudio = Callable[[Float32], Awaitable[Float32]]
-EmbedVoice = Callable[[Float32], Awaitable[Float32]]
 DescribeVisual = Callable[[tuple[VideoFrame, ...]], Awaitable[Seen | None]]
+EmbedSpeaker = Callable[[Float32], Awaitable[Float32]]
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TurnAnalysis:
-    """What can be said of a turn without its past, so that several turns may be worked on at once."""
+    """The results for one turn. They do not depend on other turns, so several turns are analysed at once."""
 
     turn: Turn
-    transcript: Transcript | None  # None: nobody asked for the words
-    audio: Float32  # raw; NaN is what does not exist
+    transcript: Transcript | None  # None: not requested
+    audio: Float32  # float32[d], raw; NaN for a number that does not exist
     visual: Seen | None
     timings_ms: dict[str, float]
-    voice: Float32 | None = None  # where voices are told apart
-    encoded: tuple[TextInput, Float32] | None = None  # against a past that may have grown since
+    speaker_embedding: Float32 | None = None  # float32[d] of length 1, where speakers are told apart
+    encoded: tuple[TextInput, Float32] | None = None  # text vector, computed with the conversation as it was then
 
 
 async def analyze_turn(
@@ -39,81 +41,58 @@ async def analyze_turn(
     transcribe: Transcribe | None,
     describe_audio: DescribeAudio,
     describe_visual: DescribeVisual,
-    embed_voice: EmbedVoice | None = None,
+    embed_speaker: EmbedSpeaker | None = None,
 ) -> TurnAnalysis:
-    """Transcription and whose voice it is where that is asked for, prosody and face, side by side."""
+    """Run the models concurrently. `transcribe` and `embed_speaker` are None where their result is not requested."""
     watch = Stopwatch()
 
-    async def transcribed() -> Transcript | None:
-        if transcribe is None:
-            return None
-        with watch("transcribe"):
-            return await transcribe(turn.pcm)
-
-    async def described() -> Float32:
-        with watch("describe_audio"):
-            return await describe_audio(turn.pcm)
-
-    async def seen() -> Seen | None:
-        if not turn.frames:
-            return None
-        with watch("describe_visual"):
-            return await describe_visual(turn.frames)
-
-    async def embedded() -> Float32 | None:
-        if embed_voice is None:
-            return None
-        with watch("voice"):
-            return await embed_voice(turn.pcm)
+    async def timed(stage: str, work: Awaitable[Result]) -> Result:
+        with watch(stage):
+            return await work
 
     async with asyncio.TaskGroup() as tasks:
-        transcript = tasks.create_task(transcribed())
-        audio = tasks.create_task(described())
-        visual = tasks.create_task(seen())
-        voice = tasks.create_task(embedded())
-    return TurnAnalysis(turn, transcript.result(), audio.result(), visual.result(), watch.timings_ms, voice.result())
+        audio = tasks.create_task(timed("describe_audio", describe_audio(turn.pcm)))
+        transcript = tasks.create_task(timed("transcribe", transcribe(turn.pcm))) if transcribe else None
+        visual = tasks.create_task(timed("describe_visual", describe_visual(turn.frames))) if turn.frames else None
+        speaker = tasks.create_task(timed("voice", embed_speaker(turn.pcm))) if embed_speaker else None
+    return TurnAnalysis(
+        turn,
+        transcript.result() if transcript else None,
+        audio.result(),
+        visual.result() if visual else None,
+        watch.timings_ms,
+        speaker.result() if speaker else None,
+    )
 
 
-class UtteranceEncoder:
-    """One conversation's encoders: each utterance is seen against those before it. Call in the order of the turns."""
+class TurnAnalyzer:
+    """Analyses turns with the shared models. `diarize`: whether speakers who share a track are told apart."""
 
-    def __init__(self, encode_text: EncodeText, text_history: TextHistory, audio_history: AudioHistory) -> None:
-        self._encode_text = encode_text
-        self._text_history = text_history
-        self._audio_history = audio_history
+    def __init__(self, models: Models, diarize: Literal["auto", "on", "off"]) -> None:
+        self._models = models
+        self._diarize = diarize
 
-    def copy(self) -> "UtteranceEncoder":
-        """As it is now, to go on by itself."""
-        return UtteranceEncoder(self._encode_text, self._text_history.copy(), self._audio_history.copy())
+    @property
+    def busy(self) -> bool:
+        """Whether final turns of any conversation wait for the audio encoder."""
+        return bool(self._models.describe_audio.pending)
 
-    async def encode_ahead(self, heard: TurnAnalysis) -> TurnAnalysis:
-        """Encode the words against the past as it is now: `describe` need not, where nobody speaks in between."""
-        if heard.transcript is None or not heard.transcript.text:
-            return heard
-        watch = Stopwatch()
-        with watch("encode"):
-            words = self._text_history.peek(heard.turn.speaker, heard.transcript.text)
-            if heard.encoded is not None and heard.encoded[0] == words:
-                return heard
-            vector = await self._encode_text(words)
-        return replace(heard, timings_ms=heard.timings_ms | watch.timings_ms, encoded=(words, vector))
+    @property
+    def transcriber_busy(self) -> bool:
+        """Whether turns of any conversation wait for the recogniser."""
+        return bool(self._models.transcribe.pending)
 
-    async def describe(self, heard: TurnAnalysis) -> Utterance:
-        """Absent stays absent: no words, no text vector; no usable sound, no audio vector."""
-        watch = Stopwatch(heard.timings_ms)
-        turn, transcript = heard.turn, heard.transcript
-        text = None
-        with watch("encode"):
-            if transcript and transcript.text:
-                words = self._text_history.push(turn.speaker, transcript.text)
-                ahead, vector = heard.encoded or (None, None)
-                text = vector if ahead == words else await self._encode_text(words)
-            audio = self._audio_history.push(turn.speaker, heard.audio)
-        visual, quality = (heard.visual.vector, heard.visual.quality) if heard.visual else (None, 0.0)
-        return Utterance(turn, transcript, text, audio, visual, quality, watch.timings_ms)
+    def is_shared(self, track: Track) -> bool:
+        """Whether several people may speak on this track."""
+        return self._models.voice is not None and (self._diarize == "on" or not track.named)
 
-    def preview(self, heard: TurnAnalysis) -> Utterance:
-        """What voice and face say of a turn under way. Nothing is remembered."""
-        audio = self._audio_history.peek(heard.turn.speaker, heard.audio)
-        visual, quality = (heard.visual.vector, heard.visual.quality) if heard.visual else (None, 0.0)
-        return Utterance(heard.turn, None, None, audio, visual, quality, heard.timings_ms)
+    async def analyze(self, turn: Turn, captions: Captions) -> TurnAnalysis:
+        """Everything. Captions, where the speaker has them, take the place of speech to text."""
+        models = self._models
+        transcribe = captions.instead_of(models.transcribe, turn)
+        embed_speaker = models.voice if self.is_shared(turn.track) else None
+        return await analyze_turn(turn, transcribe, models.describe_audio, models.describe_visual, embed_speaker)
+
+    async def preview(self, turn: Turn) -> TurnAnalysis:
+        """Voice and face of a turn in progress."""
+        return await analyze_turn(turn, None, self._models.describe_audio, self._models.describe_visual)

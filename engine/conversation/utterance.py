@@ -1,4 +1,4 @@
-"""A turn with everything that the models extracted from it."""
+"""A turn with the feature vectors that the network reads."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from engine.speech.turn import Turn
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Utterance:
-    """A turn, understood: float32[d] a modality, or None where the modality is absent.
+    """float32[d] per modality, or None where the modality is absent.
 
     `visual_quality` in 0..1 says how well the face could be seen.
     """

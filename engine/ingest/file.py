@@ -86,7 +86,8 @@ def _name_tracks(source: str, channels: int, speakers: list[str] | None) -> list
     if len(set(names)) != len(names):
         raise MediaError("Each channel needs a speaker name of its own: two are the same.")
     named = speakers is not None or channels > 1
-    return [Track(f"audio-{n + 1}", name, named=named) for n, name in enumerate(names)]
+    others = "" if named else "speaker"
+    return [Track(f"audio-{n + 1}", name, named=named, numbered_from=others) for n, name in enumerate(names)]
 
 
 def _decode(source: str, separate: bool, look: bool, device: str | None) -> Generator[tuple[Float32, list[Picture]]]:

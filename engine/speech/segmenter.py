@@ -1,4 +1,4 @@
-"""From speech probabilities to turns: pure, one segmenter a track."""
+"""From speech probabilities to turns: pure, one segmenter per track."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -8,24 +8,24 @@ from typing import Literal
 import numpy as np
 
 from cberl.types import SAMPLE_RATE, Float32
+from engine.media import Track
 from engine.speech.turn import Turn, TurnResumed
 
-SPLIT_SEARCH_S = 2.0  # an endless turn is cut at the quietest place this close to its end
-SPLIT_DIP = 0.5  # ... if the level there falls to half of what is usual around it (-6 dB)
+SPLIT_SEARCH_S = 2.0  # a turn of maximum length is cut at the quietest place in its last seconds
+SPLIT_DIP = 0.5  # ... if the level there is at most half of the median around it (-6 dB)
 
 
 @dataclass(frozen=True, slots=True)
 class SegmenterConfig:
-    """When a turn begins and ends."""
+    """When a turn starts and ends."""
 
-    threshold_on: float = 0.5  # speech probability that begins speech
-    threshold_off: float = 0.35  # below it, a window inside speech counts as silence
-    pre_roll_ms: float = 200.0  # audio kept from before speech was noticed
-    min_speech_ms: float = 200.0  # less voiced time than this is no turn
-    end_silence_ms: float = 500.0  # silence that ends a turn
-    provisional_ms: float = 0.0  # silence after which a turn has perhaps ended; 0: nobody wants to know
-    interim_ms: float = 0.0  # how often a turn under way is told; 0: never
-    growing_ms: float = 0.0  # ... and how often it comes out for who hears along; 0: never
+    threshold_on: float = 0.5  # speech probability that starts a turn
+    threshold_off: float = 0.35  # a window of a turn below this is silence
+    pre_roll_ms: float = 200.0  # audio kept from before the first window of speech
+    min_speech_ms: float = 200.0  # turns with less voiced time are discarded
+    end_silence_ms: float = 500.0  # silence that ends a turn, unless `end_after` says otherwise for this pause
+    provisional_ms: float = 0.0  # silence after which the provisional turn is emitted; 0: never
+    interim_ms: float = 0.0  # interval of interim turns while somebody speaks; 0: never
     tail_ms: float = 150.0  # silence kept after the end of speech
     max_turn_s: float = 15.0  # longer turns are split
 
@@ -33,7 +33,7 @@ class SegmenterConfig:
         if not 0.0 <= self.threshold_off <= self.threshold_on <= 1.0:
             raise ValueError("thresholds must obey 0 <= threshold_off <= threshold_on <= 1")
         if self.tail_ms > self.end_silence_ms:
-            raise ValueError("tail_ms cannot be longer than end_silence_ms: nothing else is heard by then")
+            raise ValueError("tail_ms cannot be longer than end_silence_ms: no more audio is there by then")
         if 0 < self.provisional_ms < self.tail_ms:
             raise ValueError("provisional_ms must be 0 or at least tail_ms: the provisional turn has the same tail")
         if self.max_turn_s <= SPLIT_SEARCH_S:
@@ -54,16 +54,16 @@ class _Window:
 class Segmenter:
     """`push` windows in order, each with its speech probability; get the turns that this completed.
 
-    Speech begins at `threshold_on` and lasts until `end_silence_ms` below `threshold_off`. Times are media
-    seconds; the first window starts at `start_s` and each follows the one before.
+    A turn starts at `threshold_on` and lasts until `end_silence_ms` below `threshold_off`. Times are media
+    seconds; the first window starts at `start_s`, and each follows the one before without a gap.
 
-    After `provisional_ms` of silence the turn comes out as it will be if nothing more is said: its final stage has the
-    same number, times and audio. If more is said, `TurnResumed` follows. A turn has its number as soon as it is sure to
-    become one.
+    After `provisional_ms` of silence the turn is emitted as it will be if nothing more is said: its final stage has the
+    same number, times and audio. If more is said, `TurnResumed` follows. Meanwhile `end_after` may shorten or
+    lengthen the silence that ends it. A turn gets its number as soon as it is long enough.
     """
 
-    def __init__(self, speaker: str, config: SegmenterConfig, turn_ids: Iterator[int], start_s: float = 0.0) -> None:
-        self._speaker = speaker
+    def __init__(self, track: Track, config: SegmenterConfig, turn_ids: Iterator[int], start_s: float = 0.0) -> None:
+        self._track = track
         self._config = config
         self._turn_ids = turn_ids
         self._start_s = start_s
@@ -71,11 +71,11 @@ class Segmenter:
         self._before: deque[_Window] = deque()  # pre-roll, while nobody speaks
         self._lead = 0  # how many windows at the head of _turn are pre-roll
         self._turn: list[_Window] = []  # pre-roll and all since; empty while nobody speaks
-        self._continued = False  # this turn goes on from one that was split
-        self._number: int | None = None  # of the turn under way
-        self._perhaps_over = False  # ... which was told as provisional
-        self._told_until = 0  # ... or as interim, samples
-        self._grown_until = 0  # ... or as growing, samples
+        self._continued = False  # this turn continues one that was split
+        self._number: int | None = None  # of the turn in progress
+        self._provisional = False  # it was emitted as provisional, and speech has not resumed since
+        self._end_silence_ms = config.end_silence_ms  # of the present pause
+        self._interim_until = 0  # end of its last interim turn, samples
 
     @property
     def now_s(self) -> float:
@@ -84,16 +84,16 @@ class Segmenter:
 
     @property
     def speaking_since_s(self) -> float | None:
-        """Where the turn under way began, or None."""
+        """Where the turn in progress started, or None."""
         return self._media_s(self._turn[self._lead].start) if self._turn else None
 
     @property
     def settled_s(self) -> float:
-        """No turn yet to come ends before, unless it is cut for its length."""
+        """No later turn ends before this, unless it is cut at the maximum length."""
         return self._media_s(self._speech_end()) if self._turn else self.now_s
 
     def push(self, pcm: Float32, probability: float) -> list[Turn | TurnResumed]:
-        """Take one window, float32[n]. At most one turn completes."""
+        """Add one window, float32[n]. At most one turn is completed by it."""
         threshold = self._config.threshold_off if self._turn else self._config.threshold_on
         window = _Window(pcm, self._now, probability >= threshold)
         self._now = window.end
@@ -104,14 +104,19 @@ class Segmenter:
                 self._remember(window)
             return []
         self._turn.append(window)
-        if self._silence_ms() >= self._config.end_silence_ms:
+        if self._silence_ms() >= self._end_silence_ms:
             return self._end()
         if self._now - self._turn[self._lead].start >= self._config.max_turn_s * SAMPLE_RATE:
             return self._split()
         return self._meanwhile(window)
 
+    def end_after(self, turn_id: int, silence_ms: float) -> None:
+        """End the turn that is provisional after this much silence. Ignored if it ended or speech has resumed."""
+        if self._provisional and turn_id == self._number:
+            self._end_silence_ms = max(silence_ms, self._config.tail_ms)
+
     def flush(self) -> list[Turn | TurnResumed]:
-        """The source ended: what was being said is a turn, if it was long enough."""
+        """The source ended: the turn in progress ends here, if it is long enough."""
         turns = self._end() if self._turn else []
         self._before.clear()
         return turns
@@ -120,29 +125,25 @@ class Segmenter:
         self._turn = [*self._before, window]
         self._lead = len(self._before)
         self._continued = False
-        self._told_until = self._grown_until = window.start
+        self._interim_until = window.start
         self._before.clear()
 
     def _meanwhile(self, window: _Window) -> list[Turn | TurnResumed]:
-        """What the latest window says of the turn under way."""
+        """Updates of the turn in progress that follow from its latest window."""
         config = self._config
-        if self._perhaps_over:
-            self._perhaps_over = not window.voiced
-            return [] if self._perhaps_over else [TurnResumed(self._numbered())]
-        if 0 < config.provisional_ms <= self._silence_ms() and self._sure():
-            self._perhaps_over = True
+        if self._provisional:
+            if not window.voiced:
+                return []
+            self._provisional, self._end_silence_ms = False, config.end_silence_ms
+            return [TurnResumed(self._numbered())]
+        if 0 < config.provisional_ms <= self._silence_ms() and self._long_enough():
+            self._provisional = True
             return [self._whole("provisional")]
-        return self._under_way() if window.voiced and self._sure() else []
-
-    def _under_way(self) -> list[Turn | TurnResumed]:
-        turns: list[Turn | TurnResumed] = []
-        if 0 < self._config.growing_ms <= _ms(self._now - self._grown_until):
-            self._grown_until = self._now
-            turns.append(self._whole("growing"))
-        if 0 < self._config.interim_ms <= _ms(self._now - self._told_until):
-            self._told_until = self._now
-            turns.append(self._whole("interim"))
-        return turns
+        due = 0 < config.interim_ms <= _ms(self._now - self._interim_until)
+        if due and window.voiced and self._long_enough():
+            self._interim_until = self._now
+            return [self._whole("interim")]
+        return []
 
     def _remember(self, window: _Window) -> None:
         self._before.append(window)
@@ -150,29 +151,29 @@ class Segmenter:
             self._before.popleft()
 
     def _end(self) -> list[Turn | TurnResumed]:
-        turns: list[Turn | TurnResumed] = [self._whole("final")] if self._sure() else []
+        turns: list[Turn | TurnResumed] = [self._whole("final")] if self._long_enough() else []
         windows, self._turn = self._turn, []
         self._over()
         for window in windows:
             self._remember(window)
         return turns
 
-    def _sure(self) -> bool:
-        """Long enough for a turn. What follows a split is the end of something already said: however short, it is."""
+    def _long_enough(self) -> bool:
+        """Whether this is a turn. The rest after a split always is: it is the end of something longer."""
         voiced_ms = _ms(sum(len(w.pcm) for w in self._turn[self._lead :] if w.voiced))
         return voiced_ms >= self._config.min_speech_ms or self._continued
 
-    def _whole(self, stage: Literal["growing", "interim", "provisional", "final"]) -> Turn:
+    def _whole(self, stage: Literal["interim", "provisional", "final"]) -> Turn:
         speech_end = self._speech_end()
         kept = [w for w in self._turn if _ms(w.end - speech_end) <= self._config.tail_ms]
         return replace(self._make(kept, self._turn[self._lead].start, speech_end), stage=stage)
 
     def _over(self) -> None:
-        """The next turn is another one."""
-        self._number, self._perhaps_over = None, False
+        """The next turn has another number."""
+        self._number, self._provisional, self._end_silence_ms = None, False, self._config.end_silence_ms
 
     def _split(self) -> list[Turn | TurnResumed]:
-        """Cut before the quietest window near the end, and go on from there with a new turn."""
+        """Cut before the quietest window near the end; a new turn starts there."""
         cut = self._quietest()
         head, tail = self._turn[:cut], self._turn[cut:]
         start, end = self._turn[self._lead].start, max(w.end for w in head if w.voiced)
@@ -182,14 +183,14 @@ class Segmenter:
         voiced = [i for i, w in enumerate(tail) if w.voiced]
         if voiced:
             self._turn, self._lead = tail, voiced[0]
-            self._told_until = self._grown_until = tail[voiced[0]].start
+            self._interim_until = tail[voiced[0]].start
         else:
             for window in tail:
                 self._remember(window)
         return [turn]
 
     def _quietest(self) -> int:
-        """Index in `_turn` where to cut: in the quietest ~100 ms lately, or else before the last window."""
+        """Index in `_turn` where to cut: in the quietest ~100 ms of the last seconds, else before the last window."""
         since = self._now - SPLIT_SEARCH_S * SAMPLE_RATE
         first = next(i for i, w in enumerate(self._turn) if w.start >= since)
         level = np.array([np.sqrt(np.mean(np.square(w.pcm))) for w in self._turn[first:]])  # RMS
@@ -212,7 +213,7 @@ class Segmenter:
     def _make(self, windows: list[_Window], start: int, end: int, truncated: bool = False) -> Turn:
         return Turn(
             turn_id=self._numbered(),
-            speaker=self._speaker,
+            track=self._track,
             start_s=self._media_s(start),
             end_s=self._media_s(end),
             pcm=np.concatenate([w.pcm for w in windows]),

@@ -7,6 +7,8 @@ import numpy as np
 
 from cberl.types import Float32
 
+RELABEL_TURNS = 64  # of a conversation, from the latest back, that may still get another speaker
+
 
 @dataclass(frozen=True, slots=True)
 class SpeakersConfig:
@@ -19,7 +21,7 @@ class SpeakersConfig:
     merge: float = 0.75  # two speakers as near to each other are one
     evidence_s: float = 1.0  # speech shorter than this makes no new speaker and teaches nothing
     max_speakers: int = 12
-    memory_turns: int = 64  # as far back as turns are relabelled
+    memory_turns: int = RELABEL_TURNS  # as far back as turns are relabelled
 
 
 @dataclass(frozen=True, slots=True)

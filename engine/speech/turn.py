@@ -1,47 +1,59 @@
-"""What turn detection yields: turns, and how far each track was analysed."""
+"""What turn detection yields: turns, and how far each track has been analysed."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from cberl.types import Float32
-from engine.media import VideoFrame
+from engine.media import Track, VideoFrame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turn:
-    """One stretch of speech by one speaker. `end_s` is where speech ended, not where silence was believed.
+    """One stretch of speech by one speaker.
 
-    `pcm` may carry a little audio before `start_s` and after `end_s` (pre-roll and tail), so that no phoneme is cut.
-    `truncated` says that the turn reached the longest length and goes on in the next one. `stage`: still being spoken
-    (growing, for who hears along; interim, for who is told), perhaps over (provisional), or over (final).
+    `end_s` is where speech ended, not where the following silence was long enough. `pcm`, float32[n] mono 16 kHz, may
+    include a little audio before `start_s` and after `end_s` (pre-roll and tail), so that no phoneme is cut.
+
+    `stage`: still being spoken (interim), ended unless speech resumes (provisional), or ended (final). `truncated`: the
+    turn reached the maximum length and continues in the next one. `attributed_speaker`: which of several speakers on
+    the track this is; empty means the speaker of the track.
     """
 
     turn_id: int
-    speaker: str
+    track: Track
     start_s: float
     end_s: float
     pcm: Float32
     decided_s: float  # media time at which the end was decided
     frames: tuple[VideoFrame, ...] = ()
-    stage: Literal["growing", "interim", "provisional", "final"] = "final"
+    stage: Literal["interim", "provisional", "final"] = "final"
     truncated: bool = False
+    attributed_speaker: str = ""
+
+    @property
+    def speaker(self) -> str:
+        return self.attributed_speaker or self.track.speaker
+
+    @property
+    def duration_s(self) -> float:
+        return self.end_s - self.start_s
 
 
 @dataclass(frozen=True, slots=True)
 class TurnResumed:
-    """Whoever had perhaps ended this turn speaks on."""
+    """Speech went on after the provisional end of this turn."""
 
     turn_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class TrackProgress:
-    """A track was heard up to `now_s`: no turn of it that is yet to come ends before `until_s`.
+    """A track was analysed up to `now_s`; each of its turns that is not yet final ends at `until_s` or later.
 
-    But for one that is cut for its length. `speaking`: one is under way.
+    A turn that is cut at the maximum length is the exception. `speaking`: a turn is in progress.
     """
 
-    track: str
+    track_id: str
     now_s: float
     until_s: float
     speaking: bool = False

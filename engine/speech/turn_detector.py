@@ -1,4 +1,4 @@
-"""The stage from audio chunks to turns: one VAD worker for all tracks, one segmenter a track."""
+"""The stage from audio chunks to turns: one VAD worker for all tracks, one segmenter per track."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from dataclasses import replace
@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from cberl.types import SAMPLE_RATE, Float32
+from engine.config import Settings
 from engine.media import AudioChunk, Track
 from engine.runtime.worker import Worker
 from engine.speech.frame_buffer import FrameBuffer
@@ -15,77 +16,106 @@ from engine.speech.vad import WINDOW, VadRequest, VadResult, VadState
 
 VadWorker = Worker[VadRequest, VadResult]
 
-JITTER_S = 0.02  # a chunk this close to where it was expected follows on
+TAIL_MS = 150.0  # silence kept after the end of speech, where the turn waits for as much
+JITTER_S = 0.02  # a chunk that starts within this of the end of the previous one follows it without a gap
 
 
-async def detect_turns(
-    chunks: AsyncIterable[AudioChunk], vad: VadWorker, config: SegmenterConfig, turn_ids: Iterator[int]
-) -> AsyncGenerator[TurnUpdate, None]:
-    """Turns of all tracks in the order in which they were decided, numbered by `turn_ids`; `order.py` sorts them.
+def segmenter_config(settings: Settings) -> SegmenterConfig:
+    return SegmenterConfig(
+        pre_roll_ms=settings.pre_roll_ms,
+        min_speech_ms=settings.min_speech_ms,
+        end_silence_ms=settings.end_silence_ms,
+        provisional_ms=settings.provisional_ms,
+        interim_ms=settings.interim_ms,
+        tail_ms=min(TAIL_MS, settings.end_silence_ms, settings.provisional_ms or TAIL_MS),
+        max_turn_s=settings.max_turn_s,
+    )
 
-    How far a track has got follows on what each of its chunks decided. When the source ends, what is being said becomes
-    a last turn; when it fails, nothing does.
-    """
-    tracks: dict[str, _TrackTurns] = {}
-    async for chunk in chunks:
-        track = tracks.get(chunk.track.id)
-        if track is None:
-            track = tracks[chunk.track.id] = _TrackTurns(chunk.track, vad, config, turn_ids, chunk.start_s)
-        for turn in await track.push(chunk):
-            yield turn
-        yield track.settled(chunk.track.id)
-    for track in sorted(tracks.values(), key=lambda t: t.speaking_since_s):
-        for turn in await track.finish():
-            yield turn
+
+class TurnDetector:
+    """Finds the turns of all tracks of one source, numbered by `turn_ids`."""
+
+    def __init__(self, vad: VadWorker, config: SegmenterConfig, turn_ids: Iterator[int]) -> None:
+        self._vad = vad
+        self._config = config
+        self._turn_ids = turn_ids
+        self._tracks: dict[str, _TrackTurns] = {}
+
+    async def detect(self, chunks: AsyncIterable[AudioChunk]) -> AsyncGenerator[TurnUpdate, None]:
+        """Turns in the order in which they were decided; `conversation/ordering.py` sorts them by their end.
+
+        After the turns that a chunk decided comes the progress of its track. When the source ends, a turn in progress
+        becomes final; when the source fails, it is discarded.
+        """
+        async for chunk in chunks:
+            track = self._tracks.get(chunk.track.id)
+            if track is None:
+                track = _TrackTurns(chunk.track, self._vad, self._config, self._turn_ids, chunk.start_s)
+                self._tracks[chunk.track.id] = track
+            for turn in await track.push(chunk):
+                yield turn
+            yield track.progress
+        for track in sorted(self._tracks.values(), key=lambda track: track.speaking_since_s):
+            for turn in await track.finish():
+                yield turn
+
+    def end_after(self, turn: Turn, silence_ms: float) -> None:
+        """End a provisional turn after this much silence. Ignored if it ended or speech has resumed."""
+        self._tracks[turn.track.id].end_after(turn.turn_id, silence_ms)
 
 
 class _TrackTurns:
-    """Cuts one track's audio into windows, keeping its media time right over gaps and overlaps."""
+    """Splits one track's audio into windows; media time stays right over gaps and overlaps."""
 
     def __init__(
         self, track: Track, vad: VadWorker, config: SegmenterConfig, turn_ids: Iterator[int], start_s: float
     ) -> None:
-        self._speaker = track.speaker
+        self._track = track
         self._vad = vad
         self._config = config
         self._turn_ids = turn_ids
-        self._sight = FrameBuffer()
+        self._frames = FrameBuffer()
         self._segmenter: Segmenter
         self._state: VadState
-        self._rest: Float32  # less than a window, not yet judged
+        self._rest: Float32  # less than a window, not yet scored
         self._restart(start_s)
 
     @property
     def speaking_since_s(self) -> float:
-        """Where the turn under way began; infinity while nobody speaks."""
+        """Where the turn in progress started; infinity while nobody speaks."""
         since = self._segmenter.speaking_since_s
         return float("inf") if since is None else since
 
-    def settled(self, track: str) -> TrackProgress:
-        speaking = self._segmenter.speaking_since_s is not None
-        return TrackProgress(track, self._segmenter.now_s, self._segmenter.settled_s, speaking)
+    @property
+    def progress(self) -> TrackProgress:
+        segmenter = self._segmenter
+        speaking = segmenter.speaking_since_s is not None
+        return TrackProgress(self._track.id, segmenter.now_s, segmenter.settled_s, speaking)
+
+    def end_after(self, turn_id: int, silence_ms: float) -> None:
+        self._segmenter.end_after(turn_id, silence_ms)
 
     async def push(self, chunk: AudioChunk) -> list[Turn | TurnResumed]:
-        """Turns that this completed, each with what was seen while it was spoken."""
-        self._sight.push(chunk.frames)
-        turns = self._looked_at(await self._hear(chunk))
-        self._sight.forget_before(min(self.speaking_since_s, self._segmenter.now_s))
+        """Turns that this chunk completed, each with the video frames of its time."""
+        self._frames.push(chunk.frames)
+        turns = self._with_frames(await self._segment(chunk))
+        self._frames.forget_before(min(self.speaking_since_s, self._segmenter.now_s))
         return turns
 
     async def finish(self) -> list[Turn | TurnResumed]:
-        """Judge what is left of a window, filled up with silence, and end the turn under way."""
-        return self._looked_at(await self._finish())
+        """Score the incomplete last window, padded with silence, and end the turn in progress."""
+        return self._with_frames(await self._finish())
 
-    async def _hear(self, chunk: AudioChunk) -> list[Turn | TurnResumed]:
+    async def _segment(self, chunk: AudioChunk) -> list[Turn | TurnResumed]:
         gap_s = chunk.start_s - (self._segmenter.now_s + len(self._rest) / SAMPLE_RATE)
-        if gap_s >= self._config.end_silence_ms / 1e3:  # nothing was heard for so long: whoever spoke is done
+        if gap_s >= self._config.end_silence_ms / 1e3:  # a gap this long ends a turn as silence does
             turns = await self._finish()
             self._restart(chunk.start_s)
-            return turns + await self._judge(chunk.pcm)
+            return turns + await self._score(chunk.pcm)
         missing = round(gap_s * SAMPLE_RATE) if abs(gap_s) > JITTER_S else 0
         if missing > 0:
-            return await self._judge(np.concatenate([np.zeros(missing, np.float32), chunk.pcm]))
-        return await self._judge(chunk.pcm[-missing:] if missing else chunk.pcm)
+            return await self._score(np.concatenate([np.zeros(missing, np.float32), chunk.pcm]))
+        return await self._score(chunk.pcm[-missing:] if missing else chunk.pcm)
 
     async def _finish(self) -> list[Turn | TurnResumed]:
         turns: list[Turn | TurnResumed] = []
@@ -95,7 +125,7 @@ class _TrackTurns:
             turns = self._segmenter.push(self._rest, float(result.probabilities[0]))
         return turns + self._segmenter.flush()
 
-    async def _judge(self, pcm: Float32) -> list[Turn | TurnResumed]:
+    async def _score(self, pcm: Float32) -> list[Turn | TurnResumed]:
         pcm = np.concatenate([self._rest, pcm])
         whole = len(pcm) // WINDOW
         windows = pcm[: whole * WINDOW].reshape(whole, WINDOW)  # (windows, 512)
@@ -109,13 +139,13 @@ class _TrackTurns:
             turns += self._segmenter.push(window, float(probability))
         return turns
 
-    def _looked_at(self, turns: list[Turn | TurnResumed]) -> list[Turn | TurnResumed]:
+    def _with_frames(self, turns: list[Turn | TurnResumed]) -> list[Turn | TurnResumed]:
         return [
-            replace(turn, frames=self._sight.between(turn.start_s, turn.end_s)) if isinstance(turn, Turn) else turn
+            replace(turn, frames=self._frames.between(turn.start_s, turn.end_s)) if isinstance(turn, Turn) else turn
             for turn in turns
         ]
 
     def _restart(self, start_s: float) -> None:
-        self._segmenter = Segmenter(self._speaker, self._config, self._turn_ids, start_s)
+        self._segmenter = Segmenter(self._track, self._config, self._turn_ids, start_s)
         self._state = VadState()
         self._rest = np.zeros(0, np.float32)

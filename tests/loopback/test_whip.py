@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-import engine.conversation.session
+import engine.conversation.turn_analysis
 from cberl.encoders.audio import AudioHistory
 from cberl.encoders.text import TextHistory
 from cberl.types import SAMPLE_RATE
@@ -31,7 +31,7 @@ async def uninterrupted(models: Models, turns: list[Turn]) -> list[EmotionEvent]
     )
     inference = EmotionClassifier("again", models.checkpoint, models.graph)
     heard = [await analyze_turn(it, models.transcribe, models.describe_audio, models.describe_visual) for it in turns]
-    return [await inference.infer(await describer.describe(it)) for it in heard]
+    return [await inference.classify(await describer.encode(it)) for it in heard]
 
 
 @pytest.mark.timeout(300)
@@ -43,7 +43,7 @@ def test_a_conversation_of_two_goes_on_where_it_was_when_a_network_changes(monke
         turns.append(turn)
         return await analyze_turn(turn, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(engine.conversation.session, "analyze_turn", watched)
+    monkeypatch.setattr(engine.conversation.turn_analysis, "analyze_turn", watched)
 
     async def main() -> tuple[list[Message], list[EmotionEvent]]:
         async with running() as (supervisor, url), ws(url, "/events?conversation=demo&resume_from_seq=0") as watcher:

@@ -13,6 +13,7 @@ from cberl.model import CBERL
 from engine.conversation.classifier import EmotionClassifier, GraphRequest, GraphResult, Shifts, run_graph
 from engine.conversation.utterance import Utterance
 from engine.events import EmotionEvent, Shift
+from engine.media import Track
 from engine.speech.transcriber import Transcript
 from engine.speech.turn import Turn
 
@@ -42,13 +43,13 @@ def infer(*utterances: Utterance) -> list[EmotionEvent]:
 
     async def main() -> list[EmotionEvent]:
         inference = EmotionClassifier("talk", tiny, graph)
-        return [await inference.infer(utterance) for utterance in utterances]
+        return [await inference.classify(utterance) for utterance in utterances]
 
     return asyncio.run(main())
 
 
 def utterance(turn_id: int, text: str, *, audio: bool = True) -> Utterance:
-    turn = Turn(turn_id, "ann", 1.0, 2.0, np.zeros(16_000, np.float32), decided_s=2.5)
+    turn = Turn(turn_id, Track("a", "ann"), 1.0, 2.0, np.zeros(16_000, np.float32), decided_s=2.5)
     vector = np.ones(6, np.float32) if text else None
     return Utterance(turn, Transcript(text, "en", 0.8, "test"), vector, np.ones(8, np.float32) if audio else None, None)
 
@@ -88,7 +89,7 @@ def test_an_interim_event_leaves_the_conversation_as_it_was() -> None:
         under_way = await inference.preview(utterance(1, ""))
         assert (under_way.status, under_way.text, under_way.shift) == ("interim", None, None)
         assert under_way.modalities == {"text": None, "audio": 1.0, "visual": None}
-        return [await inference.infer(utterance(1, "well")), await inference.infer(utterance(2, "well"))]
+        return [await inference.classify(utterance(1, "well")), await inference.classify(utterance(2, "well"))]
 
     for event, undisturbed in zip(asyncio.run(main()), infer(utterance(1, "well"), utterance(2, "well")), strict=True):
         assert (event.probabilities, event.shift) == (undisturbed.probabilities, undisturbed.shift)

@@ -15,8 +15,10 @@ from engine.config import Settings
 from engine.conversation.classifier import EmotionClassifier, GraphRequest, GraphResult, run_graph
 from engine.conversation.models import Encoders, load_checkpoint_and_encoders
 from engine.conversation.recognizer import ConversationRecognizer
-from engine.conversation.turn_analysis import TurnAnalysis, UtteranceEncoder
+from engine.conversation.turn_analysis import TurnAnalysis
+from engine.conversation.utterance_encoder import UtteranceEncoder
 from engine.events import EmotionEvent
+from engine.media import Track
 from engine.speech.transcriber import Transcript
 from engine.speech.turn import Turn
 
@@ -45,7 +47,7 @@ def conversation(names: list[str], dim: int) -> list[TurnAnalysis]:
     for n, name in enumerate(names):
         raw = rng.normal(0, 1, dim).astype(np.float32)
         raw[: len(PROSODY_NAMES)] = np.abs(raw[: len(PROSODY_NAMES)]) * 100
-        turn = Turn(n, name, float(n), n + 1.0, np.zeros(16_000, np.float32), decided_s=n + 1.5)
+        turn = Turn(n, Track(name, name), float(n), n + 1.0, np.zeros(16_000, np.float32), decided_s=n + 1.5)
         heard.append(TurnAnalysis(turn, Transcript(SAID[n % len(SAID)], "en", None, "test"), raw, None, {}, VOICE))
     return heard
 
@@ -70,15 +72,15 @@ def test_after_a_merge_all_is_as_with_the_right_speakers_from_the_start(starter:
 
     async def main() -> tuple[list[EmotionEvent], dict[int, EmotionEvent], list[EmotionEvent], list[int]]:
         from_the_start = recognizer(*starter, [])
-        wanted = [await from_the_start.read(it) for it in conversation(right, dim)]
+        wanted = [await from_the_start.recognize(it) for it in conversation(right, dim)]
         asked: list[TextInput] = []
         corrected_late = recognizer(*starter, asked)
         *before, last = conversation(wrong, dim)
-        told = [await corrected_late.read(it) for it in before]
+        told = [await corrected_late.recognize(it) for it in before]
         encoded = len(asked)
         others = await corrected_late.relabel_speakers({n: "bob" for n, name in enumerate(wrong) if name == "eve"})
         again = len(asked) - encoded
-        told.append(await corrected_late.read(last))
+        told.append(await corrected_late.recognize(last))
         return wanted, others, told, [encoded, again]
 
     wanted, others, told, (encoded, again) = asyncio.run(main())
@@ -98,8 +100,8 @@ def test_what_is_forgotten_stays_and_memory_is_bounded(starter: tuple[Checkpoint
     async def main() -> tuple[dict[int, EmotionEvent], int]:
         one = recognizer(*starter, [])
         for it in conversation(["ann"] * 70, starter[1].audio.config.dim):
-            await one.read(it)
-        return await one.relabel_speakers({2: "bob"}), len(one._reads)
+            await one.recognize(it)
+        return await one.relabel_speakers({2: "bob"}), len(one._recognized)
 
     assert asyncio.run(main()) == ({}, 64)
 
@@ -108,7 +110,7 @@ def test_without_voices_nothing_is_kept(starter: tuple[Checkpoint, Encoders]) ->
     async def main() -> int:
         one = recognizer(*starter, [])
         for it in conversation(["ann"] * 3, starter[1].audio.config.dim):
-            await one.read(replace(it, voice=None))
-        return len(one._reads)
+            await one.recognize(replace(it, speaker_embedding=None))
+        return len(one._recognized)
 
     assert asyncio.run(main()) == 0

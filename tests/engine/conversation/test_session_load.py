@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import engine.conversation.session
+import engine.conversation.monitor
+import engine.conversation.turn_analysis
 import engine.runtime.load_shedding
 from cberl.encoders.text import TextInput
 from cberl.types import Float32
@@ -78,7 +79,7 @@ def test_the_ladder_is_climbed_and_left_again_and_no_final_is_lost(monkeypatch: 
         engine.runtime.load_shedding, "LAG_S", tuple(lag_s / 50 for lag_s in engine.runtime.load_shedding.LAG_S)
     )
     monkeypatch.setattr(engine.runtime.load_shedding, "CALM_S", engine.runtime.load_shedding.CALM_S / 50)
-    monkeypatch.setattr(engine.conversation.session, "WATCH_S", 0.02)
+    monkeypatch.setattr(engine.conversation.monitor, "OBSERVE_S", 0.02)
     free = threading.Event()
     pictures: list[int] = []
 
@@ -87,7 +88,7 @@ def test_the_ladder_is_climbed_and_left_again_and_no_final_is_lost(monkeypatch: 
             pictures.append(len(turn.frames))
         return await analyze_turn(turn, *rest)
 
-    monkeypatch.setattr(engine.conversation.session, "analyze_turn", watched)
+    monkeypatch.setattr(engine.conversation.turn_analysis, "analyze_turn", watched)
 
     async def main() -> list[list[Event]]:
         async with running(interim_ms=300) as supervisor:

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine.conversation.speaker_attribution import Attributed, Attribution, Corrections
+from engine.conversation.speaker_attribution import Attribution, Corrections, SpeakerAttribution
+from engine.media import Track
 from engine.speech.turn import Turn
 from testing.counting import utterance
 
@@ -11,32 +12,32 @@ ANGRY = np.array([0.59, np.sqrt(1 - 0.59**2), 0.0], np.float32)  # ann, hardly t
 MIDDLE = (ANN + ANGRY) / np.linalg.norm(ANN + ANGRY)
 
 
-def turn(turn_id: int, speaker: str = "room", seconds: float = 2.0) -> Turn:
-    return Turn(turn_id, speaker, 0.0, seconds, np.zeros(0, np.float32), decided_s=seconds)
+def turn(turn_id: int, track: Track | str = "room", seconds: float = 2.0) -> Turn:
+    track = Track(track, track) if isinstance(track, str) else track
+    return Turn(turn_id, track, 0.0, seconds, np.zeros(0, np.float32), decided_s=seconds)
 
 
 def test_the_first_voice_of_a_track_has_its_name_and_tracks_do_not_mix() -> None:
-    attribution = Attribution()
+    attribution = SpeakerAttribution()
     said = [("room", ANN), ("room", BOB), ("hall", BOB), ("hall", ANN), ("room", EVE), ("room", BOB)]
-    names = [attribution.push(turn(n, where), voice, named=True).speaker for n, (where, voice) in enumerate(said)]
+    names = [attribution.push(turn(n, where), voice).speaker for n, (where, voice) in enumerate(said)]
     assert names == ["room", "room-2", "hall", "hall-2", "room-3", "room-2"]
-    assert attribution.guess(turn(9), EVE, named=True) == "room-3"
-    assert attribution.guess(turn(9, "yard"), EVE, named=True) == "yard"
+    assert attribution.guess(turn(9), EVE) == "room-3"
+    assert attribution.guess(turn(9, "yard"), EVE) == "yard"
 
 
 def test_where_nobody_named_the_track_its_voices_are_counted() -> None:
-    attribution = Attribution()
-    names = [attribution.push(turn(n, "speaker-1"), it, named=False).speaker for n, it in enumerate((ANN, BOB, EVE))]
+    attribution = SpeakerAttribution()
+    track = Track("audio-1", "speaker-1", named=False, numbered_from="speaker")
+    names = [attribution.push(turn(n, track), it).speaker for n, it in enumerate((ANN, BOB, EVE))]
     assert names == ["speaker-1", "speaker-2", "speaker-3"]
 
 
 def test_who_never_was_is_gone_and_their_turns_are_corrected() -> None:
-    attribution = Attribution()
+    attribution = SpeakerAttribution()
     for n, voice in enumerate((ANN, ANGRY), 1):
-        attribution.push(turn(n), voice, named=True)
-    assert attribution.push(turn(3, seconds=5.0), MIDDLE, named=True) == Attributed(
-        "room", {2: "room"}, frozenset({"room-2"})
-    )
+        attribution.push(turn(n), voice)
+    assert attribution.push(turn(3, seconds=5.0), MIDDLE) == Attribution("room", {2: "room"}, frozenset({"room-2"}))
 
 
 def test_a_corrected_event_is_the_same_utterance_in_a_new_revision() -> None:

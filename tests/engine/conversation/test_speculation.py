@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from engine.conversation.speculation import Speculation
+from engine.media import Track
 from engine.speech.turn import Turn
 
-TURN = Turn(1, "ann", 0.0, 1.0, np.ones(16_000, np.float32), decided_s=1.2, stage="provisional")
+TURN = Turn(1, Track("a", "ann"), 0.0, 1.0, np.ones(16_000, np.float32), decided_s=1.2, stage="provisional")
 FINAL = replace(TURN, pcm=TURN.pcm.copy(), decided_s=1.5, stage="final")
 
 

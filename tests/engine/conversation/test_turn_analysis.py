@@ -10,9 +10,10 @@ from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig, AudioHistory
 from cberl.encoders.text import TextEncoder, TextHistory, TextInput
 from cberl.encoders.visual import Seen
 from cberl.types import SAMPLE_RATE, Float32
-from engine.conversation.turn_analysis import TurnAnalysis, UtteranceEncoder, analyze_turn
+from engine.conversation.turn_analysis import TurnAnalysis, analyze_turn
 from engine.conversation.utterance import Utterance
-from engine.media import VideoFrame
+from engine.conversation.utterance_encoder import UtteranceEncoder
+from engine.media import Track, VideoFrame
 from engine.speech.transcriber import Transcript
 from engine.speech.turn import Turn
 
@@ -26,7 +27,7 @@ def encoder() -> TextEncoder:
 
 
 def turn(turn_id: int = 1, pcm: Float32 = SECOND, frames: tuple[VideoFrame, ...] = ()) -> Turn:
-    return Turn(turn_id, "ann", 0.0, 1.0, pcm, decided_s=1.5, frames=frames)
+    return Turn(turn_id, Track("a", "ann"), 0.0, 1.0, pcm, decided_s=1.5, frames=frames)
 
 
 def said(text: str) -> Transcript:
@@ -39,7 +40,7 @@ def describe_all(encoder: TextEncoder, *heard: TurnAnalysis) -> list[Utterance]:
 
     async def main() -> list[Utterance]:
         describer = UtteranceEncoder(encode, TextHistory(encoder.prompt), AudioHistory(AUDIO))
-        return [await describer.describe(one) for one in heard]
+        return [await describer.encode(one) for one in heard]
 
     return asyncio.run(main())
 
@@ -76,7 +77,7 @@ def test_words_encoded_ahead_are_encoded_again_only_where_somebody_spoke_in_betw
         describer = UtteranceEncoder(encode, TextHistory(encoder.prompt), AudioHistory(AUDIO))
         first = await describer.encode_ahead(heard("hello"))
         second = await describer.encode_ahead(heard("fine"))
-        return [await describer.describe(one) for one in (first, second)]
+        return [await describer.encode(one) for one in (first, second)]
 
     ahead = asyncio.run(main())
     assert len(asked) == 3

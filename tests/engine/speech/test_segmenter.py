@@ -3,6 +3,7 @@ from itertools import count
 import numpy as np
 import pytest
 
+from engine.media import Track
 from engine.speech.segmenter import Segmenter, SegmenterConfig
 from engine.speech.turn import Turn, TurnResumed
 
@@ -17,7 +18,7 @@ def feed(segmenter: Segmenter, *stretches: tuple[float, float], level: float = 0
 
 
 def fresh(start_s: float = 0.0, **config: float) -> Segmenter:
-    return Segmenter("ann", SegmenterConfig(**config), count(1), start_s)
+    return Segmenter(Track("a", "ann"), SegmenterConfig(**config), count(1), start_s)
 
 
 def test_a_turn_has_its_times_its_pre_roll_and_its_tail() -> None:
@@ -79,11 +80,11 @@ def test_the_end_of_the_source_ends_a_turn_but_makes_none_of_a_click() -> None:
     assert segmenter.flush() == []
 
 
-def test_a_turn_comes_out_as_it_grows_and_each_time_begins_the_same() -> None:
-    segmenter = fresh(growing_ms=256, interim_ms=512, provisional_ms=192, tail_ms=128, min_speech_ms=200)
+def test_interim_turns_grow_and_keep_their_start_and_number() -> None:
+    segmenter = fresh(interim_ms=512, provisional_ms=192, tail_ms=128, min_speech_ms=200)
     turns = [it for it in feed(segmenter, (0.0, 0.32), (0.9, 0.64), (0.0, 0.5)) if isinstance(it, Turn)]
-    assert [turn.stage for turn in turns] == ["growing", "growing", "interim", "provisional", "final"]
-    assert [turn.end_s - turn.start_s for turn in turns[:3]] == pytest.approx([0.256, 0.512, 0.512])
+    assert [turn.stage for turn in turns] == ["interim", "provisional", "final"]
+    assert turns[0].end_s - turns[0].start_s == pytest.approx(0.512)
     lengths = [len(turn.pcm) for turn in turns]
     assert lengths == sorted(lengths)
     assert len({turn.turn_id for turn in turns}) == 1
@@ -138,3 +139,20 @@ def test_an_hour_of_silence_takes_no_memory() -> None:
 def test_a_configuration_that_cannot_work_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must|cannot"):
         SegmenterConfig(**wrong)
+
+
+def test_the_silence_that_ends_a_provisional_turn_can_be_changed_for_this_pause_only() -> None:
+    segmenter = fresh(provisional_ms=192, tail_ms=128, end_silence_ms=480)
+    (guess,) = feed(segmenter, (0.9, 0.64), (0.0, 0.192))
+    segmenter.end_after(guess.turn_id + 1, 224)  # of another turn: ignored
+    assert feed(segmenter, (0.0, 0.064)) == []
+    segmenter.end_after(guess.turn_id, 800)
+    assert feed(segmenter, (0.0, 0.512)) == []  # 768 ms
+    resumed, again = feed(segmenter, (0.9, 0.32), (0.0, 0.192))
+    assert isinstance(resumed, TurnResumed)
+    segmenter.end_after(again.turn_id, 224)
+    (final,) = feed(segmenter, (0.0, 0.032))
+    assert (final.stage, final.turn_id) == ("final", guess.turn_id)
+    assert np.array_equal(final.pcm, again.pcm)
+    _, last = feed(segmenter, (0.9, 0.64), (0.0, 0.48))  # the next pause has the usual length again
+    assert last.decided_s - last.end_s == pytest.approx(0.48)

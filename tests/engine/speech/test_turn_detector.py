@@ -13,7 +13,7 @@ from engine.media import AudioChunk, Track
 from engine.runtime.worker import Worker
 from engine.speech.segmenter import SegmenterConfig
 from engine.speech.turn import TrackProgress, Turn, TurnResumed, TurnUpdate
-from engine.speech.turn_detector import detect_turns
+from engine.speech.turn_detector import TurnDetector
 from engine.speech.vad import SileroVad
 
 SHARED = Path(os.environ.get("CBERL_SHARED", "../shared"))
@@ -33,7 +33,7 @@ async def stream(chunks: Iterable[AudioChunk], crash: bool = False) -> AsyncIter
 async def turns_of(source: AsyncIterator[AudioChunk]) -> list[Turn]:
     turns: list[Turn] = []
     async with Worker(SileroVad().run, name="vad") as vad:
-        await collect(turns, detect_turns(source, vad, SegmenterConfig(), count(1)))
+        await collect(turns, TurnDetector(vad, SegmenterConfig(), count(1)).detect(source))
     return turns
 
 
@@ -103,7 +103,7 @@ def test_a_hang_up_ends_the_last_turn_and_a_crash_does_not() -> None:
         async with Worker(SileroVad().run, name="vad") as vad:
             source = stream(cut(ANN, half, 1600), crash=True)
             with pytest.raises(ConnectionResetError):
-                await collect(turns, detect_turns(source, vad, SegmenterConfig(), count(1)))
+                await collect(turns, TurnDetector(vad, SegmenterConfig(), count(1)).detect(source))
         assert turns == []
 
     asyncio.run(main())
@@ -116,7 +116,7 @@ def test_nothing_that_was_settled_comes_to_an_end_later() -> None:
         mixed = sorted(cut(ANN, pcm, 1600) + cut(BOB, pcm, 1600, start_s=0.7), key=lambda chunk: chunk.start_s)
         config = SegmenterConfig(provisional_ms=160, interim_ms=300)
         async with Worker(SileroVad().run, name="vad") as vad:
-            return [heard async for heard in detect_turns(stream(mixed), vad, config, count(1))]
+            return [heard async for heard in TurnDetector(vad, config, count(1)).detect(stream(mixed))]
 
     settled_s = {"ann": 0.0, "bob": 0.0}
     stages: dict[str, list[str]] = {"ann": [], "bob": []}

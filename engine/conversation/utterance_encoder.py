@@ -1,0 +1,58 @@
+"""From the analysis of a turn to an utterance: its feature vectors in the context of the conversation."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from cberl.encoders.audio import AudioHistory
+from cberl.encoders.text import TextHistory, TextInput
+from cberl.types import Float32
+from engine.conversation.turn_analysis import TurnAnalysis
+from engine.conversation.utterance import Utterance
+from engine.runtime.clocks import Stopwatch
+
+EncodeText = Callable[[TextInput], Awaitable[Float32]]
+
+
+class UtteranceEncoder:
+    """One conversation's text and audio history. Call `encode` in the order of the turns."""
+
+    def __init__(self, encode_text: EncodeText, text_history: TextHistory, audio_history: AudioHistory) -> None:
+        self._encode_text = encode_text
+        self._text_history = text_history
+        self._audio_history = audio_history
+
+    def copy(self) -> "UtteranceEncoder":
+        """An independent encoder with the same history."""
+        return UtteranceEncoder(self._encode_text, self._text_history.copy(), self._audio_history.copy())
+
+    async def encode_ahead(self, analysis: TurnAnalysis) -> TurnAnalysis:
+        """Encode the text with the history as it is now. `encode` reuses the vector if no turn comes in between."""
+        if analysis.transcript is None or not analysis.transcript.text:
+            return analysis
+        watch = Stopwatch()
+        with watch("encode"):
+            text = self._text_history.peek(analysis.turn.speaker, analysis.transcript.text)
+            if analysis.encoded is not None and analysis.encoded[0] == text:
+                return analysis
+            vector = await self._encode_text(text)
+        return replace(analysis, timings_ms=analysis.timings_ms | watch.timings_ms, encoded=(text, vector))
+
+    async def encode(self, analysis: TurnAnalysis) -> Utterance:
+        """The next utterance. A modality without content is absent (None), never a vector of zeros."""
+        watch = Stopwatch(analysis.timings_ms)
+        turn, transcript = analysis.turn, analysis.transcript
+        vector = None
+        with watch("encode"):
+            if transcript and transcript.text:
+                text = self._text_history.push(turn.speaker, transcript.text)
+                encoded, ahead = analysis.encoded or (None, None)
+                vector = ahead if encoded == text else await self._encode_text(text)
+            audio = self._audio_history.push(turn.speaker, analysis.audio)
+        visual, quality = (analysis.visual.vector, analysis.visual.quality) if analysis.visual else (None, 0.0)
+        return Utterance(turn, transcript, vector, audio, visual, quality, watch.timings_ms)
+
+    def preview(self, analysis: TurnAnalysis) -> Utterance:
+        """Voice and face of a turn in progress. The history does not change."""
+        audio = self._audio_history.peek(analysis.turn.speaker, analysis.audio)
+        visual, quality = (analysis.visual.vector, analysis.visual.quality) if analysis.visual else (None, 0.0)
+        return Utterance(analysis.turn, None, None, audio, visual, quality, analysis.timings_ms)
