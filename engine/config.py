@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     diarize: Literal["auto", "on", "off"] = Field(
         "auto", description="Tell apart the voices on a track; auto: of a mono recording whose speaker is not named."
     )
-    voice_model: str = Field("", description="Speaker encoder (a GE2E .pt file); empty: that of resemblyzer.")
+    speaker_model: str = Field("", description="Speaker encoder (a GE2E .pt file); empty: that of resemblyzer.")
 
     max_sessions: int = Field(16, ge=1, le=10_000, description="Most conversations at a time.")
     max_message_bytes: int = Field(1 << 20, ge=1024, le=1 << 26, description="Largest message taken.")

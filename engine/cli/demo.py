@@ -17,7 +17,7 @@ from engine.demo.score import Summary, read_script, summarize
 from engine.ingest.file import MediaError, read_media
 from engine.server.app import ServerError, create_app, serve
 from engine.server.supervisor import Supervisor, open_supervisor
-from engine.speech.speaker_embedding import VoiceError
+from engine.speech.speaker_embedding import SpeakerEncoderError
 from engine.speech.transcriber import TranscriberError
 from engine.speech.vad import VadError
 
@@ -40,7 +40,14 @@ def command(**flags: Any) -> None:
     flags["port"] = 0 if flags["port"] is None else flags["port"]
     settings = settings_from(flags)
     run_async(
-        _demo(settings), ServerError, DemoError, MediaError, CheckpointError, TranscriberError, VadError, VoiceError
+        _demo(settings),
+        ServerError,
+        DemoError,
+        MediaError,
+        CheckpointError,
+        TranscriberError,
+        VadError,
+        SpeakerEncoderError,
     )
 
 

@@ -20,7 +20,7 @@ from engine.cli.common import settings_from, settings_options
 from engine.config import Settings
 from engine.conversation.models import load_checkpoint_and_encoders, resolve_device
 from engine.speech.choose import choose_transcriber
-from engine.speech.speaker_embedding import VoiceError, load_voices
+from engine.speech.speaker_embedding import SpeakerEncoderError, load_speaker_encoder
 from engine.speech.transcriber import TranscriberError
 from engine.speech.vad import SileroVad, VadError, VadRequest, VadState
 
@@ -123,9 +123,9 @@ def _voices(settings: Settings) -> Finding:
     if settings.diarize == "off":
         return Finding("who speaks", "ok", "as tracks and channels say: diarize is off")
     try:
-        load_voices(settings.voice_model)
-    except VoiceError as error:
-        asked = settings.diarize == "on" or settings.voice_model
+        load_speaker_encoder(settings.speaker_model)
+    except SpeakerEncoderError as error:
+        asked = settings.diarize == "on" or settings.speaker_model
         return Finding("who speaks", "missing" if asked else "note", f"as tracks and channels say; {error}")
     where = "on every track" if settings.diarize == "on" else "in mono recordings whose speaker is not named"
     return Finding("who speaks", "ok", f"voices are told apart {where}")

@@ -21,7 +21,7 @@ from engine.ingest.live import is_live, read_live
 from engine.ingest.protocol import RefusedError
 from engine.names import name_problem
 from engine.server.supervisor import open_supervisor
-from engine.speech.speaker_embedding import VoiceError
+from engine.speech.speaker_embedding import SpeakerEncoderError
 from engine.speech.transcriber import TranscriberError
 from engine.speech.vad import VadError
 
@@ -59,7 +59,7 @@ def command(file: str, as_json: bool, realtime: bool, speakers: str | None, **fl
         CheckpointError,
         TranscriberError,
         VadError,
-        VoiceError,
+        SpeakerEncoderError,
         RefusedError,
     )
 

@@ -11,7 +11,7 @@ from engine.mqtt.broker import BrokerError
 from engine.server.app import ServerError, create_app, serve
 from engine.server.sinks import open_event_sinks
 from engine.server.supervisor import open_supervisor
-from engine.speech.speaker_embedding import VoiceError
+from engine.speech.speaker_embedding import SpeakerEncoderError
 from engine.speech.transcriber import TranscriberError
 from engine.speech.vad import VadError
 from engine.store.database import StoreError
@@ -34,7 +34,14 @@ def command(**flags: Any) -> None:
     """
     settings = settings_from(flags)
     run_async(
-        _serve(settings), ServerError, StoreError, BrokerError, CheckpointError, TranscriberError, VadError, VoiceError
+        _serve(settings),
+        ServerError,
+        StoreError,
+        BrokerError,
+        CheckpointError,
+        TranscriberError,
+        VadError,
+        SpeakerEncoderError,
     )
 
 

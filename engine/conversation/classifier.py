@@ -16,7 +16,7 @@ from engine.runtime.clocks import Stopwatch
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GraphRequest:
-    """The next utterance of one conversation."""
+    """The next utterance of one conversation, and the state before it."""
 
     state: ConversationState
     utterance: StepInput
@@ -24,7 +24,7 @@ class GraphRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GraphResult:
-    """A probability a label, and the conversation after the utterance."""
+    """One probability per label, and the conversation's state after the utterance."""
 
     probabilities: list[float]
     state: ConversationState
@@ -34,14 +34,14 @@ GraphStep = Callable[[GraphRequest], Awaitable[GraphResult]]
 
 
 def run_graph(checkpoint: Checkpoint, requests: Sequence[GraphRequest]) -> list[GraphResult]:
-    """Utterances of several conversations in one pass. Blocking: belongs in a worker."""
+    """One step for utterances of several conversations. Blocking: belongs in a worker."""
     logits, states = step(checkpoint.model, [one.state for one in requests], [one.utterance for one in requests])
     rows = checkpoint.calibration.probabilities(logits.double()).tolist()
     return [GraphResult(row, state) for row, state in zip(rows, states, strict=True)]
 
 
 class Shifts:
-    """Remembers each speaker's last change of emotion. Pure."""
+    """Each speaker's last change of emotion. Pure."""
 
     def __init__(self) -> None:
         self._now: dict[str, str] = {}
@@ -54,7 +54,7 @@ class Shifts:
         return other
 
     def push(self, speaker: str, emotion: str) -> Shift | None:
-        """The change that this speaker's emotion came from, or None when it has always been this one."""
+        """This speaker's last change of emotion, or None where it has not changed."""
         last = self._now.get(speaker)
         self._now[speaker] = emotion
         if last is not None and last != emotion:
@@ -136,11 +136,11 @@ def _tensor(vector: Float32 | None) -> torch.Tensor | None:
 
 
 def _modalities(utterance: Utterance) -> dict[str, float | None]:
-    """How far each modality can be trusted, 0..1; None = absent. The recogniser and the face's picture say so."""
+    """How reliable each modality is, 0..1, by the recogniser's confidence and the quality of the frames; None: absent."""
     transcript = utterance.transcript
-    sure = 1.0 if transcript is None or transcript.confidence is None else transcript.confidence
+    confidence = 1.0 if transcript is None or transcript.confidence is None else transcript.confidence
     return {
-        "text": None if utterance.text is None else sure,
+        "text": None if utterance.text is None else confidence,
         "audio": None if utterance.audio is None else 1.0,
         "visual": None if utterance.visual is None else utterance.visual_quality,
     }

@@ -27,7 +27,7 @@ from engine.conversation.classifier import GraphRequest, GraphResult, run_graph
 from engine.media import Track, VideoFrame
 from engine.runtime.worker import Worker
 from engine.speech.choose import choose_transcriber
-from engine.speech.speaker_embedding import VoiceEncoder, VoiceError, load_voices
+from engine.speech.speaker_embedding import SpeakerEncoder, SpeakerEncoderError, load_speaker_encoder
 from engine.speech.transcriber import Transcriber, Transcript
 from engine.speech.vad import SileroVad, VadRequest, VadResult, VadState
 
@@ -47,7 +47,7 @@ class Models:
     describe_audio: Worker[Float32, Float32]
     describe_visual: Worker[tuple[VideoFrame, ...], Seen | None]
     graph: Worker[GraphRequest, GraphResult]
-    voice: Worker[Float32, Float32] | None = None  # where voices can be told apart
+    embed_speaker: Worker[Float32, Float32] | None = None  # where a speaker encoder is installed
 
     @property
     def looks(self) -> bool:
@@ -123,14 +123,14 @@ def _require_same(checkpoint: Path, what: str, sha256: str, *files: Path) -> Non
 @asynccontextmanager
 async def open_models(settings: Settings) -> AsyncIterator[Models]:
     """Loads, warms and, at the end, releases. Raises `CheckpointError`, `TranscriberError`, `VadError` or
-    `VoiceError`.
+    `SpeakerEncoderError`.
     """
     checkpoint, encoders = await asyncio.to_thread(load_checkpoint_and_encoders, settings)
     transcriber, note = await asyncio.to_thread(
         choose_transcriber, settings.asr, settings.whisper_model, settings.hub_timeout_s
     )
     vad = await asyncio.to_thread(SileroVad)
-    voices = await asyncio.to_thread(_voices, settings)
+    speakers = await asyncio.to_thread(_speaker_encoder, settings)
     async with AsyncExitStack() as stack:
         models = Models(
             checkpoint=checkpoint,
@@ -148,20 +148,20 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
                 Worker(partial(_see_all, encoders.visual), name="visual", max_batch=4)
             ),
             graph=await stack.enter_async_context(Worker(partial(run_graph, checkpoint), name="graph", max_batch=64)),
-            voice=await stack.enter_async_context(Worker(voices.embed, name="voice")) if voices else None,
+            embed_speaker=await stack.enter_async_context(Worker(speakers.embed, name="speaker")) if speakers else None,
         )
         await _warm(models)
         yield models
 
 
-def _voices(settings: Settings) -> VoiceEncoder | None:
+def _speaker_encoder(settings: Settings) -> SpeakerEncoder | None:
     """Needed where it was asked for; else used where it is there."""
     if settings.diarize == "off":
         return None
     try:
-        return load_voices(settings.voice_model)
-    except VoiceError:
-        if settings.diarize == "on" or settings.voice_model:
+        return load_speaker_encoder(settings.speaker_model)
+    except SpeakerEncoderError:
+        if settings.diarize == "on" or settings.speaker_model:
             raise
         return None
 

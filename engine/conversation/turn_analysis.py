@@ -84,13 +84,13 @@ class TurnAnalyzer:
 
     def is_shared(self, track: Track) -> bool:
         """Whether several people may speak on this track."""
-        return self._models.voice is not None and (self._diarize == "on" or not track.named)
+        return self._models.embed_speaker is not None and (self._diarize == "on" or not track.named)
 
     async def analyze(self, turn: Turn, captions: Captions) -> TurnAnalysis:
         """Everything. Captions, where the speaker has them, take the place of speech to text."""
         models = self._models
         transcribe = captions.instead_of(models.transcribe, turn)
-        embed_speaker = models.voice if self.is_shared(turn.track) else None
+        embed_speaker = models.embed_speaker if self.is_shared(turn.track) else None
         return await analyze_turn(turn, transcribe, models.describe_audio, models.describe_visual, embed_speaker)
 
     async def preview(self, turn: Turn) -> TurnAnalysis:

@@ -1,9 +1,9 @@
-"""Short sounds and words by which a listener shows that they listen. Pure."""
+"""Back-channels: short sounds and words that show that somebody is listening. Pure."""
 
 import re
 
 LONGEST_S = 1.5
-# What makes up a back-channel; none of it claims the floor.
+# The words of a back-channel. None of them takes the floor.
 SIGNS = frozenset({
     "ah", "aha", "hm", "hmm", "huh", "mhm", "mm", "mmhm", "mmhmm", "mmm", "oh", "ok", "okay", "right", "sure", "uh",
     "uhhuh", "um", "yeah", "yep", "yes", "yup",
@@ -12,7 +12,7 @@ PHRASES = frozenset({"all right", "got it", "i see", "is that so", "of course"})
 
 
 def is_backchannel(text: str, duration_s: float) -> bool:
-    """Whether a turn of so many seconds says no more than "I am listening"."""
+    """Whether a turn of so many seconds is only a back-channel."""
     words = re.sub(r"[^a-z ]", "", text.lower().replace("-", " ")).split()
     if not words or duration_s > LONGEST_S:
         return False

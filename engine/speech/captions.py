@@ -1,4 +1,4 @@
-"""What a call's platform says was said, in place of what the recogniser would hear."""
+"""Captions of the call platform, used in place of speech to text."""
 
 import asyncio
 from collections import deque
@@ -11,14 +11,14 @@ from engine.speech.transcriber import Transcript
 from engine.speech.turn import Turn
 
 WAIT_S = 2.0  # for captions of a turn that has ended; then it is transcribed
-SLACK_S = 0.5  # platforms and we do not quite agree on when somebody spoke
-MOST_CAPTIONS = 256  # a speaker, the oldest give way
+SLACK_S = 0.5  # tolerance between the times of captions and of turns
+MAX_CAPTIONS = 256  # per speaker; the oldest are discarded
 
 Transcribe = Callable[[Float32], Awaitable[Transcript]]
 
 
 class Captions:
-    """One publisher's captions, by speaker, on the conversation's clock."""
+    """One source's captions, by speaker, in the conversation's time."""
 
     def __init__(self, wait_s: float = WAIT_S) -> None:
         self._wait_s = wait_s
@@ -28,17 +28,17 @@ class Captions:
     def take_from(self, chunk: AudioChunk) -> None:
         """Remember the captions that came with a chunk, and whether its speaker is captioned at all."""
         if chunk.track.captioned or chunk.captions:
-            self._captions.setdefault(chunk.track.speaker, deque(maxlen=MOST_CAPTIONS)).extend(chunk.captions)
+            self._captions.setdefault(chunk.track.speaker, deque(maxlen=MAX_CAPTIONS)).extend(chunk.captions)
         if chunk.captions:
             self._arrived.set()
-            self._arrived = asyncio.Event()  # for who waits from now on
+            self._arrived = asyncio.Event()  # for those that wait from now on
 
     def expected(self, speaker: str) -> bool:
-        """Whether this speaker's words come as captions."""
+        """Whether this speaker has captions."""
         return speaker in self._captions
 
     def instead_of(self, transcribe: Transcribe, turn: Turn) -> Transcribe:
-        """`transcribe`, but for a captioned speaker the words of the turn's captions, if they come in time."""
+        """`transcribe`, or for a captioned speaker the text of the turn's captions, if they come in time."""
         return partial(self._read, transcribe, turn) if self.expected(turn.speaker) else transcribe
 
     async def _read(self, transcribe: Transcribe, turn: Turn, pcm: Float32) -> Transcript:
@@ -52,7 +52,7 @@ class Captions:
         return _joined(own) if own else await transcribe(pcm)
 
     def _complete(self, turn: Turn) -> bool:
-        """They come in order: one that reaches the turn's end is its last."""
+        """Captions come in order: the one that reaches the end of the turn is its last."""
         return any(it.end_s >= turn.end_s - SLACK_S for it in self._captions[turn.speaker])
 
 

@@ -1,13 +1,13 @@
-"""Text that cannot have been said: what recognisers make up on noise. Pure, the same for all of them."""
+"""Detects text that cannot have been said, as recognisers produce it from noise. Pure."""
 
 import re
 
-WORDS_PER_S, WORDS_FREE = 8.0, 3  # nobody speaks faster; a few words may be short
-LOOPS = {1: 6, 2: 4, 3: 4}  # so many words, so often in a row, are the recogniser's and not a speaker's
+WORDS_PER_S, WORDS_FREE = 8.0, 3  # the fastest speech; a few short words are always allowed
+LOOPS = {1: 6, 2: 4, 3: 4}  # a phrase of so many words, repeated so often in a row, is an error of the recogniser
 
 
 def plausible(text: str, duration_s: float) -> bool:
-    """Whether somebody may have said this in so many seconds. "" is plausible: nothing was said."""
+    """Whether this text can have been spoken in so many seconds. Empty text is plausible."""
     words = re.findall(r"\w+(?:['’]\w+)*", text.lower())
     return len(words) <= WORDS_FREE + WORDS_PER_S * duration_s and not _loops(words)
 

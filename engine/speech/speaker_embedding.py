@@ -1,7 +1,7 @@
-"""A voice as a vector: the speaker encoder whose weights lie in Resemblyzer's wheel (Apache-2.0), run by PyTorch.
+"""Speaker embeddings: the encoder whose weights are in Resemblyzer's wheel (Apache-2.0), run by PyTorch.
 
 Generalized end-to-end loss (Wan et al., 2018, https://arxiv.org/abs/1710.10467); https://github.com/resemble-ai/Resemblyzer.
-The wheel is located but never imported: importing it needs packages that are no longer kept.
+The wheel is located but never imported: importing it needs packages that are no longer maintained.
 """
 
 import importlib.util
@@ -15,30 +15,31 @@ from torch import Tensor, nn
 from torchaudio.transforms import MelSpectrogram
 
 from cberl.types import SAMPLE_RATE, Float32
+from engine.errors import EngineError
 
 MELS = 40
-FRAMES = 160  # of 10 ms: what the network was trained on
+FRAMES = 160  # of 10 ms; the network was trained on windows of this length
 HOP = FRAMES // 2
-LEVEL_RMS = 10 ** (-30 / 20)  # quieter clips are brought to -30 dB of full scale
+LEVEL_RMS = 10 ** (-30 / 20)  # quieter clips are amplified to -30 dB of full scale
 DIM = 256
 
 
-class VoiceError(Exception):
-    """The speaker encoder is not there or not usable."""
+class SpeakerEncoderError(EngineError):
+    """The speaker encoder is missing or unusable."""
 
 
-class VoiceEncoder(Protocol):
-    """What tells voices apart."""
+class SpeakerEncoder(Protocol):
+    """Turns clips into vectors that are similar for the same speaker."""
 
     def embed(self, clips: list[Float32]) -> list[Float32]:
-        """float32[d] of length 1 a clip, float32[n] mono 16 kHz in -1..1; near for the same voice."""
+        """float32[d] of length 1 per clip; clips are float32[n] mono 16 kHz in -1..1."""
 
 
 class GE2E(nn.Module):
-    """Three LSTM layers over 1.6 s of mel power. Stateless, so one serves all; belongs in a worker."""
+    """Three LSTM layers over 1.6 s of mel power. Stateless and blocking: belongs in a worker."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Load the weights. Raises `VoiceError`."""
+        """Load the weights. Raises SpeakerEncoderError."""
         super().__init__()
         self.lstm = nn.LSTM(MELS, DIM, num_layers=3, batch_first=True)
         self.linear = nn.Linear(DIM, DIM)
@@ -47,7 +48,7 @@ class GE2E(nn.Module):
             state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
             self.load_state_dict({name: state[name] for name in self.state_dict()})
         except (OSError, KeyError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
-            raise VoiceError(f"{path} is not a speaker encoder of Resemblyzer's shape: {error}") from error
+            raise SpeakerEncoderError(f"{path} is not a speaker encoder of Resemblyzer's shape: {error}") from error
         self._mel = MelSpectrogram(
             SAMPLE_RATE, n_fft=400, hop_length=160, n_mels=MELS, norm="slaney", mel_scale="slaney", pad_mode="constant"
         )
@@ -60,7 +61,7 @@ class GE2E(nn.Module):
 
     @torch.inference_mode()
     def embed(self, clips: list[Float32]) -> list[Float32]:
-        """See VoiceEncoder. Clips run one by one: no result depends on its neighbours."""
+        """See SpeakerEncoder. Clips run one by one, so no result depends on the batch."""
         return [self._embed(clip) for clip in clips]
 
     def _embed(self, pcm: Float32) -> Float32:
@@ -69,17 +70,17 @@ class GE2E(nn.Module):
         padded = np.pad(louder, (0, max(0, FRAMES * 160 - len(pcm)))).astype(np.float32)
         mel = self._mel(torch.from_numpy(padded)).T  # (40, frames) -> (frames, 40)
         windows = mel.unfold(0, FRAMES, HOP).transpose(1, 2)  # (windows, 40, 160) -> (windows, 160, 40)
-        voice: Float32 = nn.functional.normalize(self(windows).mean(0), dim=0).numpy()
-        return voice
+        embedding: Float32 = nn.functional.normalize(self(windows).mean(0), dim=0).numpy()
+        return embedding
 
 
-def load_voices(path: str = "") -> VoiceEncoder:
-    """The encoder in this file, or the one that comes in a wheel. Raises `VoiceError`."""
+def load_speaker_encoder(path: str = "") -> SpeakerEncoder:
+    """The encoder in this file, or the one in the installed wheel. Raises SpeakerEncoderError."""
     return GE2E(Path(path) if path else None)
 
 
 def _find_weights() -> Path:
     spec = importlib.util.find_spec("resemblyzer")
     if spec is None or not spec.submodule_search_locations:
-        raise VoiceError("telling voices apart needs a speaker encoder: pip install --no-deps resemblyzer")
+        raise SpeakerEncoderError("telling voices apart needs a speaker encoder: pip install --no-deps resemblyzer")
     return Path(spec.submodule_search_locations[0]) / "pretrained.pt"

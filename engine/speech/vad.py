@@ -13,18 +13,19 @@ import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
 
 from cberl.types import SAMPLE_RATE, Float32
+from engine.errors import EngineError
 
-WINDOW = 512  # samples the network judges at a time: 32 ms
-CONTEXT = 64  # samples before the window that it also hears
+WINDOW = 512  # samples per probability: 32 ms
+CONTEXT = 64  # samples before the window that the network also reads
 
 
-class VadError(Exception):
-    """The voice activity model is not there or not usable."""
+class VadError(EngineError):
+    """The voice activity model is missing or unusable."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VadState:
-    """What one track carries from window to window: float32[2, 128] and the last float32[64] samples."""
+    """The state of one track between windows: float32[2, 128], and the last samples, float32[64]."""
 
     recurrent: Float32 = field(default_factory=lambda: np.zeros((2, 128), np.float32))
     context: Float32 = field(default_factory=lambda: np.zeros(CONTEXT, np.float32))
@@ -32,7 +33,7 @@ class VadState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VadRequest:
-    """The next windows of one track, float32[n, 512] at 16 kHz, and the state they continue from."""
+    """The next windows of one track, float32[n, 512] at 16 kHz, and the state before them."""
 
     state: VadState
     windows: Float32
@@ -40,14 +41,14 @@ class VadRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VadResult:
-    """Speech probabilities, float32[n] in 0..1, and the state to continue from."""
+    """Speech probabilities, float32[n] in 0..1, and the state after the last window."""
 
     state: VadState
     probabilities: Float32
 
 
 class SileroVad:
-    """Pure: everything that is remembered travels in the requests, so one network serves every track."""
+    """Stateless: requests and results carry the state, so one network serves every track."""
 
     def __init__(self, path: Path | None = None) -> None:
         """Load the network. Raises VadError where the file is missing or is not a Silero VAD network."""
@@ -55,7 +56,7 @@ class SileroVad:
         if not path.is_file():
             raise VadError(f"there is no Silero VAD network at {path}: reinstall silero-vad")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # a window is too small to share out
+        options.intra_op_num_threads = 1  # a window is too small for more
         options.inter_op_num_threads = 1
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -63,10 +64,10 @@ class SileroVad:
             raise VadError(f"{path} is not an ONNX network that can be loaded: {error}") from error
 
     def run(self, requests: list[VadRequest]) -> list[VadResult]:
-        """One result a request, bit for bit the same whatever else is in the batch."""
+        """One result per request, bit for bit the same whatever else is in the batch."""
         if not requests:
             return []
-        # (batch, 64 + n·512): each track's windows in a row, each heard with the 64 samples before it
+        # (batch, 64 + n·512): each track's windows in a row after the 64 samples before them
         audio = [np.concatenate([r.state.context, r.windows.reshape(-1)]) for r in requests]
         lengths = np.array([len(r.windows) for r in requests])
         probabilities = [np.zeros(n, np.float32) for n in lengths]
@@ -74,9 +75,9 @@ class SileroVad:
         for step in range(lengths.max()):
             active = np.flatnonzero(lengths > step)
             start = step * WINDOW
-            heard = np.stack([audio[i][start : start + CONTEXT + WINDOW] for i in active])  # (active, 576)
+            joined = np.stack([audio[i][start : start + CONTEXT + WINDOW] for i in active])  # (active, 576)
             output, after = self._session.run(
-                None, {"input": heard, "state": recurrent[:, active], "sr": np.array(SAMPLE_RATE, np.int64)}
+                None, {"input": joined, "state": recurrent[:, active], "sr": np.array(SAMPLE_RATE, np.int64)}
             )
             recurrent[:, active] = after
             for i, probability in zip(active, output[:, 0], strict=True):

@@ -11,7 +11,7 @@ from cberl.types import SAMPLE_RATE
 from engine.cli.run import command
 from engine.delivery.wire import decode
 from engine.events import EmotionEvent
-from engine.speech.speaker_embedding import VoiceError, load_voices
+from engine.speech.speaker_embedding import SpeakerEncoderError, load_speaker_encoder
 from testing.live_engine import SCRIPT, demo
 
 
@@ -45,8 +45,8 @@ def test_sound_of_no_channel_is_one_clear_sentence(tmp_path: Path) -> None:
 def test_two_at_one_microphone_are_told_apart_unless_that_is_switched_off(tmp_path: Path) -> None:
     pytest.importorskip("torchaudio")
     try:
-        load_voices()
-    except VoiceError as error:
+        load_speaker_encoder()
+    except SpeakerEncoderError as error:
         pytest.skip(str(error))
     path = recording(tmp_path / "room.wav", demo().sum(axis=0)[: round(SCRIPT.turns[3].start_s * SAMPLE_RATE)])
     told = {flag: speakers(run(path, "--diarize", flag)) for flag in ("auto", "off")}

@@ -20,7 +20,7 @@ from engine.speech.turn import Turn
 CONFIG = ModelConfig(text_dim=6, audio_dim=8, latent_dim=8, hidden_dim=8, heads=2)
 
 
-def test_shifts_by_hand() -> None:
+def test_shifts_of_a_worked_example() -> None:
     shifts = Shifts()
     assert shifts.push("ann", "neutral") is None
     assert shifts.push("ann", "neutral") is None
@@ -65,7 +65,7 @@ def test_an_event_is_complete() -> None:
     assert (event.status, event.model) == ("final", "tiny")
 
 
-def test_without_words_text_is_absent_and_not_empty() -> None:
+def test_without_words_the_text_is_absent_and_not_empty() -> None:
     (event,) = infer(utterance(1, ""))
     assert event.text is None
     assert event.modalities == {"text": None, "audio": 1.0, "visual": None}
@@ -78,7 +78,7 @@ def test_the_past_matters_and_sessions_do_not_share_it() -> None:
     assert infer(utterance(1, "well"))[0].probabilities == alone.probabilities
 
 
-def test_an_interim_event_leaves_the_conversation_as_it_was() -> None:
+def test_an_interim_event_does_not_change_the_state() -> None:
     tiny = checkpoint()
 
     async def graph(request: GraphRequest) -> GraphResult:

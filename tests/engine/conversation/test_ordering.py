@@ -37,7 +37,9 @@ VOICES = st.lists(st.tuples(st.integers(0, 2**STEPS - 1), st.integers(0, SILENCE
 
 @given(VOICES, st.integers(0, 2**32))
 @settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-def test_turns_come_out_by_their_ends_whoever_is_heard_first(voices: list[tuple[int, int]], seed: int) -> None:
+def test_turns_come_in_the_order_of_their_ends_whichever_track_is_analysed_first(
+    voices: list[tuple[int, int]], seed: int
+) -> None:
     tracks = [Track([bool(bits >> step & 1) for step in range(STEPS)], lateness) for bits, lateness in voices]
     random = Random(seed)
     order: TurnOrder[int] = TurnOrder(SILENCE)
@@ -65,7 +67,7 @@ def test_turns_come_out_by_their_ends_whoever_is_heard_first(voices: list[tuple[
     assert came == sorted(decided)
 
 
-def test_who_has_stalled_is_not_waited_for() -> None:
+def test_a_stalled_track_is_not_waited_for() -> None:
     order: TurnOrder[str] = TurnOrder(0.5)
     order.settle("ann", 1.2, 1.0)
     order.settle("bob", 1.7, 1.7)
@@ -77,7 +79,7 @@ def test_who_has_stalled_is_not_waited_for() -> None:
     assert order.next() == "ann"
 
 
-def test_who_leaves_neither_waits_nor_is_waited_for() -> None:
+def test_a_source_that_leaves_neither_waits_nor_is_waited_for() -> None:
     order: TurnOrder[str] = TurnOrder(0.5)
     order.settle("ann", 1.4, 1.0)
     order.settle("bob", 1.4, 1.4)

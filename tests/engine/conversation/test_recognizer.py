@@ -64,7 +64,9 @@ def recognizer(checkpoint: Checkpoint, encoders: Encoders, asked: list[TextInput
     return ConversationRecognizer(describer, EmotionClassifier("talk", checkpoint, graph))
 
 
-def test_after_a_merge_all_is_as_with_the_right_speakers_from_the_start(starter: tuple[Checkpoint, Encoders]) -> None:
+def test_after_a_merge_results_equal_those_with_the_right_speakers_from_the_start(
+    starter: tuple[Checkpoint, Encoders],
+) -> None:
     """Bob was taken for Eve at first: in turns that the graph's window has left long since, and in others."""
     right = ["ann" if n % 2 else "bob" for n in range(TURNS)]
     wrong = ["eve" if n in (2, 4, 10, 18, 20) else name for n, name in enumerate(right)]
@@ -96,7 +98,7 @@ def test_after_a_merge_all_is_as_with_the_right_speakers_from_the_start(starter:
     assert 0 < again < encoded  # words whose context is the same are not encoded again
 
 
-def test_what_is_forgotten_stays_and_memory_is_bounded(starter: tuple[Checkpoint, Encoders]) -> None:
+def test_turns_beyond_the_memory_are_not_relabelled_and_memory_is_bounded(starter: tuple[Checkpoint, Encoders]) -> None:
     async def main() -> tuple[dict[int, EmotionEvent], int]:
         one = recognizer(*starter, [])
         for it in conversation(["ann"] * 70, starter[1].audio.config.dim):
@@ -106,7 +108,7 @@ def test_what_is_forgotten_stays_and_memory_is_bounded(starter: tuple[Checkpoint
     assert asyncio.run(main()) == ({}, 64)
 
 
-def test_without_voices_nothing_is_kept(starter: tuple[Checkpoint, Encoders]) -> None:
+def test_without_speaker_embeddings_no_history_is_kept(starter: tuple[Checkpoint, Encoders]) -> None:
     async def main() -> int:
         one = recognizer(*starter, [])
         for it in conversation(["ann"] * 3, starter[1].audio.config.dim):

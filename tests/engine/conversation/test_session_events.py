@@ -13,7 +13,7 @@ from testing.scripted_talk import Together, arriving, chunks, emotions, idle, no
 WINDOW_S = WINDOW / 16_000
 
 
-def test_interim_events_come_at_a_steady_pace_and_none_after_the_final_one() -> None:
+def test_interim_events_come_at_a_steady_interval_and_none_after_the_final_one() -> None:
     speech = np.concatenate([quiet(0.5), turn(13), quiet(1.0)])
 
     async def unhurried(media: list[AudioChunk]) -> AsyncIterator[AudioChunk]:
@@ -38,7 +38,7 @@ def test_interim_events_come_at_a_steady_pace_and_none_after_the_final_one() -> 
     assert (final.status, final.text) == ("final", "please forgive me")
 
 
-def test_who_speak_at_once_both_come_out_in_the_order_in_which_they_end_and_a_listener_is_marked() -> None:
+def test_overlapping_turns_come_in_the_order_of_their_ends_and_back_channels_are_marked() -> None:
     """Tom speaks, and is done, while Maya does; then Maya goes on, and he says that he listens."""
     maya = np.concatenate([quiet(0.5), turn(13), quiet(1.0), turn(17), quiet(1.5)])
     tom = np.concatenate([quiet(1.5), turn(14)[: round(1.6 * 16_000)], quiet(3.5), turn(4)[: round(0.9 * 16_000)]])

@@ -37,7 +37,7 @@ def media(turns: int) -> list[AudioChunk]:
     return [replace(it, frames=(VideoFrame(it.track, it.start_s, black),)) for it in found]
 
 
-def test_stats_tell_how_a_conversation_is_doing() -> None:
+def test_stats_report_lag_and_dropped_chunks() -> None:
     async def main() -> list[SessionStats]:
         async with running(stats_s=0.05) as supervisor:
             subscription = supervisor.hub.subscribe("talk", with_snapshot=False)
@@ -73,7 +73,7 @@ def test_stats_tell_how_a_conversation_is_doing() -> None:
     assert stats[-1].lag_s == 0.0  # all that came is done, and silence makes nobody late
 
 
-def test_the_ladder_is_climbed_and_left_again_and_no_final_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_is_shed_level_by_level_and_no_final_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same ladder in a fiftieth of the time. Words are encoded only when the test lets it."""
     monkeypatch.setattr(
         engine.runtime.load_shedding, "LAG_S", tuple(lag_s / 50 for lag_s in engine.runtime.load_shedding.LAG_S)

@@ -10,7 +10,7 @@ from cberl.types import Float32
 from engine.events import EmotionEvent, SpeakerJoined, SpeakerLeft
 from engine.media import AudioChunk
 from engine.runtime.worker import Worker
-from engine.speech.speaker_embedding import VoiceError, load_voices
+from engine.speech.speaker_embedding import SpeakerEncoderError, load_speaker_encoder
 from testing.live_engine import SCRIPT
 from testing.scripted_talk import Source, chunks, emotions, quiet, running, talk, turn
 
@@ -27,11 +27,11 @@ def room(speaker: str, *, named: bool) -> Source:
     return Source(media)
 
 
-def test_two_voices_on_one_track_are_two_speakers_unless_it_is_named() -> None:
+def test_two_voices_on_one_track_are_two_speakers_unless_the_track_is_named() -> None:
     pytest.importorskip("torchaudio")
     try:
-        load_voices()
-    except VoiceError as error:
+        load_speaker_encoder()
+    except SpeakerEncoderError as error:
         pytest.skip(str(error))
 
     async def main() -> list[list[object]]:
@@ -49,14 +49,14 @@ def test_two_voices_on_one_track_are_two_speakers_unless_it_is_named() -> None:
     assert {event.speaker for event in emotions(as_named)} == {"maya"}
 
 
-def test_when_two_turn_out_to_be_one_all_is_as_if_it_had_been_known_from_the_start() -> None:
+def test_when_two_speakers_are_merged_events_equal_those_with_one_speaker_from_the_start() -> None:
     """An angry voice is taken for another until its owner has been heard enough."""
 
     async def heard(*voices: Float32) -> list[object]:
         waiting = list(voices)
         worker = Worker(lambda clips: [waiting.pop(0) for _ in clips], name="voice")
         async with running(provisional_ms=0) as supervisor, worker:
-            supervisor.models = replace(supervisor.models, voice=worker)
+            supervisor.models = replace(supervisor.models, embed_speaker=worker)
             return await talk(supervisor, room("room", named=False), live=False)
 
     told = asyncio.run(heard(ANN, ANGRY, BETWEEN, BETWEEN, ANN, ANGRY))

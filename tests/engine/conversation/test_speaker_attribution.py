@@ -17,7 +17,7 @@ def turn(turn_id: int, track: Track | str = "room", seconds: float = 2.0) -> Tur
     return Turn(turn_id, track, 0.0, seconds, np.zeros(0, np.float32), decided_s=seconds)
 
 
-def test_the_first_voice_of_a_track_has_its_name_and_tracks_do_not_mix() -> None:
+def test_the_first_speaker_on_a_track_has_its_name_and_tracks_are_independent() -> None:
     attribution = SpeakerAttribution()
     said = [("room", ANN), ("room", BOB), ("hall", BOB), ("hall", ANN), ("room", EVE), ("room", BOB)]
     names = [attribution.push(turn(n, where), voice).speaker for n, (where, voice) in enumerate(said)]
@@ -26,14 +26,14 @@ def test_the_first_voice_of_a_track_has_its_name_and_tracks_do_not_mix() -> None
     assert attribution.guess(turn(9, "yard"), EVE) == "yard"
 
 
-def test_where_nobody_named_the_track_its_voices_are_counted() -> None:
+def test_speakers_on_an_unnamed_track_are_numbered() -> None:
     attribution = SpeakerAttribution()
     track = Track("audio-1", "speaker-1", named=False, numbered_from="speaker")
     names = [attribution.push(turn(n, track), it).speaker for n, it in enumerate((ANN, BOB, EVE))]
     assert names == ["speaker-1", "speaker-2", "speaker-3"]
 
 
-def test_who_never_was_is_gone_and_their_turns_are_corrected() -> None:
+def test_a_merged_speaker_is_reported_and_its_turns_are_relabelled() -> None:
     attribution = SpeakerAttribution()
     for n, voice in enumerate((ANN, ANGRY), 1):
         attribution.push(turn(n), voice)

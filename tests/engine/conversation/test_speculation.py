@@ -27,17 +27,17 @@ def with_guesses(use: Callable[[Speculation[Turn], list[Turn]], Coroutine[Any, A
     asyncio.run(main())
 
 
-def test_what_was_begun_is_kept_when_nothing_more_was_said() -> None:
+def test_speculative_work_is_kept_when_nothing_more_is_said() -> None:
     async def use(speculation: Speculation[Turn], begun: list[Turn]) -> None:
         speculation.provisional(TURN)
         assert await speculation.final(FINAL) is TURN
         assert begun == [TURN]
-        assert (speculation.kept, speculation.thrown_away) == (1, 0)
+        assert (speculation.kept, speculation.discarded) == (1, 0)
 
     with_guesses(use)
 
 
-def test_work_begins_anew_when_the_turn_is_another() -> None:
+def test_work_starts_again_when_the_final_turn_differs() -> None:
     async def use(speculation: Speculation[Turn], begun: list[Turn]) -> None:
         for other in (replace(FINAL, pcm=FINAL.pcm * 0.5), replace(FINAL, end_s=1.1), replace(FINAL, start_s=0.1)):
             speculation.provisional(TURN)
@@ -47,12 +47,12 @@ def test_work_begins_anew_when_the_turn_is_another() -> None:
         assert await speculation.final(FINAL) is FINAL
         assert begun[-1] is FINAL  # and what was thrown away before it began never does
         assert TURN not in begun
-        assert (speculation.kept, speculation.thrown_away) == (0, 4)
+        assert (speculation.kept, speculation.discarded) == (0, 4)
 
     with_guesses(use)
 
 
-def test_when_its_publisher_goes_nothing_goes_on() -> None:
+def test_speculative_work_is_cancelled_when_the_source_leaves() -> None:
     async def use(speculation: Speculation[Turn], begun: list[Turn]) -> None:
         speculation.provisional(TURN)
         speculation.cancel()

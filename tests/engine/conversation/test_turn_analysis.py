@@ -49,7 +49,7 @@ def heard(text: str, pcm: Float32 = SECOND) -> TurnAnalysis:
     return TurnAnalysis(turn(pcm=pcm), said(text), AudioEncoder(AUDIO).describe(pcm), None, {"transcribe": 1.0})
 
 
-def test_an_utterance_is_seen_against_those_before_it(encoder: TextEncoder) -> None:
+def test_an_utterance_is_encoded_in_the_context_of_those_before_it(encoder: TextEncoder) -> None:
     first, second = describe_all(encoder, heard("hello"), heard("fine"))
     history = TextHistory(encoder.prompt)
     for utterance, text in (first, "hello"), (second, "fine"):
@@ -66,7 +66,7 @@ def test_what_is_absent_stays_absent_and_is_not_remembered(encoder: TextEncoder)
     np.testing.assert_array_equal(after.audio, alone.audio)
 
 
-def test_words_encoded_ahead_are_encoded_again_only_where_somebody_spoke_in_between(encoder: TextEncoder) -> None:
+def test_text_encoded_ahead_is_encoded_again_only_if_a_turn_came_in_between(encoder: TextEncoder) -> None:
     asked: list[TextInput] = []
 
     async def encode(one: TextInput) -> Float32:
@@ -87,7 +87,7 @@ def test_words_encoded_ahead_are_encoded_again_only_where_somebody_spoke_in_betw
         assert mine.timings_ms.keys() == wanted.timings_ms.keys()
 
 
-def test_words_voice_and_face_are_worked_on_side_by_side() -> None:
+def test_words_voice_and_face_are_analysed_concurrently() -> None:
     """Each waits for the others to have begun: one after the other would never end."""
     everybody = asyncio.Barrier(3)
     frame = VideoFrame(None, 0.0, np.zeros((2, 2, 3), np.uint8))  # type: ignore[arg-type]
@@ -112,7 +112,7 @@ def test_words_voice_and_face_are_worked_on_side_by_side() -> None:
     assert result.timings_ms.keys() == {"transcribe", "describe_audio", "describe_visual"}
 
 
-def test_without_frames_nobody_looks() -> None:
+def test_without_frames_the_visual_encoder_is_not_called() -> None:
     async def transcribe(pcm: Float32) -> Transcript:
         return said("hi")
 

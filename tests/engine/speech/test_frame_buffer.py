@@ -16,7 +16,7 @@ def times(sight: FrameBuffer, start_s: float, end_s: float) -> list[float]:
     return [frame.at_s for frame in sight.between(start_s, end_s)]
 
 
-def test_a_turn_gets_what_was_seen_from_its_start_to_its_end() -> None:
+def test_a_turn_gets_the_frames_from_its_start_to_its_end() -> None:
     sight = FrameBuffer()
     sight.push(frames(0.0, 1.0, 2.0, 3.0))
     assert times(sight, 1.0, 2.5) == [1.0, 2.0]
@@ -24,7 +24,7 @@ def test_a_turn_gets_what_was_seen_from_its_start_to_its_end() -> None:
     assert times(sight, 0.0, 9.0) == [2.0, 3.0]
 
 
-def test_a_long_turn_is_covered_to_its_ends_in_bounded_memory() -> None:
+def test_frames_cover_a_long_turn_in_bounded_memory() -> None:
     sight = FrameBuffer()
     for number in range(1000):
         sight.push(frames(number / 3))

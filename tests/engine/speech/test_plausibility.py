@@ -7,7 +7,7 @@ from engine.speech.plausibility import plausible
     ("text", "duration_s"),
     [("", 0.3), ("oh i see", 0.3), ("No, no, no, no!", 1.0), ("I can't believe you forgot. It's the third time.", 2.0)],
 )
-def test_what_may_have_been_said_passes(text: str, duration_s: float) -> None:
+def test_possible_text_is_plausible(text: str, duration_s: float) -> None:
     assert plausible(text, duration_s)
 
 
@@ -20,5 +20,5 @@ def test_what_may_have_been_said_passes(text: str, duration_s: float) -> None:
         ("and then I and then I and then I and then I left", 9.0),
     ],
 )
-def test_what_a_recogniser_made_up_does_not(text: str, duration_s: float) -> None:
+def test_invented_text_is_not_plausible(text: str, duration_s: float) -> None:
     assert not plausible(text, duration_s)

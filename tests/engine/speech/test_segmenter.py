@@ -39,14 +39,14 @@ def test_hysteresis_keeps_hesitation_inside_a_turn_and_noise_outside() -> None:
     assert turn.end_s - turn.start_s == pytest.approx(0.64 + 0.64 + 0.32 + 0.64)
 
 
-def test_a_click_is_no_turn_and_takes_no_number() -> None:
+def test_a_click_is_not_a_turn_and_gets_no_number() -> None:
     segmenter = fresh(min_speech_ms=200)
     assert feed(segmenter, (0.9, 0.096), (0.0, 0.32), (0.9, 0.064), (0.0, 1.0)) == []
     (turn,) = feed(segmenter, (0.9, 0.32), (0.0, 1.0))
     assert turn.turn_id == 1
 
 
-def test_an_endless_turn_is_cut_in_its_quietest_place_and_loses_nothing() -> None:
+def test_a_turn_of_maximum_length_is_cut_at_its_quietest_place_and_loses_nothing() -> None:
     segmenter = fresh(max_turn_s=4.8, pre_roll_ms=0, tail_ms=0)
     assert feed(segmenter, (0.9, 3.52)) == []
     assert feed(segmenter, (0.9, 0.096), level=0.001) == []  # a breath
@@ -68,7 +68,7 @@ def test_monotonous_sound_without_a_quiet_place_is_cut_at_the_limit_and_its_end_
     assert turns[1].start_s == turns[0].end_s
 
 
-def test_the_end_of_the_source_ends_a_turn_but_makes_none_of_a_click() -> None:
+def test_the_end_of_the_source_ends_a_turn_but_a_click_is_still_not_one() -> None:
     segmenter = fresh()
     assert feed(segmenter, (0.9, 0.64), (0.1, 0.32)) == []
     assert segmenter.speaking_since_s == 0.0
@@ -90,7 +90,7 @@ def test_interim_turns_grow_and_keep_their_start_and_number() -> None:
     assert len({turn.turn_id for turn in turns}) == 1
 
 
-def test_a_turn_is_told_as_perhaps_over_and_comes_out_the_same() -> None:
+def test_a_provisional_turn_equals_the_final_one() -> None:
     segmenter = fresh(provisional_ms=192, tail_ms=128, end_silence_ms=480)
     assert feed(segmenter, (0.9, 0.096), (0.0, 0.32)) == []  # too short to be one yet
     guess, back, second, final = feed(segmenter, (0.9, 0.64), (0.0, 0.224), (0.9, 0.32), (0.0, 0.48))
@@ -103,7 +103,7 @@ def test_a_turn_is_told_as_perhaps_over_and_comes_out_the_same() -> None:
     assert (second.start_s, second.end_s) == (final.start_s, final.end_s)
 
 
-def test_a_guess_does_not_survive_a_cut() -> None:
+def test_a_provisional_end_does_not_outlast_a_cut() -> None:
     segmenter = fresh(provisional_ms=192, max_turn_s=3.2)
     guess, cut = feed(segmenter, (0.9, 2.944), (0.0, 0.256))
     assert (guess.stage, cut.stage, cut.truncated) == ("provisional", "final", True)
@@ -112,7 +112,7 @@ def test_a_guess_does_not_survive_a_cut() -> None:
     assert guess.turn_id == final.turn_id == 2
 
 
-def test_a_turn_under_way_is_told_at_a_steady_pace_while_it_is_spoken() -> None:
+def test_interim_turns_come_at_a_steady_interval_while_somebody_speaks() -> None:
     turns = feed(fresh(interim_ms=992, pre_roll_ms=0), (0.9, 3.2), (0.0, 1.0))
     assert [(turn.stage, turn.turn_id) for turn in turns] == [("interim", 1)] * 3 + [("final", 1)]
     for n, turn in enumerate(turns[:3]):

@@ -13,7 +13,7 @@ def between(share: float) -> Float32:
     return voice
 
 
-def test_voices_are_told_apart_however_often_they_change() -> None:
+def test_speakers_are_told_apart_however_often_they_alternate() -> None:
     speakers = OnlineSpeakers()
     rng = np.random.default_rng(0)
     who = rng.integers(0, 2, 40)
@@ -24,7 +24,7 @@ def test_voices_are_told_apart_however_often_they_change() -> None:
     assert all(relabels == [] for _, relabels in said)
 
 
-def test_short_speech_makes_nobody_new_and_teaches_nothing() -> None:
+def test_short_speech_starts_no_speaker_and_changes_no_mean() -> None:
     speakers = OnlineSpeakers(SpeakersConfig(evidence_s=1.0))
     assert speakers.push(1, ANN, 2.0) == (1, [])
     for n in range(2, 20):
@@ -33,11 +33,11 @@ def test_short_speech_makes_nobody_new_and_teaches_nothing() -> None:
     assert speakers.push(21, between(0.9), 0.3) == (2, [])
 
 
-def test_the_first_one_heard_is_somebody_however_short() -> None:
+def test_the_first_turn_starts_a_speaker_however_short() -> None:
     assert OnlineSpeakers().push(1, ANN, 0.1) == (1, [])
 
 
-def test_two_who_turn_out_to_be_one_are_merged_and_their_turns_relabelled() -> None:
+def test_two_similar_speakers_are_merged_and_their_turns_relabelled() -> None:
     speakers = OnlineSpeakers(SpeakersConfig(same=0.8, merge=0.88))
     assert speakers.push(1, between(0.0), 1.0) == (1, [])
     assert speakers.push(2, between(0.5), 1.0) == (2, [])
@@ -45,7 +45,7 @@ def test_two_who_turn_out_to_be_one_are_merged_and_their_turns_relabelled() -> N
     assert speakers.push(4, between(0.5), 1.0) == (1, [])
 
 
-def test_one_turn_may_show_that_three_were_one_all_along() -> None:
+def test_one_turn_can_merge_three_speakers() -> None:
     speakers = OnlineSpeakers(SpeakersConfig(same=0.8, merge=0.86))
     corner = np.linalg.cholesky(np.full((3, 3), 0.79) + 0.21 * np.eye(3)).astype(np.float32)  # cosines of 0.79
     for turn_id, voice in enumerate(corner, 1):
@@ -55,7 +55,7 @@ def test_one_turn_may_show_that_three_were_one_all_along() -> None:
     assert speakers.numbers == {1}
 
 
-def test_a_guess_is_what_comes_and_changes_nothing() -> None:
+def test_a_guess_equals_the_result_and_changes_nothing() -> None:
     speakers = OnlineSpeakers()
     rng = np.random.default_rng(1)
     for turn_id in range(40):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cberl.types import SAMPLE_RATE, Float32
-from engine.speech.speaker_embedding import DIM, GE2E, VoiceError
+from engine.speech.speaker_embedding import DIM, GE2E, SpeakerEncoderError
 from testing.live_engine import SCRIPT, demo
 
 
@@ -14,7 +14,7 @@ def encoder() -> GE2E:
     pytest.importorskip("torchaudio")
     try:
         return GE2E()
-    except VoiceError as error:
+    except SpeakerEncoderError as error:
         pytest.skip(str(error))
 
 
@@ -24,7 +24,7 @@ def said(speaker: int) -> list[Float32]:
     return [demo()[speaker, round(t.start_s * SAMPLE_RATE) : round(t.end_s * SAMPLE_RATE)] for t in turns]
 
 
-def test_the_same_voice_is_nearer_than_another(encoder: GE2E) -> None:
+def test_embeddings_of_one_speaker_are_more_similar(encoder: GE2E) -> None:
     ann, bob = (np.stack(encoder.embed(said(speaker))) for speaker in (0, 1))  # (4, 256)
     same = [(one @ one.T)[np.triu_indices(len(one), 1)].min() for one in (ann, bob)]
     assert min(same) > (ann @ bob.T).max()
@@ -43,5 +43,5 @@ def test_loudness_short_clips_and_silence(encoder: GE2E) -> None:
 def test_other_weights_are_refused(tmp_path: Path) -> None:
     torch.save({"model_state": {"lstm": torch.zeros(1)}}, tmp_path / "other.pt")
     for path in (tmp_path / "other.pt", tmp_path / "missing.pt"):
-        with pytest.raises(VoiceError, match="is not a speaker encoder"):
+        with pytest.raises(SpeakerEncoderError, match="is not a speaker encoder"):
             GE2E(path)

@@ -70,7 +70,7 @@ def test_turns_do_not_depend_on_chunk_sizes_nor_on_who_else_speaks() -> None:
 
 
 @needs_speech
-def test_gaps_keep_the_clock_right_and_overlaps_are_heard_once() -> None:
+def test_gaps_keep_media_time_right_and_overlaps_are_used_once() -> None:
     async def main() -> None:
         pcm = await speech()
         (whole,) = await turns_of(stream(cut(ANN, pcm, 1600)))
@@ -91,7 +91,7 @@ def test_gaps_keep_the_clock_right_and_overlaps_are_heard_once() -> None:
 
 
 @needs_speech
-def test_a_hang_up_ends_the_last_turn_and_a_crash_does_not() -> None:
+def test_a_hang_up_ends_the_last_turn_and_a_failure_discards_it() -> None:
     async def main() -> None:
         pcm = await speech()
         (whole,) = await turns_of(stream(cut(ANN, pcm, 1600)))
@@ -110,7 +110,7 @@ def test_a_hang_up_ends_the_last_turn_and_a_crash_does_not() -> None:
 
 
 @needs_speech
-def test_nothing_that_was_settled_comes_to_an_end_later() -> None:
+def test_no_turn_ends_before_the_settled_time() -> None:
     async def main() -> list[TurnUpdate]:
         pcm = await speech()
         mixed = sorted(cut(ANN, pcm, 1600) + cut(BOB, pcm, 1600, start_s=0.7), key=lambda chunk: chunk.start_s)
