@@ -136,7 +136,7 @@ def _tensor(vector: Float32 | None) -> torch.Tensor | None:
 
 
 def _modalities(utterance: Utterance) -> dict[str, float | None]:
-    """How reliable each modality is, 0..1, by the recogniser's confidence and the quality of the frames; None: absent."""
+    """How reliable each modality is, 0..1 (from the recogniser and the quality of the frames); None: absent."""
     transcript = utterance.transcript
     confidence = 1.0 if transcript is None or transcript.confidence is None else transcript.confidence
     return {
