@@ -45,7 +45,7 @@ from engine.delivery.subscription import Subscription
 from engine.delivery.wire import decode
 from engine.events import EmotionEvent
 from engine.ingest.file import read_media
-from engine.media import AudioChunk, Track
+from engine.media import AudioChunk, PullSource, Track
 from engine.server.app import create_app, serve
 from engine.server.supervisor import Supervisor, open_supervisor
 from engine.speech.turn import Turn
@@ -84,7 +84,7 @@ async def in_process(settings: Settings, seconds: float) -> dict[str, Any]:
     async with open_supervisor(settings) as supervisor, asyncio.TaskGroup() as tasks:
         subscription = supervisor.hub.subscribe("bench")
         heard = tasks.create_task(finals(subscription))
-        await supervisor.join("bench", paced(chunks), live=True)
+        await supervisor.join("bench", PullSource(paced(chunks)), live=True)
         subscription.end("done")
         events = await heard
         turns = await turns_of(chunks, supervisor.models, settings)

@@ -33,6 +33,7 @@ from engine.config import Settings
 from engine.delivery.wire import encode
 from engine.demo.score import read_script
 from engine.ingest.file import read_media
+from engine.media import PullSource
 from engine.mqtt.topics import Messages, MqttMessage, Topics
 from engine.server.sinks import EventSinks, open_event_sinks
 from engine.server.supervisor import open_supervisor
@@ -200,7 +201,7 @@ async def transcript(folder: Path) -> None:
             await _until(lambda: _idle(sinks, broker))
             script = read_script(demo / "conversation.json")
             source = read_media(str(demo / "conversation.flac"), speakers=list(script.speakers))
-            await supervisor.join("lobby", source, live=False)
+            await supervisor.join("lobby", PullSource(source), live=False)
         await asyncio.sleep(1.0)  # for the last lines to come through
         subscriber.terminate()
         lines = (await subscriber.communicate())[0].decode().splitlines()

@@ -5,7 +5,9 @@ Classes that carry arrays compare by identity (`eq=False`).
 """
 
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,11 +52,12 @@ class Caption:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AudioChunk:
-    """Mono audio at 16 kHz, float32[n] in -1..1, starting at `start_s`; `frames`: what was seen meanwhile.
+    """Mono audio at 16 kHz: float32[n] in -1..1, starting at media time `start_s`.
 
-    `arrived_at` is when it was made, on the clock of `timing.py`: however long it waits after, that is when it came.
-    `captions` are of any earlier time: they come when their platform has them. A chunk without samples says that
-    nothing was heard until `start_s`.
+    `frames`: video frames of the same track taken since the previous chunk. `arrived_at`: when the audio arrived, on
+    the clock of `time.monotonic`. `captions` may be of any earlier time. `realtime`: False where the audio was sent
+    faster than it can be spoken (an upload), so that nobody waits for interim results. A chunk without samples reports
+    that there was no audio until `start_s`.
     """
 
     track: Track
@@ -70,7 +73,29 @@ class AudioChunk:
         return self.start_s + len(self.pcm) / SAMPLE_RATE
 
     def moved(self, by_s: float) -> "AudioChunk":
-        """The same, so much later."""
+        """A copy with all media times later by `by_s`."""
         frames = tuple(replace(it, at_s=it.at_s + by_s) for it in self.frames)
         captions = tuple(replace(it, start_s=it.start_s + by_s, end_s=it.end_s + by_s) for it in self.captions)
         return replace(self, start_s=self.start_s + by_s, frames=frames, captions=captions)
+
+
+class ChunkSource(Protocol):
+    """The media of one publisher, in the order in which it arrived."""
+
+    @property
+    def dropped(self) -> int:
+        """Chunks lost so far because the pipeline was behind."""
+
+    def __aiter__(self) -> AsyncIterator[AudioChunk]: ...
+
+
+class PullSource:
+    """A `ChunkSource` that reads its next chunk on demand, so it never drops one."""
+
+    dropped = 0
+
+    def __init__(self, chunks: AsyncIterator[AudioChunk]) -> None:
+        self._chunks = chunks
+
+    def __aiter__(self) -> AsyncIterator[AudioChunk]:
+        return self._chunks

@@ -13,7 +13,7 @@ from cberl.types import SAMPLE_RATE, Float32
 from engine.config import Settings
 from engine.delivery.wire import decode
 from engine.events import EmotionEvent, Event
-from engine.media import AudioChunk, Caption, Track
+from engine.media import AudioChunk, Caption, ChunkSource, PullSource, Track
 from engine.server.supervisor import Supervisor, open_supervisor
 from testing.live_engine import SCRIPT, demo
 
@@ -79,8 +79,8 @@ class Together:
         self._next = [it[0].arrived_at for it in media]
         self._moved = asyncio.Condition()
 
-    def sources(self) -> list[AsyncIterator[AudioChunk]]:
-        return [self._source(n) for n in range(len(self._media))]
+    def sources(self) -> list[PullSource]:
+        return [PullSource(self._source(n)) for n in range(len(self._media))]
 
     async def _source(self, n: int) -> AsyncIterator[AudioChunk]:
         for chunk in self._media[n]:
@@ -94,7 +94,9 @@ class Together:
             self._moved.notify_all()
 
 
-async def talk(supervisor: Supervisor, *sources: Any, live: bool = True, conversation: str = "talk") -> list[Event]:
+async def talk(
+    supervisor: Supervisor, *sources: ChunkSource, live: bool = True, conversation: str = "talk"
+) -> list[Event]:
     """All events of a conversation in which these publish, in the order of their numbers."""
     subscription = supervisor.hub.subscribe(conversation, with_snapshot=False)
 

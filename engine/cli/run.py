@@ -17,8 +17,9 @@ from engine.delivery.subscription import Subscription
 from engine.delivery.wire import decode
 from engine.events import EmotionEvent
 from engine.ingest.file import MediaError, read_media
-from engine.ingest.live import is_live, read_live
+from engine.ingest.live import LiveSource, is_live
 from engine.ingest.protocol import RefusedError
+from engine.media import PullSource
 from engine.names import name_problem
 from engine.server.supervisor import open_supervisor
 from engine.speech.speaker_embedding import SpeakerEncoderError
@@ -87,9 +88,9 @@ async def _run(file: str, realtime: bool, speakers: list[str] | None, settings: 
         async with asyncio.TaskGroup() as tasks:
             showing = tasks.create_task(_show_events(subscription, show))
             source = (
-                read_live(file, speakers)
+                LiveSource(file, speakers)
                 if is_live(file)
-                else read_media(file, realtime=realtime, speakers=speakers, look=supervisor.models.looks)
+                else PullSource(read_media(file, realtime=realtime, speakers=speakers, look=supervisor.models.looks))
             )
             try:
                 await supervisor.join(conversation, source, live=False)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -26,38 +26,45 @@ def is_live(source: str) -> bool:
     return source == MICROPHONE or address.scheme in LIVE_SCHEMES or playlist
 
 
-async def read_live(
-    source: str, speakers: list[str] | None = None, *, give_up_after_s: float = 60.0
-) -> AsyncGenerator[AudioChunk, None]:
-    """As `read_media`, from a live source, which is opened again whenever it breaks, waiting longer each time.
+class LiveSource:
+    """As `read_media`, from a live source. It is opened again whenever it breaks, after growing delays.
 
-    Media time goes on meanwhile. Where the pipeline is behind, the oldest chunks are dropped. Ends when a playlist says
-    that it is over. Raises MediaError where the source was not there at first, or no more for `give_up_after_s`.
+    Media time continues meanwhile. Where the pipeline is behind, the oldest chunks are dropped and counted. Ends when a
+    playlist ends. Iterating raises MediaError where the source was not available at first, or not for
+    `give_up_after_s`.
     """
-    chunks: Channel[AudioChunk] = Channel(CHANNEL_CHUNKS)
 
-    async def receive() -> None:
+    def __init__(self, address: str, speakers: list[str] | None = None, *, give_up_after_s: float = 60.0) -> None:
+        self._address = address
+        self._speakers = speakers
+        self._give_up_after_s = give_up_after_s
+        self._chunks: Channel[AudioChunk] = Channel(CHANNEL_CHUNKS)
+
+    @property
+    def dropped(self) -> int:
+        return self._chunks.dropped
+
+    async def __aiter__(self) -> AsyncIterator[AudioChunk]:
+        receiving = asyncio.create_task(self._receive(), name=f"receive {self._address}")
         try:
-            async for chunk in _again_and_again(source, speakers, give_up_after_s):
-                chunks.offer(chunk)
+            async for chunk in self._chunks:
+                yield chunk
+            await receiving
         finally:
-            chunks.close()
+            receiving.cancel()
+            await asyncio.wait([receiving])
+            if self.dropped:
+                log.warning("%s: chunks dropped because the pipeline was behind: %d", self._address, self.dropped)
 
-    receiving = asyncio.create_task(receive(), name=f"receive {source}")
-    try:
-        async for chunk in chunks:
-            yield chunk
-        await receiving
-    finally:
-        receiving.cancel()
-        await asyncio.wait([receiving])
-        if chunks.dropped:
-            log.warning("%s: chunks dropped since the pipeline was behind: %d", source, chunks.dropped)
+    async def _receive(self) -> None:
+        try:
+            async for chunk in _reopened(self._address, self._speakers, self._give_up_after_s):
+                self._chunks.offer(chunk)
+        finally:
+            self._chunks.close()
 
 
-async def _again_and_again(
-    source: str, speakers: list[str] | None, give_up_after_s: float
-) -> AsyncIterator[AudioChunk]:
+async def _reopened(source: str, speakers: list[str] | None, give_up_after_s: float) -> AsyncIterator[AudioChunk]:
     path, device = microphone() if source == MICROPHONE else (source, None)
     clock = MediaClock()
     waited_s, wait_s = 0.0, FIRST_WAIT_S

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,7 @@ from engine.events import Error, Notice, SessionEnded, SessionStarted
 from engine.ingest.picture import PictureError, decode_jpeg
 from engine.ingest.protocol import Ended, IngestProtocol, Picture, RefusedError, Result, Started
 from engine.ingest.realtime_detector import RealtimeDetector
-from engine.media import AudioChunk, VideoFrame
+from engine.media import AudioChunk, ChunkSource, VideoFrame
 from engine.runtime.channel import Channel, ChannelClosedError
 
 CHANNEL_CHUNKS = 256  # of 0.1 s at most, so 1.6 MB a publisher
@@ -30,7 +30,7 @@ class Outbox(Protocol):
     def end(self, reason: Any) -> None: ...
 
 
-Join = Callable[[AsyncIterable[AudioChunk]], Coroutine[Any, Any, None]]
+Join = Callable[[ChunkSource], Coroutine[Any, Any, None]]
 
 
 class IngestSocket:
@@ -50,8 +50,8 @@ class IngestSocket:
         self._protocol = protocol
         self._join = join
         self._outbox = outbox
-        self._pace = RealtimeDetector()
-        self._pictures: defaultdict[str, deque[VideoFrame]] = defaultdict(partial(deque, maxlen=MOST_PICTURES))
+        self._detector = RealtimeDetector()
+        self._frames: defaultdict[str, deque[VideoFrame]] = defaultdict(partial(deque, maxlen=MOST_PICTURES))
         self._received_s = 0.0
         self._report_drops_at = 1
 
@@ -105,17 +105,18 @@ class IngestSocket:
         except PictureError as error:
             self._outbox.tell(Error("bad_payload", str(error)))
             return
-        self._pictures[picture.track.id].append(VideoFrame(picture.track, picture.at_s, rgb))
+        self._frames[picture.track.id].append(VideoFrame(picture.track, picture.at_s, rgb))
 
     async def _admit(self, chunk: AudioChunk) -> None:
-        if pictures := self._pictures.pop(chunk.track.id, None):
-            chunk = replace(chunk, frames=tuple(pictures))
         duration_s = len(chunk.pcm) / SAMPLE_RATE
         self._received_s += duration_s
-        if self._pace.ahead(chunk.track.id, duration_s):
+        upload = self._detector.ahead(chunk.track.id, duration_s)
+        frames = tuple(self._frames.pop(chunk.track.id, ()))
+        chunk = replace(chunk, frames=frames, realtime=not upload)
+        if upload:
             with suppress(ChannelClosedError):
                 await self.chunks.send(chunk)
-            self._pace.made_to_wait()
+            self._detector.made_to_wait()
         elif not self.chunks.closed and not self.chunks.offer(chunk):
             self._report_drops()
 

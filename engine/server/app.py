@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from engine.ingest.webrtc.ice import parse_ice_servers
 from engine.ingest.webrtc.peer import PeerConfig
 from engine.ingest.webrtc.whip import Whip
 from engine.ingest.websocket import IngestSocket
-from engine.media import AudioChunk
+from engine.media import ChunkSource
 from engine.names import ALL_CONVERSATIONS, name_problem
 from engine.server.contract import asyncapi
 from engine.server.history import history_routes
@@ -97,7 +97,7 @@ def create_app(supervisor: Supervisor, settings: Settings, sinks: EventSinks | N
             await _turn_away(websocket, "bad_name", "No conversation may be called '*': that stands for all of them.")
             return
 
-        async def join(source: AsyncIterable[AudioChunk]) -> None:
+        async def join(source: ChunkSource) -> None:
             await supervisor.join(conversation, source, live=True)
 
         outbox = hub.subscribe(conversation)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,12 +14,12 @@ from engine.conversation.session import Session, SessionFailedError
 from engine.delivery.hub import Hub
 from engine.events import Disclosure, SpeakerJoined, SpeakerLeft
 from engine.ingest.protocol import RefusedError
-from engine.media import AudioChunk
+from engine.media import AudioChunk, ChunkSource
 from engine.mqtt.control import Command, CommandError
 from engine.names import name_problem
 from engine.runtime.load_shedding import LoadShedder
 
-Publish = Callable[[AsyncIterable[AudioChunk]], Coroutine[Any, Any, None]]
+Publish = Callable[[ChunkSource], Coroutine[Any, Any, None]]
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Supervisor:
             "max_sessions": self._settings.max_sessions,
         }
 
-    async def join(self, conversation: str, source: AsyncIterable[AudioChunk], *, live: bool) -> None:
+    async def join(self, conversation: str, source: ChunkSource, *, live: bool) -> None:
         """A seat for this source alone; see there. Raises `RefusedError`."""
         with self.seat(conversation, live=live) as publish:
             await publish(source)
@@ -94,13 +94,13 @@ class Supervisor:
         conversation: str,
         joined: _Conversation,
         seat: _Seat,
-        source: AsyncIterable[AudioChunk],
+        source: ChunkSource,
         *,
         live: bool,
     ) -> None:
         try:
             media = self._announced(conversation, joined, seat, source)
-            await joined.session.join(media, live=live, dropped=partial(_dropped, source))
+            await joined.session.join(media, live=live, dropped=lambda: source.dropped)
         except SessionFailedError as error:
             if joined.stopped:
                 raise RefusedError("stopped", f"{conversation} was stopped; start it again to go on") from error
@@ -185,7 +185,7 @@ class Supervisor:
         return found
 
     async def _announced(
-        self, conversation: str, joined: _Conversation, seat: _Seat, source: AsyncIterable[AudioChunk]
+        self, conversation: str, joined: _Conversation, seat: _Seat, source: ChunkSource
     ) -> AsyncIterator[AudioChunk]:
         """The source as it is; each speaker is announced with their first sound."""
         async for chunk in source:
@@ -242,11 +242,6 @@ class Supervisor:
             if self._conversations.get(conversation, opened) is opened:  # nobody has opened it anew meanwhile
                 self._conversations.pop(conversation, None)
                 self.hub.close(conversation)
-
-
-def _dropped(source: AsyncIterable[AudioChunk]) -> int:
-    """Chunks that a live source lost on the way, where it counts them."""
-    return getattr(source, "dropped", 0)
 
 
 @asynccontextmanager

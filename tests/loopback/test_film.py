@@ -23,6 +23,7 @@ from engine.config import Settings
 from engine.delivery.wire import decode
 from engine.events import EmotionEvent
 from engine.ingest.file import read_media
+from engine.media import PullSource
 from engine.server.supervisor import Supervisor, open_supervisor
 from testing.live_engine import demo
 from testing.recordings import write_film
@@ -61,7 +62,7 @@ def make_film(shared: Path, path: Path) -> Path:
 async def events_of(supervisor: Supervisor, film: Path, *, look: bool) -> list[EmotionEvent]:
     conversation = f"looked-{look}"
     subscription = supervisor.hub.subscribe(conversation)
-    await supervisor.join(conversation, read_media(str(film), look=look), live=False)
+    await supervisor.join(conversation, PullSource(read_media(str(film), look=look)), live=False)
     subscription.end("done")
     messages = [decode(text)[1] async for _, text in subscription]
     return [message for message in messages if isinstance(message, EmotionEvent)]

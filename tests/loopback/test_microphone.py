@@ -81,7 +81,7 @@ def test_what_is_said_into_the_microphone_comes_out(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="breaks ALSA's configuration")
 def test_without_a_microphone_the_error_says_what_to_do() -> None:
-    listen = "import asyncio; from engine.ingest.live import read_live; asyncio.run(anext(read_live('mic')))"
+    listen = "import asyncio; from engine.ingest.live import LiveSource; asyncio.run(anext(aiter(LiveSource('mic'))))"
     nowhere = os.environ | {"ALSA_CONFIG_DIR": "/nowhere", "PYTHONPATH": os.pathsep.join(sys.path)}
     told = subprocess.run([sys.executable, "-c", listen], env=nowhere, capture_output=True, text=True).stderr
     last = told.strip().splitlines()[-1]

@@ -1,6 +1,7 @@
 """Packets that had to wait, as one chunk: a pipeline that is behind catches up, one that keeps up waits for nothing."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -38,11 +39,9 @@ class CoalescedChunks:
 def _joined(run: list[AudioChunk]) -> AudioChunk:
     if len(run) == 1:
         return run[0]
-    return AudioChunk(
-        run[0].track,
-        run[0].start_s,
-        np.concatenate([chunk.pcm for chunk in run]),
-        tuple(frame for chunk in run for frame in chunk.frames),
-        run[0].arrived_at,
-        tuple(caption for chunk in run for caption in chunk.captions),
+    return replace(
+        run[0],
+        pcm=np.concatenate([chunk.pcm for chunk in run]),
+        frames=tuple(frame for chunk in run for frame in chunk.frames),
+        captions=tuple(caption for chunk in run for caption in chunk.captions),
     )

@@ -7,7 +7,7 @@ connection takes over from the old one, under the same name and at the same `Loc
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from typing import Any
@@ -26,13 +26,13 @@ from engine.ingest.webrtc.coalesce import CoalescedChunks
 from engine.ingest.webrtc.peer import Peer, PeerConfig, open_peer
 from engine.ingest.webrtc.sdp import MAX_CANDIDATES, MAX_OFFER_BYTES, OfferError, check_offer
 from engine.ingest.webrtc.trickle import parse_trickle
-from engine.media import AudioChunk
+from engine.media import ChunkSource
 from engine.names import ALL_CONVERSATIONS, name_problem
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 STATUS = {"full": 503, "speaker_taken": 409, "failed": 500}
 
-Publish = Callable[[AsyncIterable[AudioChunk]], Coroutine[Any, Any, None]]
+Publish = Callable[[ChunkSource], Coroutine[Any, Any, None]]
 Seat = Callable[[str, str], AbstractContextManager[Publish]]  # of a conversation, for a speaker
 Forbidden = Callable[[Request], str | None]  # why this request may not be made, in a sentence
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.events import EmotionEvent
-from engine.media import AudioChunk
+from engine.media import AudioChunk, PullSource
 from testing.scripted_talk import Together, arriving, chunks, emotions, now, quiet, running, talk, turn
 
 HOUR_S = 3600.0
@@ -33,7 +33,7 @@ def test_lag_is_since_the_end_of_a_turn_arrived_whatever_the_senders_clock_says(
                     yielded[chunk.end_s] = now() - chunk.arrived_at
                     yield chunk
 
-            *_, event = emotions(await talk(supervisor, source()))
+            *_, event = emotions(await talk(supervisor, PullSource(source())))
             decided_s = event.end_s + event.timings_ms["turn"] / 1e3
             least_s = yielded[min(end_s for end_s in yielded if end_s >= decided_s)]
             return event, least_s, now() - begun - (decided_s - counted_s)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from engine.media import AudioChunk
+from engine.media import AudioChunk, PullSource
 from engine.speech.vad import WINDOW
 from testing.scripted_talk import Together, arriving, chunks, emotions, idle, now, quiet, running, talk, turn
 
@@ -25,7 +25,9 @@ def test_interim_events_come_at_a_steady_interval_and_none_after_the_final_one()
 
     async def main() -> list[object]:
         async with running(interim_ms=500) as supervisor:
-            return await talk(supervisor, unhurried(arriving(chunks(speech, text="please forgive me"), now())))
+            return await talk(
+                supervisor, PullSource(unhurried(arriving(chunks(speech, text="please forgive me"), now())))
+            )
 
     *interims, final = emotions(asyncio.run(main()))
     assert [event.status for event in interims] == ["interim"] * len(interims)

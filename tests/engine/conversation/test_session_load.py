@@ -18,7 +18,7 @@ from engine.conversation.turn_analysis import TurnAnalysis, analyze_turn
 from engine.delivery.wire import decode
 from engine.events import Event, SessionStats
 from engine.ingest.protocol import RefusedError
-from engine.media import AudioChunk, VideoFrame
+from engine.media import AudioChunk, PullSource, VideoFrame
 from engine.runtime.worker import Worker
 from engine.server.supervisor import Supervisor
 from engine.speech.turn import Turn
@@ -100,7 +100,7 @@ def test_load_is_shed_level_by_level_and_no_final_is_lost(monkeypatch: pytest.Mo
 
             async with Worker(slow, name="slow") as worker:
                 supervisor.models = replace(supervisor.models, encode_text=worker)
-                late = asyncio.create_task(talk(supervisor, as_in_life(supervisor), conversation="late"))
+                late = asyncio.create_task(talk(supervisor, PullSource(as_in_life(supervisor)), conversation="late"))
                 await rung(supervisor, engine.runtime.load_shedding.FULL)
                 with pytest.raises(RefusedError, match="s behind live: try again"):
                     await supervisor.join("new", Source(media(2)), live=True)
@@ -108,8 +108,8 @@ def test_load_is_shed_level_by_level_and_no_final_is_lost(monkeypatch: pytest.Mo
                 free.set()
                 told = await late
                 await until(lambda: supervisor._load.refusal is None)
-                await supervisor.join("calm", silence(supervisor), live=True)
-                return [told, await talk(supervisor, unhurried(), conversation="quick")]
+                await supervisor.join("calm", PullSource(silence(supervisor)), live=True)
+                return [told, await talk(supervisor, PullSource(unhurried()), conversation="quick")]
 
     late, quick = (emotions(events) for events in asyncio.run(main()))
     for events in (late, quick):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.ingest.file import MediaError
-from engine.ingest.live import is_live, read_live
+from engine.ingest.live import LiveSource, is_live
 
 RATE = 48_000
 
@@ -58,7 +58,7 @@ def test_a_source_that_breaks_is_opened_again_and_its_time_goes_on(caplog: pytes
         port = server.sockets[0].getsockname()[1]
         starts: list[float] = []
         async with server:
-            source = read_live(f"tcp://127.0.0.1:{port}")
+            source = aiter(LiveSource(f"tcp://127.0.0.1:{port}"))
             async for chunk in source:
                 starts.append(chunk.start_s)
                 if served >= 3:
@@ -74,7 +74,7 @@ def test_a_source_that_breaks_is_opened_again_and_its_time_goes_on(caplog: pytes
 
 def test_a_source_that_never_was_there_is_an_error_at_once() -> None:
     async def main() -> None:
-        await anext(read_live("tcp://127.0.0.1:1"))
+        await anext(aiter(LiveSource("tcp://127.0.0.1:1")))
 
     with pytest.raises(MediaError, match="cannot be read as media: Connection refused"):
         asyncio.run(main())
@@ -111,7 +111,7 @@ def test_a_playlist_that_grows_is_read_to_its_end(tmp_path: Path) -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         async with server:
             port = server.sockets[0].getsockname()[1]
-            chunks = [chunk async for chunk in read_live(f"http://127.0.0.1:{port}/live.m3u8")]
+            chunks = [chunk async for chunk in LiveSource(f"http://127.0.0.1:{port}/live.m3u8")]
         return chunks[-1].end_s
 
     assert asyncio.run(main()) == pytest.approx(5.0, abs=0.3)
