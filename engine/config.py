@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from engine.errors import EngineError
+
 PREFIX = "CBERL_"
 DEFAULT_FILE = "cberl.toml"
 LEVEL = r"^[^/+#$\s\x00-\x1f][^/+#\x00-\x1f]*$"  # one level of an MQTT topic
@@ -19,7 +21,7 @@ LEVEL_OR_NONE = r"^([^/+#$\s\x00-\x1f][^/+#\x00-\x1f]*)?$"
 NOT_OURS = {"CBERL_SHARED"}  # where the tests find their data
 
 
-class SettingsError(Exception):
+class SettingsError(EngineError):
     """What is wrong with the settings: one sentence a problem, one problem a line."""
 
 

@@ -14,8 +14,8 @@ from websockets.exceptions import ConnectionClosed
 from cberl.types import SAMPLE_RATE
 from engine.config import Settings
 from engine.delivery.hub import Hub
+from engine.errors import RefusedError
 from engine.events import EmotionEvent, SpeakerJoined, SpeakerLeft
-from engine.ingest.protocol import RefusedError
 from engine.server.app import create_app, serve
 from engine.server.sinks import open_event_sinks
 
@@ -38,9 +38,9 @@ class Counter:
         self.taken = set()
 
     @contextmanager
-    def seat(self, conversation, speaker):
+    def open_slot(self, conversation, speaker):
         if speaker == "mallory":
-            raise RefusedError("full", "All seats are taken.", retry_after_s=5.0)
+            raise RefusedError("full", "All slots are taken.", retry_after_s=5.0)
         if speaker in self.taken:
             raise RefusedError("speaker_taken", f"{speaker} is here already.")
         self.taken.add(speaker)
@@ -55,7 +55,7 @@ class Counter:
         async for chunk in source:
             speaker = chunk.track.speaker
             if speaker == "mallory":
-                raise RefusedError("full", "All seats are taken.", retry_after_s=5.0)
+                raise RefusedError("full", "All slots are taken.", retry_after_s=5.0)
             if speaker not in speakers:
                 speakers.append(speaker)
                 self.hub.publish(SpeakerJoined(conversation, speaker))

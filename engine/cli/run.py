@@ -15,10 +15,10 @@ from engine.cli.table import TurnTable
 from engine.config import Settings
 from engine.delivery.subscription import Subscription
 from engine.delivery.wire import decode
+from engine.errors import RefusedError
 from engine.events import EmotionEvent
 from engine.ingest.file import MediaError, read_media
 from engine.ingest.live import LiveSource, is_live
-from engine.ingest.protocol import RefusedError
 from engine.media import PullSource
 from engine.names import name_problem
 from engine.server.supervisor import open_supervisor

@@ -1,5 +1,6 @@
 """`cberl serve`"""
 
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -50,9 +51,8 @@ async def _serve(settings: Settings) -> None:
     async with open_event_sinks(settings) as sinks, open_supervisor(settings, sinks.hub) as supervisor:
         if supervisor.models.asr_note:
             click.echo(supervisor.models.asr_note, err=True)
-        if sinks.brokers:
-            sinks.brokers.execute = supervisor.execute
-        await serve(create_app(supervisor, settings, sinks), settings, _greet)
+        with sinks.mqtt.control(supervisor) if sinks.mqtt else nullcontext():
+            await serve(create_app(supervisor, settings, sinks), settings, _greet)
 
 
 def _greet(url: str) -> None:

@@ -10,11 +10,12 @@ import websockets
 
 from cberl.types import SAMPLE_RATE
 from engine.delivery.wire import decode
+from engine.errors import EngineError
 from engine.events import EmotionEvent, Error
 from engine.media import AudioChunk
 
 
-class DemoError(RuntimeError):
+class DemoError(EngineError):
     """The engine turned the demo away."""
 
 

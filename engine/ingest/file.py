@@ -14,6 +14,7 @@ import numpy as np
 
 from cberl.data.pictures import Picture, moving_pictures
 from cberl.types import SAMPLE_RATE, Float32
+from engine.errors import EngineError
 from engine.ingest.video_reader import VideoReader
 from engine.media import AudioChunk, Track, VideoFrame
 from engine.runtime.clocks import Pacer
@@ -28,7 +29,7 @@ LEAST_GAP_S, MOST_GAP_S = 0.05, 10.0  # a gap that is filled; less is jitter, mo
 log = logging.getLogger(__name__)
 
 
-class MediaError(Exception):
+class MediaError(EngineError):
     """The file or address cannot be used; the message says why, in one sentence."""
 
 

@@ -54,18 +54,6 @@ MAX_CAPTION = 2_000  # characters: more than anybody says in one turn
 MAX_PIXELS = 4096 * 4096
 
 
-class RefusedError(Exception):
-    """A publisher may not join, now or under this name. Its text is one sentence for people.
-
-    `code` goes to the publisher: "full" (then with `retry_after_s`), "speaker_taken", or "failed": our fault.
-    """
-
-    def __init__(self, code: str, message: str, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.retry_after_s = retry_after_s
-
-
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A picture to be looked at, still a JPEG, of who speaks on `track`."""

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 from starlette.websockets import WebSocket
 
 from cberl.types import SAMPLE_RATE
+from engine.errors import RefusedError
 from engine.events import Error, Notice, SessionEnded, SessionStarted
 from engine.ingest.picture import PictureError, decode_jpeg
-from engine.ingest.protocol import Ended, IngestProtocol, Picture, RefusedError, Result, Started
+from engine.ingest.protocol import Ended, IngestProtocol, Picture, Result, Started
 from engine.ingest.realtime_detector import RealtimeDetector
 from engine.media import AudioChunk, ChunkSource, VideoFrame
 from engine.runtime.channel import Channel, ChannelClosedError

@@ -4,8 +4,8 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import aiomqtt
@@ -13,10 +13,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from engine.config import Settings
+from engine.errors import CommandError
 from engine.mqtt.broker import Broker, parse_brokers, tls_context
 from engine.mqtt.change import ChangeConfig, ChangeDetector
 from engine.mqtt.client import MqttClient
-from engine.mqtt.control import Command, CommandError, Received, authorised, parse_command
+from engine.mqtt.control import Conversations, ReceivedMessage, authorised, execute, parse_command
 from engine.mqtt.feed import MqttFeed, States
 from engine.mqtt.home_assistant import HomeAssistant
 from engine.mqtt.publisher import Listening, MakeClient, MqttPublisher
@@ -27,15 +28,14 @@ from engine.store.writer import EventWriter
 MAX_WAITING_COMMANDS = 64
 
 log = logging.getLogger(__name__)
-Execute = Callable[[Command], None]
 
 
 class MqttBridge:
-    """Use inside `open_brokers`. `carry_out` raises CommandError for what cannot be done."""
+    """Use inside `open_mqtt_bridge`. Commands are executed inside `control`."""
 
     def __init__(self, settings: Settings, event_writer: EventWriter, run: str) -> None:
         topics = Topics(settings.mqtt_prefix, settings.mqtt_node)
-        self.execute: Execute = _nobody
+        self._conversations: Conversations | None = None
         self._event_writer = event_writer
         self._token = settings.mqtt_control_token
         self._control_topic = topics.control
@@ -59,6 +59,15 @@ class MqttBridge:
 
     async def close(self) -> None:
         await asyncio.gather(*(publisher.close() for publisher in self._publishers))
+
+    @contextmanager
+    def control(self, conversations: Conversations) -> Iterator[None]:
+        """Inside, commands act on `conversations`. Before and after, they are answered with an error."""
+        self._conversations = conversations
+        try:
+            yield
+        finally:
+            self._conversations = None
 
     def forget(self, conversation: str, speakers: Iterable[str]) -> None:
         """What brokers retain of these people, and of all that were heard of in this run, is taken away."""
@@ -113,18 +122,20 @@ class MqttBridge:
     async def _command(self, client: aiomqtt.Client, message: aiomqtt.Message) -> None:
         payload = message.payload if isinstance(message.payload, bytes) else b""
         told = dict(getattr(message.properties, "UserProperty", ()))
-        received = Received(payload, message.retain, told.get("token", ""))
+        received = ReceivedMessage(payload, message.retain, told.get("token", ""))
         if not authorised(received, self._token):
             log.warning("a command without the right token came on %s and was passed over", message.topic)
             return
         problem = None
         try:
             command = parse_command(received)
-            self.execute(command)
-            log.info("carried out: %s", command)
+            if self._conversations is None:
+                raise CommandError("The engine is starting or shutting down.")
+            execute(command, self._conversations)
+            log.info("executed: %s", command)
         except CommandError as error:
             problem = str(error)
-            log.warning("a command was not carried out: %s", problem)
+            log.warning("a command was not executed: %s", problem)
         topic = getattr(message.properties, "ResponseTopic", None)
         if topic:
             answer = {"ok": problem is None} | ({"error": problem} if problem else {})
@@ -165,10 +176,6 @@ async def open_mqtt_bridge(settings: Settings, event_writer: EventWriter, run: s
         finally:
             await event_writer.flush()
             await brokers.close()
-
-
-def _nobody(command: Command) -> None:
-    raise CommandError("The engine is still starting.")
 
 
 def _reply(request: Any) -> Properties:

@@ -5,10 +5,12 @@ import ssl
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from engine.errors import EngineError
+
 _SCHEMES = {"mqtt": 1883, "mqtts": 8883}
 
 
-class BrokerError(ValueError):
+class BrokerError(EngineError):
     """A broker that cannot be used as it is given, in one sentence without its password."""
 
 

@@ -1,30 +1,38 @@
-"""Commands that come over MQTT: start or stop a conversation, give a speaker their name. Pure.
+"""Commands over MQTT: start or stop a conversation, rename a speaker. Pure.
 
     {"command": "start", "conversation": "lobby"}
     {"command": "stop", "conversation": "lobby"}
     {"command": "rename", "conversation": "lobby", "speaker": "guest", "name": "Ada"}
 
-A command counts where its user property `token` is the one in the settings. A retained one never does: it would be
-carried out again at every connection.
+A command counts only if its user property `token` is the one in the settings. A retained command is refused: the
+broker would deliver it again at every connection.
 """
 
 import hmac
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
+from engine.errors import CommandError
+
 MAX_BYTES = 4096
 
 
-class CommandError(ValueError):
-    """A command that is not carried out, in one sentence."""
+class Conversations(Protocol):
+    """What commands act on. Every method raises CommandError where it cannot do what it is asked to."""
+
+    def start(self, conversation: str) -> None: ...
+
+    def stop(self, conversation: str) -> None: ...
+
+    def rename(self, conversation: str, speaker: str, name: str) -> None: ...
 
 
 @checked(frozen=True, config=ConfigDict(extra="forbid"))
 class Command:
-    """`speaker` and `name` are for `rename`: who is called what from now on."""
+    """`speaker` and `name` belong to `rename`: the present name and the new one."""
 
     command: Literal["start", "stop", "rename"]
     conversation: str
@@ -36,19 +44,20 @@ _COMMAND = TypeAdapter(Command)
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """An MQTT message, as far as it matters here."""
+class ReceivedMessage:
+    """The parts of an MQTT message that matter here."""
 
     payload: bytes
     retained: bool
     token: str = ""
 
 
-def authorised(received: Received, token: str) -> bool:
+def authorised(received: ReceivedMessage, token: str) -> bool:
+    """Whether the message has this token. Nothing is authorised by an empty one."""
     return bool(token) and hmac.compare_digest(received.token.encode(), token.encode())
 
 
-def parse_command(received: Received) -> Command:
+def parse_command(received: ReceivedMessage) -> Command:
     """Raises CommandError."""
     if received.retained:
         raise CommandError("A command must not be retained.")
@@ -63,3 +72,14 @@ def parse_command(received: Received) -> Command:
     if command.command == "rename" and not (command.speaker and command.name):
         raise CommandError("rename needs speaker and name.")
     return command
+
+
+def execute(command: Command, conversations: Conversations) -> None:
+    """Raises CommandError."""
+    match command.command:
+        case "start":
+            conversations.start(command.conversation)
+        case "stop":
+            conversations.stop(command.conversation)
+        case "rename":
+            conversations.rename(command.conversation, command.speaker, command.name)

@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from engine.config import Settings
 from engine.delivery.events_socket import events_socket, send_all
 from engine.delivery.wire import encode, json_schema
+from engine.errors import EngineError
 from engine.events import Error
 from engine.ingest.protocol import IngestProtocol
 from engine.ingest.webrtc.ice import parse_ice_servers
@@ -42,7 +43,7 @@ UNREAD_FOR_MS = 30_000  # a peer that takes nothing for so long is cut off
 Endpoint = Callable[[WebSocket], Coroutine[Any, Any, None]]
 
 
-class ServerError(Exception):
+class ServerError(EngineError):
     """The server cannot start, in one sentence."""
 
 
@@ -221,7 +222,7 @@ def _whip(supervisor: Supervisor, settings: Settings) -> Whip:
         raise ServerError(str(error)) from error
     config = PeerConfig(servers, settings.video_fps, settings.media_timeout_s)
     return Whip(
-        lambda conversation, speaker: supervisor.seat(conversation, speaker),
+        lambda conversation, speaker: supervisor.open_slot(conversation, speaker),
         lambda request: _forbidden(request, settings),
         config,
         settings.max_tracks,

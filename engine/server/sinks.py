@@ -21,7 +21,7 @@ class EventSinks:
 
     hub: Hub
     event_writer: EventWriter | None = None
-    brokers: MqttBridge | None = None
+    mqtt: MqttBridge | None = None
 
     def replay(self, conversation: str, after_seq: int) -> AsyncIterator[tuple[int, list[str]]]:
         """Older events from the event log. See `store.replay`."""
@@ -35,8 +35,8 @@ class EventSinks:
             return 0
         speakers = await self.event_writer.call(self.event_writer.log.speakers, conversation)
         deleted = await self.event_writer.forget(conversation)
-        if self.brokers:
-            self.brokers.forget(conversation, speakers)
+        if self.mqtt:
+            self.mqtt.forget(conversation, speakers)
         return deleted
 
     def status(self) -> dict[str, object]:
@@ -44,8 +44,8 @@ class EventSinks:
         status: dict[str, object] = {}
         if self.event_writer and self.event_writer.keeps_events:
             status["event_log"] = {"not_kept": self.event_writer.not_kept}
-        if self.brokers:
-            status["brokers"] = self.brokers.status()
+        if self.mqtt:
+            status["brokers"] = self.mqtt.status()
         return status
 
 
@@ -54,13 +54,13 @@ async def open_event_sinks(settings: Settings) -> AsyncIterator[EventSinks]:
     """Raises StoreError where the event log cannot be opened, and BrokerError where a broker cannot be used."""
     run = f"{round(unix_s() * 1e3):x}"
     async with AsyncExitStack() as stack:
-        event_writer, brokers = None, None
+        event_writer, mqtt = None, None
         if settings.event_log or settings.mqtt:
             event_writer = await stack.enter_async_context(open_event_writer(_event_writer_config(settings)))
         if settings.mqtt and event_writer:
-            brokers = await stack.enter_async_context(open_mqtt_bridge(settings, event_writer, run))
+            mqtt = await stack.enter_async_context(open_mqtt_bridge(settings, event_writer, run))
         hub = Hub(settings.replay_events, settings.subscriber_queue, run=run, event_writer=event_writer)
-        yield EventSinks(hub, event_writer, brokers)
+        yield EventSinks(hub, event_writer, mqtt)
 
 
 def _event_writer_config(settings: Settings) -> EventWriterConfig:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from cberl.types import Float32
+from engine.errors import EngineError
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Transcript:
     source: str
 
 
-class TranscriberError(Exception):
+class TranscriberError(EngineError):
     """The recogniser asked for cannot be loaded; the message says why and what to do."""
 
 

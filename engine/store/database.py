@@ -4,6 +4,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from engine.errors import EngineError
 from engine.runtime.clocks import unix_s
 
 MEMORY = ":memory:"  # no file: lives as long as the process
@@ -38,7 +39,7 @@ CREATE TABLE sent (broker TEXT PRIMARY KEY, n INTEGER NOT NULL);
 """
 
 
-class StoreError(Exception):
+class StoreError(EngineError):
     """The file cannot be used; one sentence that says what to do."""
 
 

@@ -1,13 +1,14 @@
 """Real models, and everything that events go to: the same final, with the same id, once, in the same order."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 from engine.config import Settings
-from engine.mqtt.control import Command, CommandError
+from engine.errors import CommandError
 from engine.server.app import create_app, serve
 from engine.server.sinks import open_event_sinks
 from engine.server.supervisor import open_supervisor
@@ -30,27 +31,27 @@ def test_sockets_log_and_broker_tell_the_same_and_commands_are_carried_out(tmp_p
             ):
                 app = create_app(supervisor, settings, sinks)
                 server = tasks.create_task(serve(app, settings, url.set_result))
-                supervisor.execute(Command("start", "demo"))
+                supervisor.start("demo")
                 refused = [
-                    (Command("stop", "other"), "No conversation other"),
-                    (Command("start", "a/b"), "may not contain"),
-                    (Command("rename", "demo", "tom", "Tim"), "Nobody called tom"),
+                    (partial(supervisor.stop, "other"), "No conversation other"),
+                    (partial(supervisor.start, "a/b"), "may not contain"),
+                    (partial(supervisor.rename, "demo", "tom", "Tim"), "Nobody called tom"),
                 ]
                 for command, reason in refused:
                     with pytest.raises(CommandError, match=reason):
-                        supervisor.execute(command)
+                        command()
                 async with ws(await url, "/ingest?conversation=demo") as client:
                     await client.send(start())
                     await send(client, stretch(*FIRST))
                     first = await until(client, "emotion")
-                    supervisor.execute(Command("rename", "demo", first["speaker"], "Ada"))
+                    supervisor.rename("demo", first["speaker"], "Ada")
                     await client.send(END)
                     told = await rest(client)
                 async with ws(await url, "/ingest?conversation=demo") as client:
                     await client.send(start())
                     await send(client, stretch(0.0, 0.2))
                     await until(client, "speaker.joined")
-                    supervisor.execute(Command("stop", "demo"))
+                    supervisor.stop("demo")
                     assert (await rest(client))[-1]["code"] == "stopped"
                     assert client.close_code == 1008
                 finals = [first, *emotions(told)]

@@ -20,8 +20,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from engine.errors import RefusedError
 from engine.events import SessionEnded
-from engine.ingest.protocol import RefusedError
 from engine.ingest.webrtc.coalesce import CoalescedChunks
 from engine.ingest.webrtc.peer import Peer, PeerConfig, open_peer
 from engine.ingest.webrtc.sdp import MAX_CANDIDATES, MAX_OFFER_BYTES, OfferError, check_offer

@@ -16,8 +16,8 @@ from cberl.encoders.text import TextInput
 from cberl.types import Float32
 from engine.conversation.turn_analysis import TurnAnalysis, analyze_turn
 from engine.delivery.wire import decode
+from engine.errors import RefusedError
 from engine.events import Event, SessionStats
-from engine.ingest.protocol import RefusedError
 from engine.media import AudioChunk, PullSource, VideoFrame
 from engine.runtime.worker import Worker
 from engine.server.supervisor import Supervisor

@@ -2,11 +2,12 @@ import json
 
 import pytest
 
-from engine.mqtt.control import Command, CommandError, Received, authorised, parse_command
+from engine.errors import CommandError
+from engine.mqtt.control import Command, ReceivedMessage, authorised, parse_command
 
 
 def received(body, **options):
-    return Received(json.dumps(body).encode(), **({"retained": False} | options))
+    return ReceivedMessage(json.dumps(body).encode(), **({"retained": False} | options))
 
 
 def test_commands_are_read():
@@ -18,7 +19,7 @@ def test_commands_are_read():
 @pytest.mark.parametrize(
     ("command", "reason"),
     [
-        (Received(b"{", False), "Invalid JSON"),
+        (ReceivedMessage(b"{", False), "Invalid JSON"),
         (received({"command": "explode", "conversation": "demo"}), "command: Input should be"),
         (received({"command": "stop"}), "conversation: Field required"),
         (received({"command": "stop", "conversation": "demo", "force": True}), "force: Unexpected"),
@@ -33,6 +34,6 @@ def test_what_is_no_command_is_refused_in_a_sentence(command, reason):
 
 
 def test_a_token_is_needed_and_none_in_the_settings_lets_nobody_in():
-    assert authorised(Received(b"", False, "séc"), "séc")
-    assert not authorised(Received(b"", False, "sec"), "séc")
-    assert not authorised(Received(b"", False, ""), "")
+    assert authorised(ReceivedMessage(b"", False, "séc"), "séc")
+    assert not authorised(ReceivedMessage(b"", False, "sec"), "séc")
+    assert not authorised(ReceivedMessage(b"", False, ""), "")

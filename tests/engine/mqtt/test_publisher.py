@@ -11,8 +11,8 @@ import aiomqtt
 import pytest
 
 from engine.config import Settings
+from engine.errors import CommandError
 from engine.mqtt.broker import Backoff
-from engine.mqtt.control import Command, CommandError
 from engine.server.sinks import open_event_sinks
 from testing.events import emotion
 from testing.mosquitto import distinct, mosquitto, needs_mosquitto, until_all, watching
@@ -142,18 +142,17 @@ ENGINE = """
 import asyncio, sys
 sys.path.insert(0, {root!r})
 from engine.config import Settings
-from engine.mqtt.control import Command, CommandError
-from engine.server.sinks import open_outlets
+from engine.server.sinks import open_event_sinks
 from testing.events import emotion
 
 async def main():
-    async with open_outlets(Settings(mqtt={url!r}, event_log={log!r})) as outlets:
-        async def tell():
-            async for seq, text in outlets.hub.subscribe("demo"):
+    async with open_event_sinks(Settings(mqtt={url!r}, event_log={log!r})) as sinks:
+        async def echo():
+            async for seq, text in sinks.hub.subscribe("demo"):
                 print(text, flush=True)
-        asyncio.create_task(tell())
+        asyncio.create_task(echo())
         for number in range({first}, 1_000_000):
-            outlets.hub.publish(emotion(number))
+            sinks.hub.publish(emotion(number))
             await asyncio.sleep(0.005)
 
 asyncio.run(main())
@@ -262,28 +261,34 @@ def certificates(folder):
     return folder
 
 
-def test_commands_are_carried_out_for_who_has_the_token(tmp_path, caplog):
+def test_commands_with_the_right_token_are_executed_and_answered(tmp_path, caplog):
     async def main():
         done = []
 
-        def execute(command):
-            if command.conversation == "none":
-                raise CommandError("No such.")
-            done.append(command)
+        class Conversations:
+            def stop(self, conversation):
+                if conversation == "none":
+                    raise CommandError("No such.")
+                done.append(conversation)
 
         async with (
             mosquitto(tmp_path) as broker,
             watching(broker, "answers") as answers,
             open_event_sinks(Settings(mqtt=broker.url, mqtt_control_token="open")) as sinks,
         ):
-            sinks.brokers.execute = execute
             await until_all(sinks, lambda it: it["connected"])
-            for token, conversation in [("shut", "demo"), ("open", "demo"), ("open", "none")]:
-                await asyncio.to_thread(command, broker, token, {"command": "stop", "conversation": conversation})
-            await answers.until(lambda it: len(it.messages) == 2)
-            told = [json.loads(it.payload) for it in answers.messages]
-            assert told == [{"ok": True}, {"ok": False, "error": "No such."}]
-            assert done == [Command("stop", "demo")]
+            await asyncio.to_thread(command, broker, "open", {"command": "stop", "conversation": "early"})
+            await answers.until(lambda it: len(it.messages) == 1)
+            with sinks.mqtt.control(Conversations()):
+                for token, conversation in [("shut", "demo"), ("open", "demo"), ("open", "none")]:
+                    await asyncio.to_thread(command, broker, token, {"command": "stop", "conversation": conversation})
+                await answers.until(lambda it: len(it.messages) == 3)
+            assert [json.loads(it.payload) for it in answers.messages] == [
+                {"ok": False, "error": "The engine is starting or shutting down."},
+                {"ok": True},
+                {"ok": False, "error": "No such."},
+            ]
+            assert done == ["demo"]
             assert any("without the right token" in record.message for record in caplog.records)
 
     asyncio.run(main())

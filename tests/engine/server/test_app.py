@@ -152,7 +152,7 @@ def test_who_is_refused_is_told_why():
             await client.send(start(MIC | {"speaker": "mallory"}))
             await client.send(frame(1))
             messages, code, _ = await rest(client)
-            assert messages[-1] == {"type": "error", "code": "full", "message": "All seats are taken.", "fatal": True}
+            assert messages[-1] == {"type": "error", "code": "full", "message": "All slots are taken.", "fatal": True}
             assert code == 1013
 
     asyncio.run(main())

@@ -89,16 +89,16 @@ KILLED = """
 import asyncio, sys
 sys.path.insert(0, {root!r})
 from engine.delivery.hub import Hub
-from engine.store.writer import JournalConfig, open_journal
+from engine.store.writer import EventWriterConfig, open_event_writer
 from testing.events import emotion
 
 async def main():
-    async with open_journal(JournalConfig({path!r})) as journal:
-        hub = Hub(journal=journal)
-        async def tell():
+    async with open_event_writer(EventWriterConfig({path!r})) as event_writer:
+        hub = Hub(event_writer=event_writer)
+        async def echo():
             async for seq, text in hub.subscribe("demo"):
                 print(seq, flush=True)
-        asyncio.create_task(tell())
+        asyncio.create_task(echo())
         number = 0
         while True:
             number += 1
