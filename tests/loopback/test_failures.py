@@ -1,4 +1,4 @@
-"""What goes wrong for one publisher is told to it, and changes nothing for another in the same process."""
+"""A failure of one publisher is reported to it, and does not affect another publisher in the same process."""
 
 import asyncio
 import json
@@ -32,13 +32,13 @@ from testing.live_engine import (
 from testing.restartable_process import Mortal
 
 
-def test_a_session_that_breaks_is_told_and_another_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_session_that_fails_is_reported_and_another_continues(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> tuple[list[Message], list[Message]]:
         transcriber = Worker(Mortal().transcribe, name="mortal", max_batch=1, kind="process")
         async with transcriber, running() as (supervisor, url), asyncio.TaskGroup() as tasks:
             supervisor.models = replace(supervisor.models, transcribe=transcriber)
             good = tasks.create_task(publish(url, "good", stretch(*FIRST)))
-            bad = tasks.create_task(told(url, "bad", endless_speech()))
+            bad = tasks.create_task(received_by_publisher(url, "bad", endless_speech()))
             return await good, await bad
 
     good, bad = asyncio.run(main())
@@ -51,36 +51,37 @@ def test_a_session_that_breaks_is_told_and_another_goes_on(caplog: pytest.LogCap
 
 
 def endless_speech() -> list[bytes]:
-    """Six seconds of somebody who draws no breath, and a second of silence."""
+    """Six seconds of speech without a pause, and a second of silence."""
     tom = demo()[1]
     speech = tom[round(10.4 * SAMPLE_RATE) : round(12.8 * SAMPLE_RATE)]
     return frames(np.concatenate([speech, speech, speech, np.zeros(SAMPLE_RATE, np.float32)]))
 
 
-async def told(url: str, conversation: str, media: list[bytes]) -> list[Message]:
-    """All that a publisher is told who sends this and then stays, silent."""
+async def received_by_publisher(url: str, conversation: str, media: list[bytes]) -> list[Message]:
+    """All messages to a publisher that sends this and then keeps its socket open."""
     async with ws(url, f"/ingest?conversation={conversation}") as client:
         await client.send(start())
         await send(client, media)
         return await rest(client)
 
 
-def test_a_publisher_whose_audio_cannot_be_worked_on_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    def deaf(requests: list[VadRequest]) -> list[VadResult]:
+def test_a_publisher_whose_audio_cannot_be_processed_is_informed(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(requests: list[VadRequest]) -> list[VadResult]:
         raise ArithmeticError("no number")
 
     async def main() -> list[Message]:
-        async with Worker(deaf, name="deaf") as vad, running() as (supervisor, url):
+        async with Worker(fail, name="failing") as vad, running() as (supervisor, url):
             supervisor.models = replace(supervisor.models, vad=vad)
-            return await told(url, "bad", stretch(0.0, 0.5))
+            return await received_by_publisher(url, "bad", stretch(0.0, 0.5))
 
-    told_last = asyncio.run(main())[-1]
-    assert (told_last["type"], told_last["code"], told_last["fatal"]) == ("error", "failed", True)
-    assert [record.name for record in caplog.records if record.levelname == "ERROR"] == ["engine.server.supervisor"]
+    last = asyncio.run(main())[-1]
+    assert (last["type"], last["code"], last["fatal"]) == ("error", "failed", True)
+    errors = [record.name for record in caplog.records if record.levelname == "ERROR"]
+    assert errors == ["engine.server.running_conversation"]
 
 
 def test_bad_messages_of_one_do_not_disturb_another() -> None:
-    nonsense = [
+    malformed = [
         "{",
         json.dumps({"type": "session.start", "tracks": []}),
         b"\x01",
@@ -93,7 +94,7 @@ def test_bad_messages_of_one_do_not_disturb_another() -> None:
         async with running() as (_, url), ws(url, "/ingest?conversation=bad") as bad, asyncio.TaskGroup() as tasks:
             good = tasks.create_task(publish(url, "good", stretch(*FIRST)))
             await bad.send(start("mallory"))
-            for message in nonsense * 20:
+            for message in malformed * 20:
                 await bad.send(message)
                 await until(bad, "error")
             assert not good.done()
@@ -107,7 +108,7 @@ def test_bad_messages_of_one_do_not_disturb_another() -> None:
 
 
 def test_shutdown_while_publishing_ends_cleanly() -> None:
-    """In the middle of turn 2: what was said of it still comes out, sockets close, and nothing is left behind."""
+    """In the middle of turn 2: its event is still published, sockets close, and no task is left."""
 
     async def main() -> None:
         async with (
@@ -131,10 +132,10 @@ def test_shutdown_while_publishing_ends_cleanly() -> None:
     asyncio.run(main())
 
 
-def test_shutdown_waits_no_longer_than_it_says(
+def test_shutdown_takes_at_most_the_documented_time(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An upload that would take far longer is given up, and that is no error of the application."""
+    """An upload that would take far longer is abandoned, without a traceback in the log."""
     monkeypatch.setattr("engine.server.app.STOP_WITHIN_S", 1)
 
     async def main() -> None:
