@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run.")
 
     end_silence_ms: int = Field(500, ge=100, le=10_000, description="Silence that ends a turn.")
+    end_silence_min_ms: int = Field(300, ge=100, le=10_000, description="The same after a finished sentence.")
+    end_silence_max_ms: int = Field(1000, ge=100, le=10_000, description="The same after an unfinished sentence.")
     provisional_ms: int = Field(160, ge=0, le=10_000, description="Silence that begins work on a turn; 0: its end.")
     interim_ms: int = Field(1000, ge=0, le=60_000, description="Between interim events of a turn; 0: none.")
     min_speech_ms: int = Field(250, ge=0, le=5_000, description="Speech shorter than this is no turn.")

@@ -50,7 +50,7 @@ class ConversationRecognizer:
 
     async def preview(self, analysis: TurnAnalysis) -> EmotionEvent:
         """An interim event of a turn in progress. The conversation's state does not change."""
-        return await self._classifier.preview(self._encoder.preview(analysis))
+        return await self._classifier.preview(await self._encoder.preview(analysis))
 
     async def recognize(self, analysis: TurnAnalysis) -> EmotionEvent:
         """The event of the next turn, without the fields that are known only when it is published."""

@@ -38,7 +38,7 @@ class Session:
         self.conversation = conversation
         self._names = SpeakerNames()
         self._publisher = EventPublisher(conversation, models, hub, self._names)
-        self._queue = TurnQueue(settings.end_silence_ms / 1e3)
+        self._queue = TurnQueue(max(settings.end_silence_ms, settings.end_silence_max_ms) / 1e3)
         self._monitor = SessionMonitor(conversation, hub, load, settings.stats_s)
         self._new_source = partial(MediaSource, Timeline(), load)
         self._new_pipeline = turn_pipelines(models, settings, self._publisher, self._queue, load, self._start_task)

@@ -93,6 +93,8 @@ class TurnAnalyzer:
         embed_speaker = models.embed_speaker if self.is_shared(turn.track) else None
         return await analyze_turn(turn, transcribe, models.describe_audio, models.describe_visual, embed_speaker)
 
-    async def preview(self, turn: Turn) -> TurnAnalysis:
-        """Voice and face of a turn in progress."""
-        return await analyze_turn(turn, None, self._models.describe_audio, self._models.describe_visual)
+    async def preview(self, turn: Turn, *, with_text: bool) -> TurnAnalysis:
+        """Voice and face of a turn in progress, and its words so far."""
+        models = self._models
+        transcribe = models.transcribe if with_text else None
+        return await analyze_turn(turn, transcribe, models.describe_audio, models.describe_visual)

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from engine.config import Settings
@@ -15,6 +16,7 @@ from engine.conversation.turn_queue import PendingTurn, TurnQueue
 from engine.runtime.load_shedding import LoadShedder
 from engine.speech.turn import TrackProgress, Turn, TurnResumed
 from engine.speech.turn_detector import TurnDetector, segmenter_config
+from engine.speech.turn_end import EndSilence
 
 StartTask = Callable[[Coroutine[Any, Any, Any], str], asyncio.Task[Any]]
 
@@ -31,6 +33,7 @@ class TurnPipeline:
         queue: TurnQueue,
         load: LoadShedder,
         start_task: StartTask,
+        end_silence: EndSilence,
     ) -> None:
         self._source = source
         self._detector = detector
@@ -39,6 +42,7 @@ class TurnPipeline:
         self._queue = queue
         self._load = load
         self._start_task = start_task
+        self._end_silence = end_silence
         self._speculation: Speculation[TurnAnalysis] = Speculation(self._begin_analysis)
         self._interims: dict[int, asyncio.Task[None]] = {}  # by turn id
         self._interim_numbers = itertools.count()
@@ -78,7 +82,14 @@ class TurnPipeline:
         # Speculative work must not delay a final turn of another source, and captions come only after the turn.
         captioned = self._source.captions.expected(turn.track.speaker)
         if self._source.awaited and not self._analyzer.transcriber_busy and not captioned:
-            self._speculation.provisional(turn)
+            analysis = self._speculation.provisional(turn)
+            analysis.add_done_callback(partial(self._adapt_end, turn))
+
+    def _adapt_end(self, turn: Turn, analysis: asyncio.Task[TurnAnalysis]) -> None:
+        """With the words known before the silence is over, a finished sentence ends sooner, an unfinished one later."""
+        if not analysis.cancelled() and analysis.exception() is None:
+            transcript = analysis.result().transcript
+            self._detector.end_after(turn, self._end_silence.after(transcript.text if transcript else ""))
 
     def _preview(self, turn: Turn) -> None:
         """An interim event, if there is time for it and the speaker is known."""
@@ -90,7 +101,11 @@ class TurnPipeline:
             self._interims[turn.turn_id] = self._start_task(self._publish_interim(turn), f"interim {turn.turn_id}")
 
     async def _publish_interim(self, turn: Turn) -> None:
-        await self._publisher.publish_interim(await self._analyzer.preview(turn), self._source)
+        """With the text so far where the recogniser is idle."""
+        captioned = self._source.captions.expected(turn.track.speaker)
+        with_text = self._load.ahead and not self._analyzer.transcriber_busy and not captioned
+        analysis = await self._analyzer.preview(turn, with_text=with_text)
+        await self._publisher.publish_interim(analysis, self._source)
 
     def _finish(self, turn: Turn) -> None:
         if interim := self._interims.pop(turn.turn_id, None):
@@ -110,9 +125,10 @@ def turn_pipelines(
     """What makes the pipelines of one conversation's sources."""
     config, turn_ids = segmenter_config(settings), itertools.count(1)
     analyzer = TurnAnalyzer(models, settings.diarize)
+    end_silence = EndSilence(settings.end_silence_ms, settings.end_silence_min_ms, settings.end_silence_max_ms)
 
     def pipeline(source: MediaSource) -> TurnPipeline:
         detector = TurnDetector(models.vad, config, turn_ids)
-        return TurnPipeline(source, detector, analyzer, publisher, queue, load, start_task)
+        return TurnPipeline(source, detector, analyzer, publisher, queue, load, start_task, end_silence)
 
     return pipeline

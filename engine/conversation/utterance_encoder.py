@@ -51,8 +51,10 @@ class UtteranceEncoder:
         visual, quality = (analysis.visual.vector, analysis.visual.quality) if analysis.visual else (None, 0.0)
         return Utterance(turn, transcript, vector, audio, visual, quality, watch.timings_ms)
 
-    def preview(self, analysis: TurnAnalysis) -> Utterance:
-        """Voice and face of a turn in progress. The history does not change."""
+    async def preview(self, analysis: TurnAnalysis) -> Utterance:
+        """The utterance of a turn in progress. The history does not change."""
+        ahead = await self.encode_ahead(analysis)
+        vector = ahead.encoded[1] if ahead.encoded else None
         audio = self._audio_history.peek(analysis.turn.speaker, analysis.audio)
         visual, quality = (analysis.visual.vector, analysis.visual.quality) if analysis.visual else (None, 0.0)
-        return Utterance(analysis.turn, None, None, audio, visual, quality, analysis.timings_ms)
+        return Utterance(analysis.turn, analysis.transcript, vector, audio, visual, quality, ahead.timings_ms)
