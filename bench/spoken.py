@@ -65,7 +65,7 @@ class ListSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Judged:
     """One utterance's label and what the engine made of it."""
 
     label: int
@@ -188,7 +188,7 @@ async def events_of(supervisor: Supervisor, name: str, chunks: list[AudioChunk])
     return listening.result()
 
 
-def judged(lines: list[Line], events: list[EmotionEvent]) -> list[Heard]:
+def judged(lines: list[Line], events: list[EmotionEvent]) -> list[Judged]:
     found = []
     for line in lines:
         own = [it for it in events if it.speaker == line.speaker and _overlap_s(line, it) > 0]
@@ -196,7 +196,7 @@ def judged(lines: list[Line], events: list[EmotionEvent]) -> list[Heard]:
         said = [word for it in sorted(own, key=lambda it: it.start_s) for word in _words(it.text or "")]
         wanted = _words(line.text)
         emotion = best.emotion if best else "neutral"
-        found.append(Heard(line.label, MELD.index(emotion), len(wanted), edit_distance(wanted, said)))
+        found.append(Judged(line.label, MELD.index(emotion), len(wanted), edit_distance(wanted, said)))
     return found
 
 
@@ -222,7 +222,7 @@ async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
             for condition in ["written", *options.conditions.split(",")]:
                 written = condition == "written"
                 distort = distortion("clean" if written else condition, noises)
-                found: list[Heard] = []
+                found: list[Judged] = []
                 numbers = itertools.count()
                 for dialogue in track(dialogues, f"{name}, {condition}", console=Console(stderr=True)):
                     chunks, lines = spoken(dialogue, speak, distort, written)
@@ -232,7 +232,7 @@ async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def summary(found: list[Heard]) -> dict[str, float]:
+def summary(found: list[Judged]) -> dict[str, float]:
     result = score(np.array([it.label for it in found]), np.array([it.predicted for it in found]), MELD)
     return {
         "utterances": len(found),

@@ -1,1 +1,1 @@
-"""A spoken conversation that comes along, what was meant by it, and how well the engine did on it."""
+"""The bundled spoken conversation, what was meant by it, and how well the engine did on it."""
