@@ -25,9 +25,9 @@ from cberl.config import ModelConfig, TrainConfig
 from cberl.data.features import FeatureSet, load_features
 from cberl.labels import MELD
 from cberl.metrics import Scores
-from cberl.training.augment import AugmentConfig, Method, augment
-from cberl.training.augment_checks import Check, check, synthetic_rows
-from cberl.training.train import Trainer, set_threads
+from cberl.training.augment.augment import AugmentConfig, Method, augment
+from cberl.training.augment.checks import Check, check, synthetic_rows
+from cberl.training.core.train import Trainer, set_threads
 
 METHODS: tuple[Method, ...] = get_args(Method)
 Log = Callable[[str], None]

@@ -21,10 +21,10 @@ from rich.table import Table
 from cberl.checkpoint import Checkpoint, load_checkpoint
 from cberl.data.corpus import detect
 from cberl.data.features import FeatureSet
-from cberl.training.composed import EVERYWHERE, composed_split, held_out_pools
-from cberl.training.evaluate import evaluate, features_for, summary
-from cberl.training.train import set_threads
-from cberl.training.variants import only
+from cberl.evaluation.evaluate import evaluate, features_for, summary
+from cberl.evaluation.variants import only
+from cberl.training.core.train import set_threads
+from cberl.training.features.composed import EVERYWHERE, composed_split, held_out_pools
 
 NAMES = {"text": "T", "audio": "A", "visual": "V"}
 MISMATCH = (0.2, 0.4, 0.6, 1.0)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from cberl.config import ModelConfig, TrainConfig
 from cberl.data.features import FeatureSet, load_features
-from cberl.training.train import Trainer
+from cberl.training.core.train import Trainer
 
 # Utterances a dialogue, as in MELD: 9.6 on average, the longest 24.
 TRAIN_DIALOGUES, DEV_DIALOGUES = 1038, 114

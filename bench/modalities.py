@@ -21,12 +21,12 @@ from cberl.data.corpus import detect
 from cberl.data.dialogue import DataError
 from cberl.data.features import FeatureSet
 from cberl.data.trimodal import LABELS, read_trimodal
-from cberl.training.compare import Group
-from cberl.training.corpus import corpus_features, fitted_audio
-from cberl.training.evaluate import Predicted, summary
-from cberl.training.objective import FeatureScale
-from cberl.training.report.gather import by_modality
-from cberl.training.train import Trainer, set_threads
+from cberl.evaluation.compare import Group
+from cberl.evaluation.evaluate import Predicted, summary
+from cberl.evaluation.report.gather import by_modality
+from cberl.training.core.objective import FeatureScale
+from cberl.training.core.train import Trainer, set_threads
+from cberl.training.features.corpus import corpus_features, fitted_audio
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """CBERL on whole dialogues: fuse, context, graph, head. `cberl.streaming` runs the same network utterance by utterance.
 
 A causal reconstruction from the abstract and figures of "Deep Imbalanced Learning for Multimodal Emotion Recognition in
-Conversations" (arXiv 2312.06337). What only training needs is in `cberl.training.objective`.
+Conversations" (arXiv 2312.06337). What only training needs is in `cberl.training.core.objective`.
 """
 
 from collections.abc import Sequence

@@ -8,8 +8,8 @@ from cberl.calibration import Calibration
 from cberl.checkpoint import Checkpoint
 from cberl.config import ModelConfig
 from cberl.data.features import FeatureSet
+from cberl.evaluation.compare import Group
 from cberl.model import CBERL
-from cberl.training.compare import Group
 
 CONFIG = ModelConfig(labels=("a", "b", "c"), text_dim=6, audio_dim=4, latent_dim=8, hidden_dim=8, heads=2)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cberl.data.dialogue import Dialogue
 from cberl.encoders.audio import AudioEncoderConfig, AudioHistory
-from cberl.encoders.evidence import EVIDENCE_DIM
+from cberl.encoders.log_ratio import EVIDENCE_DIM
 from cberl.encoders.text import TextEncoder, TextHistory
 from cberl.model import Batch
 

@@ -6,8 +6,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from cberl.encoders.evidence import EVIDENCE_DIM, evidence
 from cberl.encoders.frames import Float32
+from cberl.encoders.log_ratio import EVIDENCE_DIM, evidence
 from cberl.encoders.logmel import BANDS, SAMPLE_RATE, pooled_log_mel
 from cberl.encoders.normalize import RunningNormalizer
 from cberl.encoders.prosody import PROSODY_NAMES, compress, prosody

@@ -1,4 +1,4 @@
-"""The expression of a face, by a small network on onnxruntime. Trained by `cberl.training.expression`."""
+"""The expression of a face, by a small network on onnxruntime. Trained by `cberl.training.encoders.expression`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Emotion in the voice, by a small network on log-mel frames. Trained by `cberl.training.speech` on acted speech."""
+"""Speech emotion recognition by a small network on log-mel frames (see `cberl.training.encoders.speech`)."""
 
 import math
 from pathlib import Path

@@ -9,11 +9,11 @@ from weakref import ReferenceType, ref
 import numpy as np
 from numpy.typing import NDArray
 
-from cberl.encoders.evidence import EVIDENCE_DIM, evidence
 from cberl.encoders.expression import ExpressionEncoder
 from cberl.encoders.face import Box, FaceDetector, cut_out, find_boxes
 from cberl.encoders.face_track import follow
 from cberl.encoders.frames import Float32
+from cberl.encoders.log_ratio import EVIDENCE_DIM, evidence
 
 SEARCHED = 1024  # frames whose boxes are known still; the frames themselves are not kept
 

@@ -16,8 +16,8 @@ from cberl.data.dialogue import SPLITS, DataError
 from cberl.data.features import FeatureSet, save_features
 from cberl.data.sample import make_sample
 from cberl.data.sdt import read_sdt
-from cberl.training.corpus import corpus_features, fitted_audio, require_clips, text_fingerprint
-from cberl.training.senses import with_face
+from cberl.training.features.clip_encoders import with_face
+from cberl.training.features.corpus import corpus_features, fitted_audio, require_clips, text_fingerprint
 from engine.cli.common import sentences
 
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path))

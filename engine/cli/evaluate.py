@@ -10,9 +10,9 @@ from rich.table import Table
 from cberl.checkpoint import STARTER, CheckpointError, load_checkpoint
 from cberl.data.corpus import detect
 from cberl.data.dialogue import DataError
+from cberl.evaluation.evaluate import evaluate, features_for, summary
+from cberl.evaluation.report.plots import plot_confusion
 from cberl.metrics import Scores
-from cberl.training.evaluate import evaluate, features_for, summary
-from cberl.training.report.plots import plot_confusion
 from engine.cli.common import sentences
 from engine.cli.text_encoder import scored_with
 

@@ -11,10 +11,10 @@ from cberl.data.corpus import Corpus, detect
 from cberl.data.dialogue import DataError, Dialogue
 from cberl.data.overlap import without_overlap
 from cberl.metrics import Scores
-from cberl.training.export_text import cost, export
-from cberl.training.text_checkpoint import TextTraining
-from cberl.training.text_finetune import Task, average, finetune
-from cberl.training.train import set_threads
+from cberl.training.core.train import set_threads
+from cberl.training.text.checkpoint import TextTraining
+from cberl.training.text.export import cost, export
+from cberl.training.text.finetune import Task, average, finetune
 from engine.cli.common import sentences
 from engine.cli.device import trains_on
 

@@ -9,15 +9,15 @@ from cberl.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from cberl.data.corpus import Corpus, detect
 from cberl.data.dialogue import DataError
 from cberl.data.features import FeatureSet
-from cberl.training.compare import Group
-from cberl.training.compose import Pools
-from cberl.training.composed import composed_split, held_out_pools
-from cberl.training.corpus import text_name
-from cberl.training.evaluate import features_for, text_encoder_of
-from cberl.training.noisy import NoisyText
-from cberl.training.report.gather import Source, gather
-from cberl.training.report.page import write_report
-from cberl.training.train import set_threads
+from cberl.evaluation.compare import Group
+from cberl.evaluation.evaluate import features_for, text_encoder_of
+from cberl.evaluation.report.gather import Source, gather
+from cberl.evaluation.report.page import write_report
+from cberl.training.core.train import set_threads
+from cberl.training.features.asr_noise_features import NoisyText
+from cberl.training.features.compose import Pools
+from cberl.training.features.composed import composed_split, held_out_pools
+from cberl.training.features.corpus import text_name
 from engine.cli.common import sentences
 from engine.cli.text_encoder import scored_with
 

@@ -16,12 +16,12 @@ from rich.table import Table
 from cberl.checkpoint import CheckpointError
 from cberl.data.corpus import detect
 from cberl.data.dialogue import DataError
-from cberl.training.cluster import ClusterError, run_on_ray
-from cberl.training.processes import STDERR, Failure, Task, run_in_processes
-from cberl.training.recipe import RecipeError, names
-from cberl.training.seeds import Result, Run, Sources, prepare
-from cberl.training.sweep import Combination, combinations, compared
-from cberl.training.train import Epoch, set_threads
+from cberl.training.core.cluster import ClusterError, run_on_ray
+from cberl.training.core.parallel import STDERR, Failure, Task, run_in_processes
+from cberl.training.core.recipe import RecipeError, names
+from cberl.training.core.runs import Result, Run, Sources, prepare
+from cberl.training.core.sweep import Combination, combinations, compared
+from cberl.training.core.train import Epoch, set_threads
 from engine.cli.common import sentences
 from engine.cli.device import trains_on
 from engine.cli.text_encoder import trained_with

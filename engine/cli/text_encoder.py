@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from cberl.training.corpus import TEXT_ENCODER
+from cberl.training.features.corpus import TEXT_ENCODER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _SHOWN: dict[str, Any] = {"type": click.Path(path_type=Path), "show_default": "the one that comes along"}

@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cberl.checkpoint import CheckpointError
 from cberl.data.corpus import detect
 from cberl.data.dialogue import DataError
-from cberl.training.recipe import RecipeError, load_recipe, names
-from cberl.training.seeds import Material, Result, Run, Sources, prepare, run_seed
-from cberl.training.train import Epoch, set_threads
+from cberl.training.core.recipe import RecipeError, load_recipe, names
+from cberl.training.core.runs import Material, Result, Run, Sources, prepare, run_seed
+from cberl.training.core.train import Epoch, set_threads
 from engine.cli.common import sentences
 from engine.cli.device import trains_on
 from engine.cli.text_encoder import trained_with

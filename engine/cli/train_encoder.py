@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from cberl.data.dialogue import DataError
-from cberl.training.export_encoders import export_expression, export_speech
-from cberl.training.expression import ExpressionTraining, train_expression
-from cberl.training.speech import SpeechTraining, train_speech
-from cberl.training.train import set_threads
+from cberl.training.core.train import set_threads
+from cberl.training.encoders.export import export_expression, export_speech
+from cberl.training.encoders.expression import ExpressionTraining, train_expression
+from cberl.training.encoders.speech import SpeechTraining, train_speech
 from engine.cli.common import sentences
 
 

@@ -11,7 +11,7 @@ from cberl.config import GraphKind, ModelConfig, TrainConfig
 from cberl.data.features import FeatureSet
 from cberl.model import CBERL, Batch
 from cberl.streaming import StepInput, initial_state, step
-from cberl.training.train import Trainer
+from cberl.training.core.train import Trainer
 
 CONFIG = ModelConfig(text_dim=24, audio_dim=8, visual_dim=5, latent_dim=16, hidden_dim=16, heads=2, past=4)
 TOLERANCE = 1e-5

@@ -6,7 +6,7 @@ import pytest
 
 from cberl.checkpoint import WEIGHTS
 from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig, AudioHistory
-from cberl.encoders.evidence import EVIDENCE_DIM, evidence
+from cberl.encoders.log_ratio import EVIDENCE_DIM, evidence
 from cberl.encoders.logmel import BANDS, HOP, WINDOW, log_mel, pooled_log_mel
 from cberl.encoders.normalize import fit_prior
 from cberl.encoders.prosody import compress

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from cberl.checkpoint import WEIGHTS
-from cberl.encoders.evidence import evidence
 from cberl.encoders.expression import ExpressionEncoder
 from cberl.encoders.face import Box, CascadeDetector, YuNetDetector, find_face
+from cberl.encoders.log_ratio import evidence
 from cberl.encoders.visual import FaceVisual, NoVisual, Seen, VisualEncoder, VisualEncoderConfig
 from cberl.labels import MELD
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cberl.data.features import features_about, load_features
-from cberl.training.corpus import TEXT_ENCODER
+from cberl.training.features.corpus import TEXT_ENCODER
 from engine.cli.app import cli
 
 RATE = 16_000

@@ -14,10 +14,10 @@ from cberl.checkpoint import Checkpoint
 from cberl.config import ModelConfig
 from cberl.encoders.audio import AudioEncoderConfig
 from cberl.model import CBERL
-from cberl.training.corpus import TEXT_ENCODER, text_fingerprint
-from cberl.training.senses import UNSCALED, with_face, with_voice
+from cberl.training.features.clip_encoders import UNSCALED, with_face, with_voice
+from cberl.training.features.corpus import TEXT_ENCODER, text_fingerprint
 from engine.cli.app import cli
-from tests.cberl.training.test_pools import make_faces, make_voices
+from tests.cberl.training.features.test_pools import make_faces, make_voices
 
 LABELS = ("neutral", "fear")
 SAID = ("it is on the table", "please do not leave me here", "we take the train", "something is in the dark")

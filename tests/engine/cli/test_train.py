@@ -17,11 +17,11 @@ import torch
 from click.testing import CliRunner
 
 from cberl.checkpoint import WEIGHTS, CheckpointError, load_checkpoint
-from cberl.training.recipe import FOLDER, names
+from cberl.training.core.recipe import FOLDER, names
 from engine.cli.app import cli
 from engine.config import Settings
 from engine.conversation.models import load_checkpoint_and_encoders
-from tests.cberl.training.test_pools import make_faces, make_voices
+from tests.cberl.training.features.test_pools import make_faces, make_voices
 
 LABELS = ("neutral", "anger", "fear")
 SAID = {

@@ -9,7 +9,7 @@ from cberl.data.features import load_features
 from engine.cli.app import cli
 from engine.config import Settings
 from engine.conversation.models import load_checkpoint_and_encoders
-from tests.cberl.training.test_senses import make_talking_film
+from tests.cberl.training.features.test_clip_encoders import make_talking_film
 
 SMALL = ["--set", "train.epochs=1", "--set", "model.hidden_dim=16", "--set", "model.heads=2", "--threads", "1"]
 

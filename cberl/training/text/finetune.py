@@ -1,0 +1,231 @@
+"""Fine-tunes a text encoder for emotion recognition with past turns in its input, on one corpus or on several.
+
+    cberl finetune-text --data MELD --out runs/text
+
+Keeps every epoch, and names the one that is best on the first corpus's dev. Needs the `train` extra; the result is
+exported by `cberl.training.text.export`.
+"""
+
+import logging
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from cberl.data.asr_noise import AsrNoise
+from cberl.data.dialogue import Dialogue
+from cberl.encoders.text import TextInput, TextPrompt
+from cberl.losses import class_weights, focal_loss
+from cberl.metrics import Scores, score, scores_of
+from cberl.training.text.checkpoint import TextTraining, encoder_of, prompt_of, save
+from cberl.training.text.classifier import (
+    Example,
+    TextClassifier,
+    batches,
+    collate,
+    examples,
+    load_base,
+    predict,
+)
+from cberl.training.text.distil import opinions, taught
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A corpus to learn from; `dev` may be empty for any but the first."""
+
+    corpus: str
+    labels: tuple[str, ...]
+    train: Sequence[Dialogue]
+    dev: Sequence[Dialogue] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    run: "_Run"
+    inputs: tuple[Tensor, Tensor, Tensor]  # the encoder's, each (B, T)
+    label: Tensor  # (B,)
+    taught: Tensor  # (B, classes); (B, 0) without teachers
+
+
+class _Run:
+    """The examples one head learns from, and its class weights."""
+
+    def __init__(self, task: Task, train: Sequence[Example], config: TextTraining) -> None:
+        self.corpus = task.corpus
+        self.train = train
+        self.noise = AsrNoise(one.text for one in train)
+        labels = torch.tensor([one.label for one in train if one.label >= 0])
+        self.weight = class_weights(torch.bincount(labels, minlength=len(task.labels)), config.class_weight_power)
+
+    def epoch(self, prompt: TextPrompt, config: TextTraining, rng: random.Random) -> list[_Batch]:
+        inputs = [self._input(one, prompt, config, rng) for one in self.train]
+        cut = batches([len(one.ids) for one in inputs], config.batch_size, rng)
+        return [self._batch([self.train[i] for i in rows], [inputs[i] for i in rows]) for rows in cut]
+
+    def loss(self, logits: Tensor, label: Tensor, said: Tensor, config: TextTraining) -> Tensor:
+        """Cross-entropy with the labels, weighted, and with what teachers said, which is weighted already."""
+        written = focal_loss(logits, label, weight=self.weight, smoothing=config.label_smoothing)
+        if not said.shape[1]:
+            return written
+        return (1 - config.teacher_share) * written + config.teacher_share * F.cross_entropy(logits, said)
+
+    def _batch(self, rows: list[Example], inputs: list[TextInput]) -> _Batch:
+        labels, said = torch.tensor([one.label for one in rows]), torch.tensor([one.taught for one in rows])
+        return _Batch(self, collate(inputs), labels, said)
+
+    def _input(self, one: Example, prompt: TextPrompt, config: TextTraining, rng: random.Random) -> TextInput:
+        if rng.random() >= config.strip_punctuation:
+            return prompt.build(one.past, one.speaker, one.text)
+        rate = rng.uniform(0, config.word_noise)
+        past = [(who, self.noise.corrupt(said, rate, rng)) for who, said in one.past]
+        return prompt.build(past, one.speaker, self.noise.corrupt(one.text, rate, rng))
+
+
+class _Last:
+    """The file from which a stopped run goes on."""
+
+    def __init__(self, path: Path, config: TextTraining, parts: dict[str, Any], rng: random.Random) -> None:
+        self._path, self._parts, self._rng = path, parts, rng
+        self._config = asdict(config)
+
+    def load(self, labels: Sequence[str]) -> list[Scores]:
+        """Puts all back as it was; the dev scores of the epochs that are done. None are where there is no file."""
+        if not self._path.is_file():
+            return []
+        state = torch.load(self._path, weights_only=True)
+        if state["config"] != self._config:
+            raise ValueError("the run to resume was started with other settings: give the same ones, or another --out")
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
+        self._rng.setstate(state["order"])
+        torch.set_rng_state(state["dropout"])
+        return [scores_of(np.array(confusion), labels) for confusion in state["dev"]]
+
+    def save(self, kept: Sequence[Scores]) -> None:
+        state = {name: part.state_dict() for name, part in self._parts.items()}
+        random_states = {"order": self._rng.getstate(), "dropout": torch.get_rng_state()}
+        dev = [scores.confusion.tolist() for scores in kept]
+        unfinished = self._path.with_suffix(".part")
+        torch.save(state | random_states | {"config": self._config, "dev": dev}, unfinished)
+        unfinished.replace(self._path)
+
+
+def finetune(
+    tasks: Sequence[Task],
+    out: Path,
+    config: TextTraining,
+    start: Path | None = None,
+    teachers: Sequence[Path] = (),
+    device: str = "cpu",
+    *,
+    resume: bool = False,
+) -> tuple[int, Scores]:
+    """Trains on all tasks, mixed, and leaves `epoch-N.pt` (weights, config) and `last.pt` (to go on from) in `out`.
+
+    start: an `epoch-N.pt` whose encoder to go on from. teachers: `epoch-N.pt` whose opinion of every utterance is
+    learnt beside the first task's labels; the other tasks' labels then are not read, and what teachers said is kept in
+    `out`. resume: go on after the last epoch in `out`, as if never stopped. Returns the best epoch, from 1, and its
+    scores on the first task's dev. Raises `ValueError` when the run to resume had other settings.
+    """
+    rng = random.Random(config.seed)
+    encoder, folder = load_base(config.base)
+    rows = [examples(task.train, config.past_turns) for task in tasks]
+    if teachers:
+        said = opinions([one for group in rows for one in group], tasks[0].corpus, teachers, device, out)
+        rows, tasks = [taught(rows, said)], tasks[:1]
+    classes = {task.corpus: len(task.labels) for task in tasks}
+    torch.manual_seed(config.seed)  # here, so that it is the same whether teachers have read or had been kept
+    model = TextClassifier(encoder, classes, config.head_dropout)
+    if start is not None:
+        model.load_state_dict(encoder_of(start, config.base), strict=False)
+    model.to(device)
+    prompt = prompt_of(config, folder)
+    runs = [_Run(task, train, config) for task, train in zip(tasks, rows, strict=True)]
+    steps = config.epochs * sum(math.ceil(len(run.train) / config.batch_size) for run in runs)
+    weights = model.parameters()
+    optimizer = torch.optim.AdamW(weights, config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_linear(step, steps, config.warmup))
+    out.mkdir(parents=True, exist_ok=True)
+    last = _Last(out / "last.pt", config, {"model": model, "optimizer": optimizer, "schedule": schedule}, rng)
+    kept = last.load(tasks[0].labels) if resume else []
+    with Progress() as progress:
+        bar = progress.add_task("fine-tuning", total=steps, completed=schedule.last_epoch)
+        for epoch in range(len(kept) + 1, config.epochs + 1):
+            model.train()
+            mixed = [batch for run in runs for batch in run.epoch(prompt, config, rng)]
+            rng.shuffle(mixed)
+            for batch in mixed:
+                _step(model, batch, optimizer, config)
+                schedule.step()
+                progress.advance(bar)
+            scores = dev_scores(model, tasks[0], prompt)
+            log.info("epoch %d: dev weighted F1 %.2f, macro F1 %.2f", epoch, scores.weighted_f1, scores.macro_f1)
+            save(out / f"epoch-{epoch}.pt", model, classes, config, epoch, scores)
+            kept.append(scores)
+            last.save(kept)
+    best = max(range(len(kept)), key=lambda epoch: kept[epoch].selection)
+    return best + 1, kept[best]
+
+
+def _step(model: TextClassifier, batch: _Batch, optimizer: torch.optim.Optimizer, config: TextTraining) -> None:
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16):
+        logits = model(batch.run.corpus, *(given.to(device) for given in batch.inputs))
+    loss = batch.run.loss(logits.float().cpu(), batch.label, batch.taught, config)
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+
+
+def dev_scores(model: TextClassifier, task: Task, prompt: TextPrompt, *, exact: bool = False) -> Scores:
+    """How the encoder's own head does on a task's dev dialogues, in bfloat16 unless `exact`."""
+    inputs, labels = dev_inputs(task, prompt)
+    return score(labels, predict(model, task.corpus, inputs, exact=exact).argmax(1).numpy(), task.labels)
+
+
+def dev_inputs(task: Task, prompt: TextPrompt) -> tuple[list[TextInput], NDArray[np.int64]]:
+    """What the encoder reads of a task's dev dialogues, and the labels."""
+    dev = examples(task.dev, prompt.past_turns)
+    return [prompt.build(one.past, one.speaker, one.text) for one in dev], np.array([one.label for one in dev])
+
+
+def average(paths: Sequence[Path], task: Task, out: Path) -> Scores:
+    """The mean of the weights of several runs from one start, as one file (model soup, Wortsman et al. 2022).
+
+    It costs no more to run than one of them. Returns its scores on the task's dev. Raises `ValueError` when the files
+    do not belong together.
+    """
+    states = [torch.load(path, weights_only=True, map_location="cpu") for path in paths]
+    kinds = {tuple(sorted((name, tuple(one.shape)) for name, one in state["model"].items())) for state in states}
+    if len(kinds) != 1:
+        raise ValueError("these files hold networks of different shapes: average runs on the same corpora")
+    mean = {
+        name: torch.stack([state["model"][name].float() for state in states]).mean(0).to(one.dtype)
+        for name, one in states[0]["model"].items()
+    }
+    config = TextTraining(**states[0]["config"])
+    encoder, folder = load_base(config.base)
+    model = TextClassifier(encoder, states[0]["classes"])
+    model.load_state_dict(mean)
+    scores = dev_scores(model, task, prompt_of(config, folder))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save(out, model, states[0]["classes"], config, states[0]["epoch"], scores)
+    return scores
+
+
+def _warm_linear(step: int, steps: int, warmup: float) -> float:
+    warm = warmup * steps
+    return step / warm if step < warm else max(0.0, (steps - step) / (steps - warm))

@@ -1,0 +1,129 @@
+"""Training of the small networks: what is fed to them, the schedule, and going on after a kill."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cberl.data.fer2013 import FACE_PX
+from cberl.training.encoders.expression import ExpressionTraining, augment
+from cberl.training.encoders.schedules import moving_average, resume, warm_cosine
+from cberl.training.encoders.speech_augment import VoiceAugmentation, mask_frames, voice
+
+RATE = 16_000
+STILL = ExpressionTraining(rotate_deg=0, zoom=0, shift_px=0, erase=0, crop_px=44)
+UNCHANGED = VoiceAugmentation(speed=0, gain_db=0, noise_share=0, narrow_share=0, tilt_db=0)
+
+
+def faces(count: int) -> torch.Tensor:
+    picture = torch.arange(FACE_PX * FACE_PX).reshape(FACE_PX, FACE_PX) % 199  # unlike its mirror image
+    return picture.to(torch.uint8).expand(count, -1, -1)
+
+
+def test_without_changes_a_face_is_its_middle_or_the_mirror_image_of_it() -> None:
+    middle = faces(1)[0, 2:-2, 2:-2].float()
+    seen = set()
+    for face in augment(faces(16), STILL, torch.Generator().manual_seed(0))[:, 0]:
+        mirrored = torch.allclose(face, middle.flip(1), atol=1e-2)
+        assert mirrored or torch.allclose(face, middle, atol=1e-2)
+        seen.add(mirrored)
+    assert seen == {True, False}
+
+
+def test_a_share_of_faces_has_a_patch_wiped_out() -> None:
+    config = ExpressionTraining(rotate_deg=0, zoom=0, shift_px=0, erase=0.5)
+    pair = [augment(faces(400), one, torch.Generator().manual_seed(0)) for one in (STILL, config)]
+    changed = (pair[0] != pair[1]).float().mean(dim=(1, 2, 3))  # share of each face
+    assert (changed > 0).float().mean() == pytest.approx(0.5, abs=0.1)
+    assert changed[changed > 0].min() > 0.02
+    assert changed.max() < 0.25
+
+
+def test_augmented_faces_depend_on_the_generator_alone() -> None:
+    once, again = (augment(faces(8), ExpressionTraining(), torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(once, again)
+    assert not torch.equal(once, augment(faces(8), ExpressionTraining(), torch.Generator().manual_seed(4)))
+
+
+def speech(seconds: float = 1.0) -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 0.1, int(seconds * RATE)).astype(np.float32)
+
+
+def test_a_voice_unchanged_is_a_stretch_of_the_clip_and_a_short_one_repeats() -> None:
+    rng = np.random.default_rng(1)
+    pcm = speech(2.0)
+    cut = voice(pcm, RATE, UNCHANGED, rng)
+    # Speed 1 drops the last sample at most; the stretch is found at one place alone.
+    starts = np.flatnonzero(np.isclose(pcm[: RATE + 1], cut[0], atol=1e-5))
+    assert any(np.allclose(pcm[start : start + RATE], cut, atol=1e-5) for start in starts)
+    assert voice(speech(0.3), RATE, UNCHANGED, rng).shape == (RATE,)
+
+
+def test_noise_has_the_ratio_asked_for_and_a_narrow_band_ends_where_a_telephone_does() -> None:
+    rng = np.random.default_rng(2)
+    pcm = speech(1.1)
+    plain = voice(pcm[: RATE + 1], RATE, UNCHANGED, rng)
+    noisy = voice(pcm[: RATE + 1], RATE, VoiceAugmentation(0, 0, 1.0, (10.0, 10.0), 0, 0), rng)
+    ratio_db = 10 * np.log10((plain**2).sum() / ((noisy - plain) ** 2).sum())
+    assert ratio_db == pytest.approx(10, abs=0.5)
+    narrow = np.abs(np.fft.rfft(voice(pcm, RATE, VoiceAugmentation(0, 0, 0, (0.0, 0.0), 1.0, 0), rng)))
+    assert narrow[4001:].max() < 1e-2 < narrow[:3400].mean()
+
+
+def test_masks_cover_stretches_of_time_and_bands_and_leave_the_rest() -> None:
+    frames = torch.randn(6, 120, 64, generator=torch.Generator().manual_seed(0))
+    masked = mask_frames(frames, VoiceAugmentation(), np.random.default_rng(0))
+    changed = masked != frames
+    assert 0.02 < changed.float().mean() < 0.6
+    for row, mask in enumerate(changed):
+        whole_frames, whole_bands = mask.all(dim=1), mask.all(dim=0)
+        assert torch.equal(mask, whole_frames[:, None] | whole_bands[None, :])
+        assert torch.allclose(masked[row][mask], frames[row].mean().expand(int(mask.sum())), atol=0.5)
+
+
+def test_the_learning_rate_rises_then_falls_to_zero() -> None:
+    rates = [warm_cosine(step, 100, 0.1) for step in range(101)]
+    assert rates[5] == pytest.approx(0.5)
+    assert rates[10] == max(rates) == 1.0
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[100] == pytest.approx(0.0)
+
+
+def test_the_moving_average_is_the_closed_form_and_soon_forgets_the_first_weights() -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    average = moving_average(model, decay=0.9)
+    expected = 0.0
+    for step in range(200):
+        with torch.no_grad():
+            model.weight.fill_(float(step))
+        average.update_parameters(model)
+        keep = min(0.9, (1 + step) / (10 + step)) if step else 0.0
+        expected = keep * expected + (1 - keep) * step
+    assert average.module.weight.item() == pytest.approx(expected, rel=1e-4)
+    assert expected == pytest.approx(199 - 9, abs=0.5)  # a moving average of a ramp lags decay / (1 - decay)
+
+
+def test_going_on_after_a_kill_is_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    def parts() -> dict[str, object]:
+        torch.manual_seed(0)
+        model = torch.nn.Linear(2, 1)
+        return {"model": model, "optimizer": torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)}
+
+    def train(made: dict[str, object], epochs: range) -> None:
+        for epoch in epochs:
+            torch.manual_seed(epoch)
+            made["optimizer"].zero_grad()  # type: ignore[attr-defined]
+            made["model"](torch.randn(4, 2)).square().mean().backward()  # type: ignore[operator]
+            made["optimizer"].step()  # type: ignore[attr-defined]
+
+    whole, killed, again = parts(), parts(), parts()
+    train(whole, range(6))
+    train(killed, range(3))
+    state = {name: part.state_dict() for name, part in killed.items()}  # type: ignore[attr-defined]
+    torch.save(state | {"epoch": 2, "best": 41.5}, tmp_path / "last.pt")
+    first, best = resume(tmp_path / "last.pt", again)
+    assert (first, best) == (3, 41.5)
+    train(again, range(first, 6))
+    assert torch.equal(again["model"].weight, whole["model"].weight)  # type: ignore[attr-defined]
+    assert resume(tmp_path / "none.pt", parts()) == (0, -float("inf"))

@@ -1,0 +1,216 @@
+"""Fine-tuning of the text encoder: what it learns from, that it learns, and that the export is what was learnt."""
+
+import json
+import random
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import MPNetConfig, MPNetModel
+
+from cberl.data.dialogue import UNLABELLED, Dialogue, Line
+from cberl.encoders.text import TextEncoder, TextInput
+from cberl.hub import HubError
+from cberl.metrics import score
+from cberl.training.text.checkpoint import TextTraining, load, prompt_of, save
+from cberl.training.text.classifier import batches, collate, examples, load_base, predict
+from cberl.training.text.export import cost, export
+from cberl.training.text.finetune import Task, average, finetune
+
+SAID = (("great news", 0), ("go away", 1), ("so happy", 0), ("I hate it", 1))
+CONFIG = TextTraining(epochs=2, batch_size=8, learning_rate=2e-4, max_tokens=24, word_noise=0.3, strip_punctuation=0.5)
+
+
+def talk(name: str, *said: tuple[str, int]) -> Dialogue:
+    return Dialogue(name, tuple(Line("ab"[n % 2], text, label, n, n + 1.0) for n, (text, label) in enumerate(said)))
+
+
+def task(corpus: str, flip: bool) -> Task:
+    """Two labels; the other corpus has them the other way round, so that a head of its own is needed."""
+    said = [(text, label ^ flip) for text, label in SAID]
+    return Task(corpus, ("x", "y"), [talk("one", *said), talk("two", *said[::-1])], [talk("dev", *said)])
+
+
+TASKS = (task("first", False), task("second", True))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two epochs on both corpora: four steps of eight short rows."""
+    folder = tmp_path_factory.mktemp("text")
+    best, scores = finetune(TASKS, folder, CONFIG)
+    assert best in (1, 2)
+    assert scores.labels == ("x", "y")
+    return folder
+
+
+def loss(file: Path, one: Task) -> float:
+    model, _, folder = load(file)
+    rows = examples(one.train, CONFIG.past_turns)
+    inputs = [prompt_of(CONFIG, folder).build(row.past, row.speaker, row.text) for row in rows]
+    return float(F.cross_entropy(predict(model, one.corpus, inputs), torch.tensor([row.label for row in rows])))
+
+
+def stopped_after(steps: int) -> Callable[[LambdaLR], None]:
+    """The schedule's `step`, which is called once a batch and once when made; then as Ctrl-C."""
+    original, left = LambdaLR.step, [steps]
+
+    def step(schedule: LambdaLR) -> None:
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        original(schedule)
+
+    return step
+
+
+def test_examples_are_the_labelled_lines_with_the_turns_before_them() -> None:
+    found = examples([talk("t", ("one", 0), ("two", UNLABELLED), ("", 1), ("four", 1))], past_turns=2)
+    assert [(one.text, one.label) for one in found] == [("one", 0), ("four", 1)]
+    assert found[1].past == (("b", "two"), ("a", ""))
+
+
+def test_batches_hold_every_row_once_and_rows_of_like_length() -> None:
+    lengths = [random.Random(n).randint(1, 90) for n in range(203)]
+    cut = list(batches(lengths, 16, random.Random(0)))
+    assert sorted(row for batch in cut for row in batch) == list(range(203))
+    assert max(len(batch) for batch in cut) == 16
+    spread = sum(max(lengths[row] for row in batch) - min(lengths[row] for row in batch) for batch in cut) / len(cut)
+    assert spread < 15  # of 89
+    assert cut == list(batches(lengths, 16, random.Random(0))) != list(batches(lengths, 16, random.Random(1)))
+
+
+def test_rows_are_padded_to_the_longest_and_padding_is_masked() -> None:
+    ids, mask, types = collate([TextInput([7, 8, 9], [0, 1, 1]), TextInput([5], [1])])
+    assert ids.tolist() == [[7, 8, 9], [5, 0, 0]]
+    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert types.tolist() == [[0, 1, 1], [1, 0, 0]]
+
+
+def test_two_corpora_are_learnt_at_once_each_by_its_own_head(run: Path) -> None:
+    for one in TASKS:
+        assert loss(run / "epoch-2.pt", one) < loss(run / "epoch-1.pt", one) - 0.02
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(LambdaLR, "step", stopped_after(4))  # in the second epoch, of two batches each
+        with pytest.raises(KeyboardInterrupt):
+            finetune(TASKS, tmp_path, CONFIG)
+    assert (tmp_path / "epoch-1.pt").exists()
+    assert not (tmp_path / "epoch-2.pt").exists()
+    with pytest.raises(ValueError, match="started with other settings"):
+        finetune(TASKS, tmp_path, replace(CONFIG, learning_rate=1e-3), resume=True)
+    finetune(TASKS, tmp_path, CONFIG, resume=True)
+    once, resumed = (torch.load(folder / "epoch-2.pt", weights_only=True) for folder in (run, tmp_path))
+    assert once["dev"] == resumed["dev"]
+    for name, value in once["model"].items():
+        assert torch.equal(value, resumed["model"][name]), name
+
+
+def test_a_run_goes_on_from_another_s_encoder(run: Path, tmp_path: Path) -> None:
+    still = replace(CONFIG, epochs=1, learning_rate=0.0, weight_decay=0.0)
+    finetune(TASKS[:1], tmp_path, still, start=run / "epoch-2.pt")
+    trained, started = load(run / "epoch-2.pt")[0].encoder.state_dict(), load(tmp_path / "epoch-1.pt")[0]
+    assert all(torch.equal(value, started.encoder.state_dict()[name]) for name, value in trained.items())
+    assert started.classes == {"first": 2}
+    save(
+        tmp_path / "other.pt",
+        started,
+        started.classes,
+        replace(still, base="other"),
+        1,
+        score(np.array([0]), np.array([0]), ("x", "y")),
+    )
+    with pytest.raises(ValueError, match="was trained from other, not from minilm: give --base other"):
+        finetune(TASKS[:1], tmp_path, still, start=tmp_path / "other.pt")
+
+
+def test_the_average_of_two_files_is_the_mean_of_their_weights(run: Path, tmp_path: Path) -> None:
+    files = [run / "epoch-1.pt", run / "epoch-2.pt"]
+    average(files, TASKS[0], tmp_path / "mean.pt")
+    one, two, mean = (torch.load(file, weights_only=True)["model"] for file in (*files, tmp_path / "mean.pt"))
+    for name, value in mean.items():
+        torch.testing.assert_close(value, ((one[name].double() + two[name]) / 2).to(value.dtype), atol=1e-7, rtol=1e-6)
+    torch.save({"model": {"heads.third.weight": torch.zeros(3, 384)}}, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match="networks of different shapes"):
+        average([files[0], tmp_path / "other.pt"], TASKS[0], tmp_path / "none.pt")
+
+
+def test_what_is_exported_is_what_was_learnt(run: Path, tmp_path: Path) -> None:
+    sizes = exported(run / "epoch-2.pt", tmp_path)
+    assert sizes["int8_mb"] < 0.3 * sizes["float32_mb"]
+    about = json.loads((tmp_path / "text.json").read_text())
+    assert (about["corpora"], about["max_tokens"], about["epoch"]) == (["first", "second"], 24, 2)
+    assert_same_vectors(TextEncoder(tmp_path), run / "epoch-2.pt")
+    full, int8 = cost(run / "epoch-2.pt", tmp_path, TASKS[0])
+    assert full.confusion.sum() == int8.confusion.sum() == sum(len(one.lines) for one in TASKS[0].dev)
+    assert full.confusion.tolist() == int8.confusion.tolist()  # it has learnt them: none is near the border
+    with pytest.raises(ValueError, match="knows first, second, not third"):
+        cost(run / "epoch-2.pt", tmp_path, replace(TASKS[0], corpus="third"))
+
+
+def exported(file: Path, out: Path) -> dict[str, float]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`isinstance.treespec", FutureWarning)  # inside torch's exporter
+        warnings.filterwarnings("ignore", "# The axis name", UserWarning)  # three inputs of one shape
+        return export(file, out)
+
+
+def assert_same_vectors(encoder: TextEncoder, file: Path) -> None:
+    model = load(file)[0].eval()
+    for n, (text, _) in enumerate(SAID):
+        given = encoder.prompt.build((("a", "What happened to you?"), ("b", "Nothing, why?"))[:n], "a", text)
+        (vector,) = encoder.encode([given])
+        with torch.inference_mode():
+            (wanted,) = model.vector(*collate([given])).numpy()
+        cosine = vector @ wanted / np.linalg.norm(vector) / np.linalg.norm(wanted)
+        assert cosine > 0.995  # int8 weights
+        assert np.abs(vector - wanted).max() < 0.1 * np.abs(wanted).max()
+
+
+@pytest.fixture
+def roberta(tmp_path: Path) -> Path:
+    """A tiny encoder with RoBERTa's special tokens, position ids and lack of token types, in the files of its kind."""
+    folder = tmp_path / "roberta"
+    tokenizer = Tokenizer(BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=True)
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    said = [text for text, _ in SAID]
+    tokenizer.train_from_iterator(said, BpeTrainer(special_tokens=special, initial_alphabet=ByteLevel.alphabet()))
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = MPNetConfig(vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=96, **size)
+    MPNetModel(config).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def test_an_encoder_of_another_kind_learns_and_is_exported(roberta: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, base=str(roberta), max_tokens=64, learning_rate=1e-2)
+    finetune(TASKS[:1], tmp_path, config)
+    assert loss(tmp_path / "epoch-2.pt", TASKS[0]) < loss(tmp_path / "epoch-1.pt", TASKS[0])
+    exported(tmp_path / "epoch-2.pt", tmp_path / "onnx")
+    encoder = TextEncoder(tmp_path / "onnx")
+    assert encoder.dim == 32
+    assert_same_vectors(encoder, tmp_path / "epoch-2.pt")
+
+
+def test_a_base_that_is_not_to_be_had_is_refused_in_words(roberta: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (roberta / "tokenizer.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"tokenizer\.json is missing: an encoder's folder holds config\.json"):
+        load_base(str(roberta))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="someone/encoder is neither a folder nor in the local cache"):
+        load_base("someone/encoder")
