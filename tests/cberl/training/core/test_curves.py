@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cberl.training import curves
+from cberl.training.core import curves
 from cberl.training.core.curves import Curves
 
 
