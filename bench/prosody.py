@@ -23,11 +23,10 @@ from numpy.typing import NDArray
 from parselmouth.praat import call
 
 from cberl.encoders.prosody import PROSODY_NAMES, prosody
+from cberl.types import SAMPLE_RATE, Float32
 
 SHARED = Path(os.environ.get("CBERL_SHARED", Path(__file__).parents[2] / "shared"))
-SAMPLE_RATE = 16_000
 
-Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 

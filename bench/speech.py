@@ -17,7 +17,6 @@ from statistics import median
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from sklearn.linear_model import LogisticRegression
@@ -25,15 +24,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cberl.checkpoint import WEIGHTS
-from cberl.data.ravdess import SAMPLE_RATE, SPLITS, Clip, read_ravdess
+from cberl.data.ravdess import SPLITS, Clip, read_ravdess
 from cberl.encoders.logmel import pooled_log_mel
 from cberl.encoders.prosody import prosody
 from cberl.encoders.speech_emotion import SpeechEncoder
 from cberl.labels import MELD
 from cberl.metrics import score
+from cberl.types import SAMPLE_RATE, Float32
 
 SHARED = Path(os.environ.get("CBERL_SHARED", Path(__file__).parents[2] / "shared"))
-Float32 = NDArray[np.float32]
 
 
 def telephone(pcm: Float32) -> Float32:

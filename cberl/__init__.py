@@ -1,4 +1,4 @@
-"""CBERL: emotion recognition in conversations, causal and multimodal. Knows nothing of sockets or sessions."""
+"""CBERL: causal, multimodal emotion recognition in conversations. Independent of the engine and its transports."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ __all__ = ["CBERL"]
 
 
 def __getattr__(name: str) -> object:
-    """`from cberl import CBERL` loads PyTorch; `import cberl.labels` must not."""
+    """Imports PyTorch only for `from cberl import CBERL`, so that `import cberl.labels` stays fast."""
     if name == "CBERL":
         from cberl.model import CBERL
 

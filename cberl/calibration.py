@@ -1,4 +1,4 @@
-"""From logits to probabilities one can act on: logit adjustment, a temperature, and how sure is sure; chosen on dev."""
+"""From logits to calibrated decisions: logit adjustment, a temperature and a confidence threshold, chosen on dev."""
 
 import math
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """probabilities = softmax((logits - tau * log_prior) / temperature); `log_prior` has one number a class.
+    """probabilities = softmax((logits - tau * log_prior) / temperature); `log_prior` has one number per class.
 
-    tau moves decisions towards rare classes (Menon et al. 2021, arXiv 2007.07314); temperature changes none (Guo et al.
-    2017, arXiv 1706.04599). A decision whose probability is below `uncertain_below` is uncertain; 0 = none is.
+    tau moves decisions towards rare classes (Menon et al. 2021, arXiv 2007.07314); the temperature changes no decision
+    (Guo et al. 2017, arXiv 1706.04599). Decisions with a probability below `uncertain_below` are uncertain.
     """
 
     log_prior: tuple[float, ...]
@@ -26,7 +26,7 @@ class Calibration:
         return F.softmax(self._adjusted(logits) / self.temperature, dim=-1)
 
     def decide(self, logits: Tensor) -> Tensor:
-        """(N, C) -> the chosen class, int[N]."""
+        """(N, C) -> the predicted class, int[N]."""
         return self._adjusted(logits).argmax(-1)
 
     def uncertain(self, probabilities: Tensor) -> Tensor:
@@ -38,13 +38,13 @@ class Calibration:
 
 
 def log_prior(labels: Tensor, classes: int) -> tuple[float, ...]:
-    """Log frequency of each class in labels int[N]; one count is added to each, so that none is -inf."""
+    """Log frequency of each class in labels int[N], with add-one smoothing, so that none is -inf."""
     counts = torch.bincount(labels[labels >= 0], minlength=classes).double() + 1
     return tuple((counts / counts.sum()).log().tolist())
 
 
 def fit_temperature(logits: Tensor, labels: Tensor, calibration: Calibration) -> float:
-    """The temperature with the least cross-entropy on labelled rows, from a fine grid."""
+    """The temperature with the least cross-entropy on labelled rows, by grid search."""
     grid: list[float] = torch.logspace(-0.7, 0.7, 141).tolist()  # 0.2 .. 5
     labelled = labels >= 0
 
@@ -58,7 +58,7 @@ def fit_temperature(logits: Tensor, labels: Tensor, calibration: Calibration) ->
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reliability:
-    """Equal-width bins of the top probability: how sure, how often right, how many; (bins,), NaN where none."""
+    """Equal-width bins of the top probability, (bins,) each; confidence and accuracy are NaN in empty bins."""
 
     confidence: Tensor
     accuracy: Tensor
@@ -85,18 +85,18 @@ def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int 
 
 
 def maximum_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
-    """MCE: the largest gap of any bin that is not empty, however few are in it: (N, C), int[N] -> 0..1."""
+    """MCE: the largest gap of all bins that are not empty: (N, C), int[N] -> 0..1."""
     found = reliability(probabilities, labels, bins)
     return float((found.accuracy - found.confidence).abs().nan_to_num().max())
 
 
 def threshold_at_coverage(confidence: Tensor, coverage: float) -> float:
-    """The largest threshold that at least a share `coverage` of confidences (N,) reaches; 0 when all must.
+    """The largest threshold that at least a share `coverage` of confidences (N,) reaches; 0 for a coverage of 1.
 
-    Raises `ValueError` when coverage is not in (0, 1].
+    Raises `ValueError` if coverage is not in (0, 1].
     """
     if not 0 < coverage <= 1:
-        raise ValueError(f"coverage is a share above 0 and at most 1, not {coverage}")
+        raise ValueError(f"coverage must be above 0 and at most 1, not {coverage}")
     if coverage == 1:
         return 0.0
     kept = math.ceil(coverage * len(confidence) - 1e-9)  # 0.7 * 10 is 7.000000000000001
@@ -104,15 +104,15 @@ def threshold_at_coverage(confidence: Tensor, coverage: float) -> float:
 
 
 def risk_coverage(probabilities: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """For each threshold that one could set, from the highest: the share of rows kept and the share of them wrong.
+    """Coverage (share of rows kept) and risk (share of them that is wrong) for every threshold, from the highest.
 
-    (N, C), int[N], every row labelled -> coverage and risk, (K,) each, 0..1, where K <= N is the number of distinct
-    confidences (El-Yaniv & Wiener 2010).
+    (N, C), int[N], every row labelled -> (K,) each, 0..1, where K <= N is the number of distinct confidences
+    (El-Yaniv & Wiener 2010).
     """
     confidence, predicted = probabilities.max(-1)
     confidence, order = confidence.sort(descending=True)
     wrong = (predicted != labels)[order].double().cumsum(0)
     kept = torch.arange(1, len(labels) + 1, dtype=torch.double)
-    last = torch.ones_like(confidence, dtype=torch.bool)  # rows equally sure are kept or dropped together
+    last = torch.ones_like(confidence, dtype=torch.bool)  # rows of equal confidence are kept or dropped together
     last[:-1] = confidence[:-1] > confidence[1:]
     return kept[last] / len(labels), wrong[last] / kept[last]

@@ -1,18 +1,19 @@
-"""A trained network and all that using it takes, in one folder; the files are those of `cberl.pretrained`.
+"""A trained network and what is needed to use it, in one folder with the files of `cberl.pretrained`.
 
-Beside the network, config.json says its `name`, how its inputs were made (`encoders`) and where it comes from
-(`provenance`).
+In addition to the network, config.json holds its `name`, the configuration of its `encoders` and its `provenance`.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cberl.calibration import Calibration
 from cberl.model import CBERL
 from cberl.pretrained import CheckpointError
 
-__all__ = ["STARTER", "WEIGHTS", "Checkpoint", "CheckpointError", "load_checkpoint"]
+__all__ = ["STARTER", "WEIGHTS", "Checkpoint", "CheckpointError", "load_checkpoint", "resolve_device"]
 
 WEIGHTS = Path(__file__).parent / "weights"
 STARTER = WEIGHTS / "starter"
@@ -20,7 +21,7 @@ STARTER = WEIGHTS / "starter"
 
 @dataclass(slots=True, eq=False)
 class Checkpoint:
-    """`encoders` has an entry a modality: how live input must be encoded to mean the same as in training."""
+    """`encoders` has one entry per modality: how input must be encoded (see `cberl.encoders.bundle`)."""
 
     name: str
     model: CBERL
@@ -29,7 +30,7 @@ class Checkpoint:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
-        """Writes both files; an existing checkpoint is replaced."""
+        """Writes both files, and replaces an existing checkpoint."""
         self.model.calibration = self.calibration
         self.model.about = {"name": self.name, "encoders": self.encoders, "provenance": self.provenance}
         self.model.save_pretrained(folder)
@@ -41,5 +42,14 @@ def load_checkpoint(folder: Path, device: str = "cpu") -> Checkpoint:
     try:
         name, encoders, provenance = (model.about[key] for key in ("name", "encoders", "provenance"))
     except KeyError as error:
-        raise CheckpointError(f"{folder / 'config.json'} does not say its {error}: train it again") from error
+        raise CheckpointError(f"{folder / 'config.json'} has no {error}: train it again") from error
     return Checkpoint(name, model, model.calibration, encoders, provenance)
+
+
+def resolve_device(wanted: str) -> str:
+    """ "cpu", "cuda", or for "auto" the GPU if there is one. Raises `CheckpointError` for "cuda" without a GPU."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise CheckpointError("device cuda was asked for, but PyTorch sees no GPU here: use --device auto or cpu")
+    return wanted

@@ -1,4 +1,4 @@
-"""Who sees whom: from the order of utterances and their speakers to edges. Pure."""
+"""The edges of the conversation graph, from the order of the utterances and their speakers. Pure."""
 
 from enum import IntEnum
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Relation(IntEnum):
-    """Kind of an edge, seen from the utterance that receives it. A causal graph has the first three."""
+    """The kind of an edge, from the view of its target. A causal graph has the first three."""
 
     SELF = 0
     SAME_SPEAKER = 1
@@ -18,7 +18,7 @@ class Relation(IntEnum):
 
 
 class Edges(NamedTuple):
-    """edge_index int[2, E] (source, target); relation int[E]; distance int[E] in utterances, without sign."""
+    """edge_index int[2, E] (source, target); relation int[E]; distance int[E], in utterances, not negative."""
 
     edge_index: Tensor
     relation: Tensor
@@ -30,14 +30,14 @@ class Edges(NamedTuple):
 
 
 def relation_count(future: int) -> int:
-    """How many relations a graph has whose utterances see `future` later ones."""
+    """The number of relations of a graph whose utterances attend to `future` later ones."""
     return len(Relation) if future else Relation.OTHER_SPEAKER + 1
 
 
 def window_edges(dialogue: Tensor, speaker: Tensor, past: int, future: int = 0) -> Edges:
     """Edges to every utterance from the `past` previous and `future` next ones of its dialogue, and from itself.
 
-    dialogue: int[N], rows of one dialogue lie together and in order. speaker: int[N], equal within a dialogue = same
+    dialogue: int[N], rows of one dialogue are adjacent and in order; speaker: int[N], equal within a dialogue = same
     person.
     """
     target = torch.arange(len(dialogue), device=dialogue.device).unsqueeze(1)  # (N, 1)

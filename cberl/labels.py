@@ -1,4 +1,4 @@
-"""Label sets, and what each label is called elsewhere."""
+"""Label sets, and the names of the labels in other vocabularies."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ BIG6_URI = "http://www.w3.org/TR/emotion-voc/xml#big6"
 
 @dataclass(frozen=True, slots=True)
 class Emotion:
-    """One label: its EmotionML big6 name, its hri_msgs/Expression name and where it lies on the circumplex.
+    """One label, with its name in EmotionML's big6 and in hri_msgs/Expression.
 
-    `valence` and `arousal` are in -1..1: set by hand on the circumplex of Russell (1980), coarse on purpose.
+    `valence` and `arousal`, in -1..1, are coarse values set by hand after the circumplex of Russell (1980).
     """
 
     name: str
@@ -33,13 +33,13 @@ _EMOTIONS = (
 )
 EMOTIONS = {emotion.name: emotion for emotion in _EMOTIONS}
 
-# Index in the tuple = class index in a checkpoint.
+# The index in a tuple is the class index in a checkpoint.
 MELD = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 IEMOCAP6 = ("happiness", "sadness", "neutral", "anger", "excitement", "frustration")
 IEMOCAP4 = ("happiness", "sadness", "neutral", "anger")
 
 
 def valence_arousal(probabilities: dict[str, float]) -> tuple[float, float]:
-    """The expected point on the circumplex under a distribution over labels; an unknown label lies at the centre."""
+    """Expected valence and arousal under a distribution over labels; both are 0 for an unknown label."""
     known = [(p, EMOTIONS[name]) for name, p in probabilities.items() if name in EMOTIONS]
     return sum(p * emotion.valence for p, emotion in known), sum(p * emotion.arousal for p, emotion in known)

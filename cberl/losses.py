@@ -1,4 +1,4 @@
-"""Losses: classification under imbalance, the variational terms, masked reconstruction, and the boundary."""
+"""Losses: classification under imbalance, variational terms, masked reconstruction, and supervised contrast."""
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +27,7 @@ def focal_loss(
 
 
 def class_weights(counts: Tensor, power: float) -> Tensor:
-    """(C,) counts -> (C,) weights proportional to count^-power with mean 1 over examples; 0 for classes never seen."""
+    """(C,) counts -> (C,) weights proportional to count^-power, with mean 1 over examples; 0 for empty classes."""
     seen = counts > 0
     weights = torch.where(seen, counts.clamp(min=1).float() ** -power, torch.zeros(()))
     return weights * counts.sum() / (weights * counts).sum()
@@ -47,20 +47,20 @@ def prior_kl(q: Gaussian) -> Tensor:
 
 
 def masked_mean(values: Tensor, where: Tensor) -> Tensor:
-    """Mean of values (N,) over the rows where bool (N,) holds; 0 when it holds nowhere. NaN elsewhere is no harm."""
+    """Mean of values (N,) over the rows where bool (N,) holds; 0 if it holds nowhere. Other rows may be NaN."""
     return values.masked_fill(~where, 0.0).sum() / where.sum().clamp(min=1)
 
 
 def scaled_cosine_error(predicted: Tensor, target: Tensor, gamma: float) -> Tensor:
-    """Mean of (1 - cos)^gamma over rows (N, D); gamma above 1 counts easy rows for less (arXiv 2205.10803)."""
+    """Mean of (1 - cos)^gamma over rows (N, D); gamma above 1 reduces the weight of easy rows (arXiv 2205.10803)."""
     return ((1 - F.cosine_similarity(predicted, target, dim=-1)) ** gamma).mean()
 
 
 def supervised_contrastive(points: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """L_out of Khosla et al. 2020 (arXiv 2004.11362): each row is drawn to its class and away from all other rows.
+    """L_out of Khosla et al. 2020 (arXiv 2004.11362): attracts rows of one class and repels all others.
 
-    points (N, D) of length 1; labels int[N], negative = unlabelled, ignored. Rows that are alone in their class push
-    others away but have nothing to be drawn to. The mean is over the rest; 0 when there is none.
+    points (N, D) of length 1; labels int[N], negative = unlabelled, ignored. The mean is over rows with another row of
+    their class; 0 if there are none.
     """
     labelled = labels >= 0
     points, labels = points[labelled], labels[labelled]
@@ -68,5 +68,5 @@ def supervised_contrastive(points: Tensor, labels: Tensor, temperature: float) -
     similarity = (points @ points.T / temperature).masked_fill(itself, float("-inf"))  # (N, N)
     log_p = similarity - torch.logsumexp(similarity, dim=1, keepdim=True)
     alike = (labels.unsqueeze(0) == labels.unsqueeze(1)) & ~itself
-    drawn = log_p.masked_fill(~alike, 0.0).sum(1) / alike.sum(1).clamp(min=1)
-    return -masked_mean(drawn, alike.any(1))
+    attraction = log_p.masked_fill(~alike, 0.0).sum(1) / alike.sum(1).clamp(min=1)
+    return -masked_mean(attraction, alike.any(1))

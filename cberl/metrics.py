@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean, stdev
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """`f1` and `support` are by class; `confusion[i, j]` counts label i taken for label j."""
+    """`f1` and `support` are by class; `confusion[i, j]` counts label i predicted as label j."""
 
     labels: tuple[str, ...]
     f1: Float
@@ -25,7 +26,7 @@ class Scores:
 
     @property
     def macro_f1(self) -> float:
-        """Over classes that occur."""
+        """The mean over classes that occur."""
         return float(self.f1[self.support > 0].mean()) if self.support.any() else 0.0
 
     @property
@@ -34,7 +35,7 @@ class Scores:
 
     @property
     def selection(self) -> float:
-        """What model selection maximises on dev: frequent and rare classes count alike."""
+        """The criterion of model selection on dev: the mean of weighted and macro F1."""
         return (self.weighted_f1 + self.macro_f1) / 2
 
     def as_dict(self) -> dict[str, object]:
@@ -61,3 +62,8 @@ def scores_of(confusion: Int, names: Sequence[str]) -> Scores:
     both = confusion.sum(0) + confusion.sum(1)
     f1 = np.divide(200.0 * hits, both, out=np.zeros(len(names)), where=both > 0)
     return Scores(tuple(names), f1, confusion.sum(1), confusion)
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Mean and standard deviation over seeds, rounded to two digits for reports."""
+    return {"mean": round(mean(values), 2), "sd": round(stdev(values), 2) if len(values) > 1 else 0.0}

@@ -1,7 +1,7 @@
-"""CBERL on whole dialogues: fuse, context, graph, head. `cberl.streaming` runs the same network utterance by utterance.
+"""CBERL on whole dialogues: fusion, context, graph, head. `cberl.streaming` runs the same network step by step.
 
 A causal reconstruction from the abstract and figures of "Deep Imbalanced Learning for Multimodal Emotion Recognition in
-Conversations" (arXiv 2312.06337). What only training needs is in `cberl.training.core.objective`.
+Conversations" (arXiv 2312.06337). The parts that only training needs are in `cberl.training.core.objective`.
 """
 
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ from cberl.pretrained import Pretrained
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Utterances of one or more dialogues: rows of a dialogue lie together, in the order spoken.
+    """Utterances of one or more dialogues; rows of a dialogue are adjacent, in the order spoken.
 
-    x: (N, dim) a modality; present: bool[N] a modality; speaker: int[N], equal within a dialogue = same person;
-    lengths: int[B], utterances a dialogue.
+    x: (N, dim) per modality; present: bool[N] per modality; speaker: int[N], equal within a dialogue = same person;
+    lengths: int[B], utterances per dialogue.
     """
 
     x: Modalities
@@ -35,15 +35,15 @@ class Batch:
 
     @property
     def dialogue(self) -> Tensor:
-        """int[N]: which dialogue each row belongs to."""
+        """int[N]: the dialogue of each row."""
         return torch.repeat_interleave(torch.arange(len(self.lengths), device=self.lengths.device), self.lengths)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Output:
-    """logits (N, classes), and what they were read from, for whoever looks inside or adds a loss.
+    """logits (N, classes), and the intermediate states, for losses and for inspection.
 
-    context, node (what enters the graph) and graph (what leaves it) are (N, hidden); edges has an entry a graph layer.
+    context, node (input of the graph) and graph (its output) are (N, hidden); edges has one entry per graph layer.
     """
 
     logits: Tensor
@@ -55,9 +55,9 @@ class Output:
 
 
 class CBERL(Pretrained):
-    """The network. Batch of dialogues in, logits for every utterance out; no utterance sees a later one.
+    """The network: a batch of dialogues in, logits for every utterance out.
 
-    Unless its config says `offline` or grants a `lookahead`.
+    No utterance depends on a later one, unless the config has the direction `offline` or a `lookahead`.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -70,7 +70,7 @@ class CBERL(Pretrained):
         self.head = EmotionHead(config.hidden_dim, len(config.labels), config.dropout)
 
     def forward(self, batch: Batch, *, draw: bool = False) -> Output:
-        """With `draw`, which only training wants, z is drawn from the joint posterior instead of being its mean."""
+        """With `draw`, which is for training, z is sampled from the joint posterior instead of being its mean."""
         fused = self.fusion(batch.x, batch.present, draw=draw)
         z = self.input_dropout(fused.z)
         context = self.context(z, batch.lengths)
@@ -80,7 +80,7 @@ class CBERL(Pretrained):
         return Output(self.head(context, graph), fused, context, node, graph, edges)
 
     def node(self, z: Tensor, context: Tensor) -> Tensor:
-        """What enters the graph: (N, latent), (N, hidden) -> (N, hidden)."""
+        """The input of the graph: (N, latent), (N, hidden) -> (N, hidden)."""
         entered: Tensor = self.to_graph(torch.cat([z, context], dim=-1))
         return entered
 
@@ -91,14 +91,14 @@ class CBERL(Pretrained):
         return [by_future[future] for future in self.config.futures]
 
     def propagate(self, node: Tensor, edges: Sequence[Edges]) -> Tensor:
-        """Through the graph: (N, hidden) -> (N, hidden)."""
+        """The output of the graph: (N, hidden) -> (N, hidden)."""
         for layer, own in zip(self.graph, edges, strict=True):
             node = layer(node, *own)
         return node
 
 
 def graph_layer(config: ModelConfig, future: int) -> nn.Module:
-    """A graph layer of the configured kind, whose utterances see `future` later ones."""
+    """A graph layer of the configured kind, whose utterances attend to `future` later ones."""
     shape = (config.hidden_dim, config.heads, config.past, future, config.dropout)
     if config.graph == "relational":
         return RelationalAttention(*shape)

@@ -1,7 +1,7 @@
-"""A network on disk: `model.safetensors` beside `config.json`. Weights are never unpickled.
+"""A network on disk: `model.safetensors` and `config.json`. No pickle is read.
 
-config.json says which layout this is (`format`), the network (`model`) and how its logits become probabilities
-(`calibration`). What else it holds comes back as `about`; `cberl.checkpoint` knows what that is.
+config.json holds the version of this layout (`format`), the network's configuration (`model`) and its `calibration`.
+All other keys are returned as `about`; they are those of `cberl.checkpoint`.
 """
 
 import json
@@ -15,29 +15,30 @@ from torch import nn
 
 from cberl.calibration import Calibration
 from cberl.config import ModelConfig
+from cberl.errors import CberlError
 from cberl.hub import HubError, fetch
+from cberl.storage import replacing
 
 FORMAT = 1
 FILES = ("config.json", "model.safetensors")
 
 
-class CheckpointError(ValueError):
-    """A checkpoint cannot be used. The message says why and what to do."""
+class CheckpointError(CberlError, ValueError):
+    """A checkpoint cannot be used."""
 
 
 class Pretrained(nn.Module):
-    """A network that is its config and its weights, and so can be saved and come back."""
+    """A network that is determined by its config and weights, and can be saved and loaded."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.calibration = Calibration((0.0,) * len(config.labels))  # changes nothing
+        self.calibration = Calibration((0.0,) * len(config.labels))  # plain softmax
         self.about: dict[str, Any] = {}
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Writes both files; an existing checkpoint is replaced."""
+        """Writes both files, and replaces an existing checkpoint."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.contiguous().cpu() for name, tensor in self.state_dict().items()}
         config = {
             "format": FORMAT,
@@ -45,16 +46,17 @@ class Pretrained(nn.Module):
             "calibration": asdict(self.calibration),
             **self.about,
         }
-        unfinished = folder / "model.part"
-        save_file(weights, unfinished)
-        unfinished.replace(folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        with replacing(folder / "model.safetensors") as unfinished:
+            save_file(weights, unfinished)
+        with replacing(folder / "config.json") as unfinished:
+            unfinished.write_text(json.dumps(config, indent=2) + "\n")
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, revision: str | None = None, device: str = "cpu") -> Self:
-        """The network in a folder, or of a hub id ("owner/name"), in evaluation mode. Raises `CheckpointError`.
+        """The network in a folder or in a repository of the hub ("owner/name"), in evaluation mode.
 
-        A folder goes before a hub id of the same name; a `Path` is never a hub id. `revision`: of the hub's.
+        A folder takes precedence over a repository of the same name; a `Path` is always a folder. `revision` is that of
+        the repository. Raises `CheckpointError`.
         """
         folder = _folder(source, revision)
         config = _read_config(folder / "config.json")
@@ -65,7 +67,7 @@ class Pretrained(nn.Module):
             model.about = config
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"{folder / 'config.json'} describes no network: {error!r}; train it again"
+                f"{folder / 'config.json'} does not describe a network: {error!r}; train it again"
             ) from error
         try:
             model.load_state_dict(load_file(folder / "model.safetensors"))
@@ -84,12 +86,12 @@ def _folder(source: str | Path, revision: str | None) -> Path:
             raise CheckpointError(f"{error}; give a folder of `cberl train`") from error
     for name in FILES:
         if not (folder / name).is_file():
-            raise CheckpointError(f"{folder} is no checkpoint: {name} is missing; give a folder of `cberl train`")
+            raise CheckpointError(f"{folder} is not a checkpoint: {name} is missing; give a folder of `cberl train`")
     return folder
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    """Without its `format`."""
+    """The config without `format`, which is checked."""
     try:
         config = dict(json.loads(path.read_text()))
         version = config.pop("format")

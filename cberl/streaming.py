@@ -1,8 +1,8 @@
-"""CBERL one utterance at a time: the same weights as `CBERL.forward`, the same numbers.
+"""CBERL one utterance at a time, with the same weights and results as `CBERL.forward`.
 
-No edge runs from a later utterance to an earlier one, so nothing already computed ever changes. What a new utterance
-needs of the past is the GRU's hidden state and, for each graph layer, the layer's input at the last P utterances. Cost
-is O(P) an utterance, whatever the length of the conversation.
+No edge leads from a later utterance to an earlier one, so earlier states never change. Of the past, a new utterance
+needs the GRU's hidden state and, for each graph layer, the layer's input at the last P utterances. The cost is O(P) per
+utterance, whatever the length of the conversation.
 """
 
 from collections.abc import Sequence
@@ -14,27 +14,28 @@ from torch import Tensor
 from cberl.graph import Edges, window_edges
 from cberl.model import CBERL
 from cberl.nn.fusion import Modalities, Present
+from cberl.pretrained import CheckpointError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConversationState:
-    """Everything the network remembers of a conversation. Immutable: a step returns the next one."""
+    """The network's state of a conversation. Immutable: `step` returns the next one."""
 
     hidden: Tensor  # (hidden,)
-    layers: tuple[Tensor, ...]  # a graph layer each: its input at the last utterances, (K <= P, hidden)
-    speakers: tuple[str, ...]  # who spoke them, oldest first, length K
+    layers: tuple[Tensor, ...]  # for each graph layer, its input at the last utterances: (K <= P, hidden)
+    speakers: tuple[str, ...]  # of these utterances, oldest first, length K
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepInput:
-    """One new utterance: (dim,) a modality, or no entry (or None) where the modality is absent."""
+    """One new utterance: (dim,) per modality; no entry, or None, if the modality is absent."""
 
     speaker: str
     x: dict[str, Tensor | None]
 
 
 def initial_state(model: CBERL) -> ConversationState:
-    """Before anyone has spoken. Raises `ValueError` when the network looks ahead."""
+    """The state before the first utterance. Raises `CheckpointError` for a network that is not causal."""
     _require_causal(model)
     weight = model.to_graph.weight
     empty = weight.new_zeros(0, model.config.hidden_dim)
@@ -49,8 +50,8 @@ def step(
 ) -> tuple[Tensor, list[ConversationState]]:
     """The next utterance of B independent conversations -> logits (B, classes) and the states after them.
 
-    The given states stay as they are, so an interim result costs nothing but not keeping what is returned.
-    Raises `ValueError` when a modality has the wrong size or the network looks ahead.
+    The given states are not changed: for an interim result, discard the returned ones. Raises `ValueError` if a
+    modality has the wrong size, and `CheckpointError` for a network that is not causal.
     """
     _require_causal(model)
     x, present = _stack(model, inputs)
@@ -70,14 +71,14 @@ def step(
 def _require_causal(model: CBERL) -> None:
     config = model.config
     if not config.streams:
-        raise ValueError(
+        raise CheckpointError(
             f"this network looks ahead (direction {config.direction}, lookahead {config.lookahead}) and cannot run "
             "utterance by utterance: give it whole dialogues, or use one with direction causal and lookahead 0"
         )
 
 
 def _stack(model: CBERL, inputs: Sequence[StepInput]) -> tuple[Modalities, Present]:
-    """(B, dim) and bool (B,) a modality of the network."""
+    """(B, dim) and bool (B,) per modality of the network."""
     x: Modalities = {}
     present: Present = {}
     like = model.to_graph.weight
@@ -95,7 +96,7 @@ def _stack(model: CBERL, inputs: Sequence[StepInput]) -> tuple[Modalities, Prese
 def _window_edges(
     model: CBERL, states: Sequence[ConversationState], inputs: Sequence[StepInput]
 ) -> tuple[Edges, Tensor]:
-    """Edges into the newest row of each conversation's window, and where those rows are, int[B]."""
+    """Edges into the newest row of each conversation's window, and the indices of those rows, int[B]."""
     windows = [(*state.speakers, one.speaker) for state, one in zip(states, inputs, strict=True)]
     device = model.to_graph.weight.device
     lengths = torch.tensor([len(window) for window in windows], device=device)

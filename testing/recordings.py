@@ -8,7 +8,8 @@ import av
 import numpy as np
 
 from cberl.data.clips import Describe, Sense
-from cberl.data.sound import SAMPLE_RATE, read_spans
+from cberl.data.sound import read_spans
+from cberl.types import SAMPLE_RATE
 
 
 def hearing_by(describe: Describe, made_by: str) -> Sense:

@@ -1,6 +1,6 @@
-"""Text as a speech recogniser might have heard it: words replaced by similar-sounding ones, lost, or added.
+"""Simulated errors of speech recognition: words replaced by similar-sounding ones, deleted or inserted.
 
-For training that forgives recognition errors, and for the curve of F1 against word error rate.
+For training that is robust to recognition errors, and for the curve of F1 by word error rate.
 """
 
 import random
@@ -10,15 +10,15 @@ from collections.abc import Iterable
 
 import jellyfish
 
-# How errors of English recognisers divide, roughly: most are substitutions.
-SUBSTITUTED, DELETED = 0.65, 0.25  # the rest is inserted
+# Shares of the kinds of error, roughly those of English recognisers.
+SUBSTITUTED, DELETED = 0.65, 0.25  # the rest are insertions
 
 
 class AsrNoise:
-    """Corrupts text at a set word error rate, with the words of a corpus. The caller's random state decides."""
+    """Corrupts text at a given word error rate, with words of a corpus. Random draws come from the caller's `rng`."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        """texts: where the words that may be heard come from, by their frequency."""
+        """texts: the source of wrong words, which are drawn by their frequency."""
         self._words = [word for text in texts for word in _plain(text).split()]
         sounding = defaultdict(set)
         for word in set(self._words):
@@ -27,24 +27,24 @@ class AsrNoise:
         self._alike = {key: sorted(words) for key, words in sounding.items()}
 
     def corrupt(self, text: str, word_error_rate: float, rng: random.Random) -> str:
-        """Lower case without punctuation, as most recognisers write, and each word wrong with this chance.
+        """Lower case without punctuation, as most recognisers write, and each word wrong with this probability.
 
-        Never empty where the text is not: a turn of which nothing was heard is another case.
+        Never empty unless `text` is: a turn without any recognised word is absent text, which is not simulated here.
         """
-        heard: list[str] = []
+        corrupted: list[str] = []
         words = _plain(text).split()
         for word in words:
             draw = rng.random() / word_error_rate if word_error_rate > 0 else 1.0
             if draw < SUBSTITUTED:
-                heard.append(self._misheard(word, rng))
+                corrupted.append(self._substitute(word, rng))
             elif draw >= 1.0:
-                heard.append(word)
+                corrupted.append(word)
             elif draw >= SUBSTITUTED + DELETED:
-                heard += [word, rng.choice(self._words)]
-        return " ".join(heard) or " ".join(words) or text
+                corrupted += [word, rng.choice(self._words)]
+        return " ".join(corrupted) or " ".join(words) or text
 
-    def _misheard(self, word: str, rng: random.Random) -> str:
-        """A word that sounds alike, where there is one; else any."""
+    def _substitute(self, word: str, rng: random.Random) -> str:
+        """A word that sounds similar, if there is one; else any."""
         for key in (jellyfish.metaphone(word), jellyfish.soundex(word)):
             others = [other for other in self._alike.get(key, ()) if other != word]
             if others:

@@ -1,4 +1,4 @@
-"""What a corpus holds and what is wrong with it, all at once."""
+"""Statistics of a corpus, and every problem in it."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from cberl.data.dialogue import DataError, Dialogue
 from cberl.data.own import Numbered, OwnData, Problem
 from cberl.data.sound import MediaInfo, duration_s, probe
 
-SLACK_S = 0.1  # by which times may differ from those of the media
-CLIP_SLACK_S = 0.5  # a clip is often cut generously
+TOLERANCE_S = 0.1  # by which a time may lie past the end of the media
+CLIP_TOLERANCE_S = 0.5  # by which a clip's length may differ: many are cut with a margin
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One split in numbers."""
+    """Statistics of one split."""
 
     conversations: int
     utterances: int
@@ -27,7 +27,7 @@ class Summary:
     speakers: int
     speech_s: float
     longest_s: float
-    overlapping: int  # utterances that start before the one in front of them has ended
+    overlapping: int  # utterances that start before the previous one ends
     without_text: int
     without_audio: int
 
@@ -36,8 +36,8 @@ class Summary:
 class Report:
     name: str
     splits: dict[str, Summary] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)  # to be mended
-    warnings: list[Problem] = field(default_factory=list)  # to be known
+    problems: list[Problem] = field(default_factory=list)  # the corpus cannot be used as it is
+    warnings: list[Problem] = field(default_factory=list)  # it can, but something may be wrong
 
     def as_dict(self) -> dict[str, Any]:
         body = asdict(self)
@@ -45,7 +45,7 @@ class Report:
 
 
 def check(corpus: Corpus) -> Report:
-    """Reads every split of a corpus whose layout is fixed; missing clips are problems."""
+    """Reads every split of a published corpus; a missing clip is a problem."""
     report = Report(corpus.name)
     for split in corpus.splits:
         try:
@@ -60,7 +60,7 @@ def check(corpus: Corpus) -> Report:
 
 
 def check_own(folder: Path) -> Report:
-    """Every problem of a folder of one's own data, by file and line; opens every recording."""
+    """Every problem in a folder of the user's own data (`cberl.data.own`), by file and line; opens every recording."""
     data = own.parse(folder)
     report = Report(data.header.name if data.header else str(folder), problems=data.problems)
     report.problems += _media_problems(data)
@@ -106,7 +106,7 @@ def _place(problem: Problem) -> tuple[str, int]:
 
 
 def _media_problems(data: OwnData) -> Iterator[Problem]:
-    """A file is opened once; what is wrong with it is told once, at the first line that needs it."""
+    """Opens each file once and reports a problem of it once, at the first line that uses it."""
     users: dict[Path, list[Numbered]] = defaultdict(list)
     for some in data.rows.values():
         for one in some:
@@ -133,10 +133,10 @@ def _past_the_end(path: Path, info: MediaInfo, some: list[Numbered]) -> Iterator
         return
     last_s = max(one.row.end_s for one in of_media)
     length_s = info.duration_s
-    if length_s is None or last_s > length_s + SLACK_S:
-        length_s = duration_s(path)  # headers are sometimes wrong: only the sound itself convicts
+    if length_s is None or last_s > length_s + TOLERANCE_S:
+        length_s = duration_s(path)  # headers are sometimes wrong: measured before it is reported
     for one in of_media:
-        if one.row.end_s > length_s + SLACK_S:
+        if one.row.end_s > length_s + TOLERANCE_S:
             message = f"end_s {one.row.end_s:g} is past the end of {one.row.media}, which lasts {length_s:.2f} s"
             yield Problem(one.file, one.line, message)
 
@@ -157,12 +157,12 @@ def _warnings(data: OwnData) -> Iterator[Problem]:
 
 
 def _self_overlaps(some: list[Numbered]) -> Iterator[Problem]:
-    """People interrupt each other, but nobody interrupts themselves: the times, or the speaker, may be wrong."""
+    """Turns of different speakers may overlap; where two of one speaker do, a time or the speaker may be wrong."""
     last: dict[tuple[str, str], Numbered] = {}
     for one in sorted(some, key=lambda one: (one.row.start_s, one.row.end_s)):
         who = (one.row.conversation, one.row.speaker)
         before = last.get(who)
-        if before and one.row.start_s < before.row.end_s - SLACK_S:
+        if before and one.row.start_s < before.row.end_s - TOLERANCE_S:
             yield Problem(one.file, one.line, f"{one.row.speaker} is still speaking in line {before.line}")
         last[who] = one
 
@@ -171,8 +171,8 @@ def _odd_clip(one: Numbered, path: Path) -> Iterator[Problem]:
     try:
         length_s = probe(path).duration_s
     except DataError:
-        return  # told as a problem
+        return  # reported as a problem
     spoken_s = one.row.end_s - one.row.start_s
-    if length_s is not None and abs(length_s - spoken_s) > CLIP_SLACK_S:
+    if length_s is not None and abs(length_s - spoken_s) > CLIP_TOLERANCE_S:
         message = f"{one.row.clip} lasts {length_s:.2f} s, and start_s to end_s {spoken_s:.2f} s"
         yield Problem(one.file, one.line, message)

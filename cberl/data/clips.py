@@ -1,53 +1,49 @@
-"""From the clips of a corpus to raw numbers of what is heard or seen: in parallel processes, and never twice.
+"""Raw features of a corpus's clips, computed in parallel processes and kept in a journal.
 
-What has been described is kept in a journal, one JSON object a line, written as results arrive. A run that was killed
-loses only what was under way; a line that was cut short is passed over. A file that has changed is described again.
+The journal has one JSON object per line, written as results arrive. A run that was killed loses only what it was working
+on; a line that was cut short is ignored. A file that has changed is encoded again.
 """
 
 import json
 import math
-import os
 import signal
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from hashlib import sha256
-from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cberl.data.dialogue import Clip, DataError, Dialogue, Line
 from cberl.data.sound import Span
+from cberl.processes import SPAWN, exit_with_parent, one_thread_each
+from cberl.storage import cache_file
+from cberl.types import Float32
 
-Float32 = NDArray[np.float32]
 Read = Callable[[Path, Sequence[Span], int | None], Iterator[tuple[int, Any]]]
-Describe = Callable[[Any], Float32]
+Encode = Callable[[Any], Float32]
 
-SPANS_A_TASK = 100  # of one long file, which each task decodes from its start
+SPANS_PER_TASK = 100  # of one long file, which each task decodes from its start
 
 
 @dataclass(frozen=True, slots=True)
-class Sense:
-    """One way to perceive a clip. Picklable.
+class ClipEncoder:
+    """One way to compute features of a clip. Picklable.
 
-    fills: the field of `Line`. made_by: its name; another name, other results. lacks: what a clip is without that it
-    cannot perceive, "sound" or "picture". read: file, spans and channel -> (index of the span, what is there), as
-    `cberl.data.sound.read_spans`. open: loads what is heavy, once in each process, and gives the function from that to
-    float32[d], or to float32[0] where there is nothing to tell.
+    field: of `Line`, for the features. made_by: a name that changes whenever results would. medium: what a clip must
+    have, for messages. read: file, spans and channel -> (index of the span, audio or pictures), as
+    `cberl.data.sound.read_spans`. open: called once in each process, to load networks; returns the function from audio
+    or pictures to float32[d], or to float32[0] where there is nothing to encode.
     """
 
-    fills: Literal["prosody", "face"]
+    field: Literal["prosody", "face"]
     made_by: str
-    lacks: str
+    medium: Literal["audio", "video"]
     read: Read
-    open: Callable[[], Describe]
+    open: Callable[[], Encode]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,41 +57,41 @@ class _Task:
 @dataclass(frozen=True, slots=True)
 class _Result:
     key: str
-    numbers: list[float] | None
+    features: list[float] | None
     problem: str
 
 
-def describe_clips(
+def encode_clips(
     dialogues: Sequence[Dialogue],
-    sense: Sense,
+    encoder: ClipEncoder,
     cache: Path,
     *,
     processes: int = 1,
     advance: Callable[[int], None] = lambda count: None,
 ) -> tuple[list[Dialogue], list[str]]:
-    """The dialogues with one field of each line filled from its clip, and a sentence for each clip that gave nothing.
+    """The dialogues with one field of each line computed from its clip, and a sentence for each clip that failed.
 
-    Lines without a clip stay as they are; those whose clip is missing, unreadable or empty are left without. Results
-    are kept in `cache`. With one process the work is done in this one. `advance` is told how many clips are done.
-    Raises `DataError` if a worker dies.
+    Lines without a clip stay as they are; a clip that is missing, unreadable or empty leaves the field empty. Results
+    are kept in the folder `cache`. With one process, the work is done in the calling one. `advance` is called with the
+    number of clips that are done. Raises `DataError` if a worker process dies.
     """
-    journal = Journal(cache / f"clips-{sha256(sense.made_by.encode()).hexdigest()[:16]}.jsonl")
+    journal = Journal(cache_file(cache, "clips", encoder.made_by, ".jsonl"))
     keys, problems = _keys(line.clip for dialogue in dialogues for line in dialogue.lines if line.clip)
     missing = {clip: key for clip, key in keys.items() if key not in journal.known}
     advance(len(problems) + len(keys) - len(missing))
     with journal:
-        for results in _run_all(_tasks(missing), sense, processes):
+        for results in _run_all(_tasks(missing), encoder, processes):
             for result in results:
-                if result.numbers is None:
+                if result.features is None:
                     problems.append(result.problem)
                 else:
-                    journal.add(result.key, result.numbers)
+                    journal.add(result.key, result.features)
             advance(len(results))
-    return [_filled(dialogue, sense.fills, keys, journal.known) for dialogue in dialogues], problems
+    return [_filled(dialogue, encoder.field, keys, journal.known) for dialogue in dialogues], problems
 
 
 class Journal:
-    """Descriptions by key, on disk as they are made. A context manager: open while results are added."""
+    """Features by key, written to disk as they are computed. A context manager: open while results are added."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -108,31 +104,31 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self.path.open("a", encoding="utf-8")
         if self._file.tell():
-            self._file.write("\n")  # ends what a killed run may have left half written
+            self._file.write("\n")  # ends a line that a killed run may have cut short
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, key: str, numbers: list[float]) -> None:
-        plain = [None if math.isnan(number) else number for number in numbers]
+    def add(self, key: str, features: list[float]) -> None:
+        plain = [None if math.isnan(number) else number for number in features]
         self._file.write(json.dumps({"clip": key, "audio": plain}) + "\n")
         self._file.flush()
-        self.known[key] = np.array(numbers, dtype=np.float32)
+        self.known[key] = np.array(features, dtype=np.float32)
 
 
 def _entry(text: str) -> tuple[str, Float32] | None:
     """None for a line that was cut short."""
     try:
         row = json.loads(text)
-        numbers = [math.nan if number is None else number for number in row["audio"]]
-        return row["clip"], np.array(numbers, dtype=np.float32)
+        features = [math.nan if number is None else number for number in row["audio"]]
+        return row["clip"], np.array(features, dtype=np.float32)
     except (KeyError, TypeError, ValueError):
         return None
 
 
 def _keys(clips: Iterable[Clip]) -> tuple[dict[Clip, str], list[str]]:
-    """A key for each clip, which changes when its file does; a sentence for each that has none."""
+    """A key for each clip, which changes with its file; a sentence for each clip whose file is missing."""
     keys: dict[Clip, str] = {}
     stamps: dict[Path, str] = {}
     problems: list[str] = []
@@ -152,100 +148,79 @@ def _keys(clips: Iterable[Clip]) -> tuple[dict[Clip, str], list[str]]:
 
 
 def _tasks(clips: dict[Clip, str]) -> Iterator[_Task]:
-    """The clips of one file and channel together, so that a long recording is not decoded once an utterance."""
+    """The clips of one file and channel together, so that a long recording is not decoded once per utterance."""
     files: dict[tuple[Path, int | None], list[Clip]] = defaultdict(list)
     for clip in clips:
         files[clip.path, clip.channel].append(clip)
     for (path, channel), wanted in files.items():
         wanted.sort(key=lambda clip: clip.start_s)
-        for first in range(0, len(wanted), SPANS_A_TASK):
-            some = wanted[first : first + SPANS_A_TASK]
+        for first in range(0, len(wanted), SPANS_PER_TASK):
+            some = wanted[first : first + SPANS_PER_TASK]
             spans = tuple((clip.start_s, clip.end_s) for clip in some)
             yield _Task(path, channel, spans, tuple(clips[clip] for clip in some))
 
 
-def _run_all(tasks: Iterable[_Task], sense: Sense, processes: int) -> Iterator[list[_Result]]:
+def _run_all(tasks: Iterable[_Task], encoder: ClipEncoder, processes: int) -> Iterator[list[_Result]]:
     if processes <= 1:
-        describe: Describe | None = None
+        encode: Encode | None = None
         for task in tasks:
-            describe = describe or sense.open()
-            yield _run(task, sense, describe)
+            encode = encode or encoder.open()
+            yield _run(task, encoder, encode)
         return
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin, initargs=(sense,))
-    under_way: set[Future[list[_Result]]] = set()
+    pool = ProcessPoolExecutor(processes, SPAWN, initializer=_begin, initargs=(encoder,))
+    running: set[Future[list[_Result]]] = set()
     try:
-        with _one_thread_each():
+        with one_thread_each():
             for task in tasks:
-                under_way.add(pool.submit(_run_in_worker, task))
-                while len(under_way) >= 4 * processes:
-                    done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                running.add(pool.submit(_run_in_worker, task))
+                while len(running) >= 4 * processes:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in done)
-        while under_way:
-            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
             yield from (future.result() for future in done)
     except BrokenProcessPool as error:
         raise DataError(
-            "a process that reads clips has died, perhaps of want of memory: run it again to go on"
+            "a process that encodes clips has died, perhaps for lack of memory: run the same command to continue"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _run(task: _Task, sense: Sense, describe: Describe) -> list[_Result]:
+def _run(task: _Task, encoder: ClipEncoder, encode: Encode) -> list[_Result]:
     results: dict[str, _Result] = {}
-    problem = f"{task.path} has no {sense.lacks}"
+    problem = f"{task.path} has no {encoder.medium}"
     try:
-        for i, there in sense.read(task.path, task.spans, task.channel):
+        for i, media in encoder.read(task.path, task.spans, task.channel):
             start_s, end_s = task.spans[i]
-            numbers = describe(there).tolist() if len(there) else None
+            features = encode(media).tolist() if len(media) else None
             between = f" between {start_s:g} s and {end_s:g} s" if end_s is not None else ""
-            results[task.keys[i]] = _Result(task.keys[i], numbers, f"{task.path} has no {sense.lacks}{between}")
+            results[task.keys[i]] = _Result(task.keys[i], features, f"{task.path} has no {encoder.medium}{between}")
     except DataError as error:
         problem = str(error)
     return [results.get(key, _Result(key, None, problem)) for key in task.keys]
 
 
-_sense: Sense
-_describe: Describe
+_encoder: ClipEncoder  # in worker processes only
+_encode: Encode
 
 
-def _begin(sense: Sense) -> None:
-    """Readies a worker: its encoder, its signals, and its end when the one who started it was killed."""
-    global _sense, _describe
-    _sense, _describe = sense, sense.open()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
+def _begin(encoder: ClipEncoder) -> None:
+    """Prepares a worker process: loads its encoder, and ignores Ctrl-C, upon which the parent ends its workers."""
+    global _encoder, _encode
+    _encoder, _encode = encoder, encoder.open()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    exit_with_parent()
 
 
 def _run_in_worker(task: _Task) -> list[_Result]:
-    return _run(task, _sense, _describe)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Workers started inside compute with one thread: there are as many workers as cores."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
+    return _run(task, _encoder, _encode)
 
 
 def _filled(dialogue: Dialogue, field: str, keys: dict[Clip, str], known: dict[str, Float32]) -> Dialogue:
     def filled(line: Line) -> Line:
-        numbers = known.get(keys.get(line.clip, "")) if line.clip else None
-        given: dict[str, Any] = {field: None if numbers is None or not len(numbers) else numbers}
+        features = known.get(keys.get(line.clip, "")) if line.clip else None
+        given: dict[str, Any] = {field: None if features is None or not len(features) else features}
         return replace(line, **given) if line.clip else line
 
     return Dialogue(dialogue.id, tuple(map(filled, dialogue.lines)))

@@ -1,4 +1,4 @@
-"""Which corpus a folder is, and its dialogues."""
+"""Detects the corpus in a folder and reads its dialogues."""
 
 import gzip
 import json
@@ -17,7 +17,7 @@ from cberl.labels import MELD
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A corpus on disk. `files` is all that decides on its dialogues, media excepted: for a cache to know it by."""
+    """A corpus on disk. `files` are all that its dialogues are read from, media excepted: caches are named by them."""
 
     name: str
     labels: tuple[str, ...]
@@ -34,15 +34,15 @@ class Corpus:
 
 
 def detect(folder: Path, classes: int | None = None) -> Corpus:
-    """The corpus in `folder`, known by its files. `classes` chooses between IEMOCAP's 6 and 4. Raises `DataError`."""
+    """The corpus in `folder`, detected by its file names. `classes`: 6 or 4, of IEMOCAP. Raises `DataError`."""
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder: point at the one with the corpus")
+        raise DataError(f"{folder} is not a folder: give the folder of a corpus")
     corpus = next((found for look in _LAYOUTS if (found := look(folder, classes or 6))), None)
     if corpus is None:
         raise DataError(
-            f"{folder} has no corpus that is known here. Known are MELD (*_sent_emo.csv), IEMOCAP (Session1 to "
-            f"Session5, or {iemocap.FILE}), EmoryNLP (emorynlp_*_final.csv), and your own ({own.HEADER} and "
-            "train.jsonl; see docs/data.md)"
+            f"{folder} holds no supported corpus. Supported are MELD (*_sent_emo.csv), IEMOCAP (Session1 to Session5, "
+            f"or {iemocap.FILE}), EmoryNLP (emorynlp_*_final.csv), and your own data ({own.HEADER} and train.jsonl; "
+            "see docs/data.md)"
         )
     if classes is not None and classes != len(corpus.labels):
         raise DataError(f"{corpus.name} has {len(corpus.labels)} classes, not {classes}")
@@ -50,7 +50,7 @@ def detect(folder: Path, classes: int | None = None) -> Corpus:
 
 
 def read_corpus(folder: Path, split: str, classes: int | None = None) -> list[Dialogue]:
-    """One split's dialogues of whatever corpus `folder` holds. Raises `DataError`."""
+    """One split's dialogues of the corpus in `folder`. Raises `DataError`."""
     return detect(folder, classes).read(split)
 
 
@@ -94,7 +94,7 @@ def _iemocap_file(folder: Path, classes: int) -> Corpus | None:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             known = "label6" in json.loads(file.readline())
     except (OSError, TypeError, ValueError):
-        return None  # not there, or something else
+        return None  # missing, or MELD's file of the same name
     return _iemocap(folder, classes, SPLITS, (path,), release=False) if known else None
 
 

@@ -1,4 +1,4 @@
-"""What a labelled conversation is before any encoder has seen it."""
+"""A labelled conversation before encoding."""
 
 import hashlib
 from collections.abc import Iterable
@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cberl.errors import CberlError
+
 UNLABELLED = -1
 SPLITS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Where an utterance can be heard and seen: a stretch of a media file."""
+    """The recording of an utterance: a span of a media file."""
 
     path: Path
     start_s: float = 0.0
@@ -26,10 +28,9 @@ class Clip:
 class Line:
     """One utterance of a corpus. `label` indexes the corpus's label set, or is `UNLABELLED`.
 
-    `prosody` holds what the audio encoder described: the eight raw numbers of `cberl.encoders.prosody`, and more where
-    it gives more (NaN = could not be measured); None = no audio. `face` is what the visual encoder made of the
-    pictures; None = nobody to be seen. `clip` is the recording itself, where a corpus has it: `cberl.data.clips`
-    describes it. `text` is empty where nothing was transcribed.
+    prosody: raw features of the audio encoder, the eight of `cberl.encoders.prosody` first (NaN = could not be
+    measured); None = no audio. face: the visual encoder's vector; None = no face. clip: the recording, if the corpus
+    has it; `cberl.data.clips` computes the other two from it. text: "" = not transcribed.
     """
 
     speaker: str
@@ -44,18 +45,18 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """Lines in the order in which they were spoken."""
+    """Lines in the order spoken."""
 
     id: str
     lines: tuple[Line, ...]
 
 
-class DataError(ValueError):
-    """A corpus on disk is not what its layout says. The message names the file and the line."""
+class DataError(CberlError, ValueError):
+    """A corpus on disk cannot be read, or lacks what is asked of it. The message names the file and the line."""
 
 
 def held_out(ids: Iterable[str], share: float, seed: int = 0) -> set[str]:
-    """About `share` of the ids, at least one of two or more: the same ones on every machine, in any order of `ids`."""
+    """About `share` of the ids, at least one if there are two. The same ones on every machine and in any order."""
 
     def draw(one: str) -> bytes:
         return hashlib.sha256(f"{seed}/{one}".encode()).digest()

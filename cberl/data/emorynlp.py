@@ -1,6 +1,6 @@
-"""EmoryNLP (Zahiri & Choi 2018): the CSV files, a scene as a dialogue.
+"""EmoryNLP (Zahiri & Choi 2018): the CSV files. Each scene is a dialogue.
 
-Layout: `emorynlp_{train,dev,test}_final.csv`. Seven emotions of their own; four of them have a namesake elsewhere.
+Layout: `emorynlp_{train,dev,test}_final.csv`, with a label set of its own.
 """
 
 import ast
@@ -12,8 +12,7 @@ from cberl.data.dialogue import DataError, Dialogue, Line
 from cberl.data.meld import clean_text, timestamp_s
 
 LABELS = ("neutral", "joyful", "peaceful", "powerful", "scared", "mad", "sad")
-# What these are called in the label sets of `cberl.labels`; the others have no counterpart.
-ELSEWHERE = {"neutral": "neutral", "joyful": "joy", "scared": "fear", "mad": "anger", "sad": "sadness"}
+
 _COLUMNS = {"Utterance", "Speaker", "Emotion", "Scene_ID", "Utterance_ID", "Season", "Episode", "Start_Time"}
 
 
@@ -21,7 +20,7 @@ def read_emorynlp(folder: Path, split: str) -> list[Dialogue]:
     """One split's scenes, in the files' order. Raises `DataError` on a missing file or a bad row."""
     path = folder / f"emorynlp_{split}_final.csv"
     if not path.is_file():
-        raise DataError(f"{path} is missing: point at the folder with EmoryNLP's emorynlp_*_final.csv files")
+        raise DataError(f"{path} is missing: give the folder with EmoryNLP's emorynlp_*_final.csv files")
     lines: dict[str, list[tuple[int, Line]]] = defaultdict(list)
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
@@ -42,7 +41,7 @@ def read_emorynlp(folder: Path, split: str) -> list[Dialogue]:
 
 def _line(row: dict[str, str]) -> Line:
     return Line(
-        # ['Monica Geller', 'Phoebe Buffay'], who speak at once, are a speaker of their own
+        # ['Monica Geller', 'Phoebe Buffay'], speaking at the same time, count as one more speaker
         speaker=", ".join(ast.literal_eval(row["Speaker"])),
         text=clean_text(row["Utterance"]),
         label=LABELS.index(row["Emotion"].strip().lower()),

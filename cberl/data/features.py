@@ -1,32 +1,30 @@
-"""A corpus as the network reads it: one array a modality over all utterances, dialogues one after the other."""
-
-import hashlib
+"""A corpus as the network reads it: one array per modality over all utterances, dialogue after dialogue."""
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from cberl.data.dialogue import Dialogue
-from cberl.encoders.audio import AudioEncoderConfig, AudioHistory
-from cberl.encoders.log_ratio import EVIDENCE_DIM
-from cberl.encoders.text import TextEncoder, TextHistory
+from cberl.encoders.audio import AudioEncoderConfig
+from cberl.encoders.conversation import ConversationHistory
+from cberl.encoders.log_ratio import SCORES_DIM
+from cberl.encoders.text import TextEncoder
 from cberl.model import Batch
-
-Float32 = NDArray[np.float32]
+from cberl.storage import replacing
+from cberl.types import Float32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureSet:
     """N utterances of B dialogues.
 
-    x: float32[N, dim] a modality, rows of an absent one are 0; present: bool[N] a modality; speaker: int[N], equal
-    within a dialogue = same person; label: int[N], negative = none; lengths: int[B].
+    x: float32[N, dim] per modality, rows where it is absent are 0; present: bool[N] per modality; speaker: int[N],
+    equal within a dialogue = same person; label: int[N], negative = none; lengths: int[B], utterances per dialogue.
     """
 
     x: dict[str, Tensor]
@@ -58,23 +56,24 @@ def extract(
     *,
     visual: bool = False,
 ) -> FeatureSet:
-    """Encodes dialogues exactly as the live pipeline does, turn after turn. `advance` is called once an utterance.
+    """Encodes dialogues utterance by utterance, with the history that the live engine uses as well.
 
-    No words, no text vector; no usable sound, no audio vector; no face, no visual vector. Without `visual` there is no
-    visual modality at all.
+    A modality is absent where there is no text, no usable audio, or no face. Without `visual` there is no visual
+    modality. `advance` is called after each utterance.
     """
     texts: list[Float32 | None] = []
-    sounds: list[Float32 | None] = []
+    audios: list[Float32 | None] = []
     faces = [line.face for dialogue in dialogues for line in dialogue.lines]
     for dialogue in dialogues:
-        said, heard = TextHistory(text_encoder.prompt), AudioHistory(audio)
+        history = ConversationHistory(text_encoder.prompt, audio)
         for line in dialogue.lines:
-            texts.extend(text_encoder.encode([said.push(line.speaker, line.text)]) if line.text else [None])
-            sounds.append(None if line.prosody is None else heard.push(line.speaker, line.prosody))
+            prompt, normalised = history.push(line.speaker, line.text, line.prosody)
+            texts.extend([None] if prompt is None else text_encoder.encode([prompt]))
+            audios.append(normalised)
             advance()
-    rows = {"text": (texts, text_encoder.dim), "audio": (sounds, audio.dim)}
+    rows = {"text": (texts, text_encoder.dim), "audio": (audios, audio.dim)}
     if visual:
-        rows["visual"] = (faces, EVIDENCE_DIM)
+        rows["visual"] = (faces, SCORES_DIM)
     return FeatureSet(
         x={name: _stacked(vectors, dim) for name, (vectors, dim) in rows.items()},
         present={name: torch.tensor([one is not None for one in vectors]) for name, (vectors, _) in rows.items()},
@@ -96,8 +95,8 @@ def _speaker_ids(dialogue: Dialogue) -> list[int]:
 
 
 def widened(features: FeatureSet, dims: dict[str, int]) -> FeatureSet:
-    """As a network of these sizes reads them: numbers that a modality lacks at its end are 0, as if they could not be
-    measured; a modality that is not there at all is absent.
+    """The features padded to the sizes that a network reads: dimensions that a modality lacks at its end are 0, which
+    is what a feature that could not be measured is; a modality that is missing is absent.
     """
     count = len(features.label)
     x, present = dict(features.x), dict(features.present)
@@ -109,14 +108,12 @@ def widened(features: FeatureSet, dims: dict[str, int]) -> FeatureSet:
 
 
 def save_features(features: FeatureSet, path: Path, about: dict[str, str] | None = None) -> None:
-    """One safetensors file; `about` is kept in its header."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes one safetensors file, with `about` in its header."""
     arrays = {f"x.{name}": values.numpy() for name, values in features.x.items()}
     arrays |= {f"present.{name}": has.numpy() for name, has in features.present.items()}
     rest = {"speaker": features.speaker, "label": features.label, "lengths": features.lengths}
-    unfinished = path.with_suffix(".part")
-    save_file(arrays | {name: values.numpy() for name, values in rest.items()}, unfinished, about)
-    unfinished.replace(path)
+    with replacing(path) as unfinished:
+        save_file(arrays | {name: values.numpy() for name, values in rest.items()}, unfinished, about)
 
 
 def load_features(path: Path) -> FeatureSet:
@@ -132,16 +129,7 @@ def load_features(path: Path) -> FeatureSet:
 
 
 def features_about(path: Path) -> dict[str, str]:
-    """What `save_features` kept in the header."""
+    """The `about` of `save_features`."""
     with safe_open(path, "numpy") as file:
         about: dict[str, str] | None = file.metadata()
     return about or {}
-
-
-def fingerprint(*files: Path) -> str:
-    """SHA-256 over the files' bytes, in order; files that are not there are left out."""
-    digest = hashlib.sha256()
-    for file in files:
-        if file.is_file():
-            digest.update(file.read_bytes())
-    return digest.hexdigest()

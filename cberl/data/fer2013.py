@@ -1,7 +1,7 @@
 """FER2013 (Goodfellow et al. 2013): 48x48 grey faces with one of seven expressions each.
 
-Layout: one `.npz` with `jpeg` (all pictures' bytes, end to end), `offsets` (where each begins, and the end), `usage`,
-`usages`, `label` and `labels`. Pictures that occur more than once stay on one side of the train/dev cut.
+Layout: one `.npz` with `jpeg` (the bytes of all pictures, concatenated), `offsets` (where each begins, and the end),
+`usage`, `usages`, `label` and `labels`. Copies of one picture never lie on both sides of the train/dev split.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ class Faces:
 def read_fer2013(path: Path, usage: str) -> Faces:
     """All faces of one usage ("Training", "PublicTest"). Raises `DataError`."""
     if not path.is_file():
-        raise DataError(f"{path} is missing: point --data at the .npz with FER2013's pictures")
+        raise DataError(f"{path} is missing: --data takes the .npz with FER2013's pictures")
     with np.load(path, allow_pickle=False) as file:
         missing = [name for name in _ARRAYS if name not in file]
         if missing:

@@ -1,12 +1,12 @@
-"""IEMOCAP (Busso et al. 2008): the official release, and one file of its text, times, labels and prosody.
+"""IEMOCAP (Busso et al. 2008): the official release, or one file with its text, times, labels and prosody.
 
 Release: `Session<n>/dialog/EmoEvaluation/*.txt` (times and labels by majority of the annotators),
 `Session<n>/dialog/transcriptions/*.txt`, `Session<n>/sentences/wav/<dialogue>/<utterance>.wav`.
-File: `text_prosody.jsonl.gz`, one JSON object a line. Both give the ten actors' 151 dialogues in order of start, with
-utterances outside the label set as unlabelled ones: they are what the others were said after.
+File: `text_prosody.jsonl.gz`, one JSON object per line. Both hold the ten actors' 151 dialogues, in order of start.
+Utterances outside the label set are kept without a label, because they are context.
 
-Six-way and four-way labels are the field's: excitement is a class of its own among six, and happiness among four.
-Session 5 is test; twelve whole dialogues of the others are dev.
+The label sets of six and of four are the usual ones: excitement is a class among the six, and part of happiness among
+the four. Session 5 is test; twelve whole dialogues of the others are dev.
 """
 
 import gzip
@@ -39,7 +39,7 @@ _NAMES = {
     "exc": "excitement",
     "fru": "frustration",
 }
-_OUTSIDE = {"xxx", "oth", "sur", "fea", "dis"}  # no majority, other, and classes too small to be scored
+_OUTSIDE = {"xxx", "oth", "sur", "fea", "dis"}  # no majority, other, and three classes that are too rare to be scored
 _CODES = {
     6: {code: IEMOCAP6.index(name) for code, name in _NAMES.items()},
     4: {code: IEMOCAP4.index(name) for code, name in _NAMES.items() if name in IEMOCAP4}
@@ -53,7 +53,7 @@ _TRANSCRIPT = re.compile(r"(?P<utt>Ses\d\d\w+_[FM]\w+) \[[\d.]+-[\d.]+\]:(?P<tex
 
 
 def split_of(dialogue: str) -> str:
-    """Of a dialogue's name, such as `Ses01F_impro01`."""
+    """The split of a dialogue, by its name, such as `Ses01F_impro01`."""
     return "test" if dialogue.startswith(TEST_SESSION) else "dev" if dialogue in DEV else "train"
 
 
@@ -61,7 +61,7 @@ def read_iemocap(folder: Path, split: str, classes: int = 6) -> list[Dialogue]:
     """One split's dialogues of `text_prosody.jsonl.gz`. Raises `DataError` on a missing file or a bad line."""
     path = folder / FILE
     if not path.is_file():
-        raise DataError(f"{path} is missing: point at the folder with IEMOCAP's {FILE}")
+        raise DataError(f"{path} is missing: give the folder with IEMOCAP's {FILE}")
     lines: dict[str, list[Line]] = defaultdict(list)
     with gzip.open(path, "rt", encoding="utf-8") as file:
         for number, text in enumerate(file, 1):
@@ -92,7 +92,7 @@ def _line(row: dict[str, Any], classes: int) -> Line:
 
 
 def read_iemocap_release(folder: Path, split: str, classes: int = 6) -> list[Dialogue]:
-    """One split's dialogues of the official release; where the sound is there, with clips. Raises `DataError`."""
+    """One split's dialogues of the official release, with clips if its recordings are there. Raises `DataError`."""
     evaluations = [path for path in evaluation_files(folder) if split_of(path.stem) == split]
     if not evaluations:
         raise DataError(f"{folder} has no dialog/EmoEvaluation/*.txt of the {split} split in any Session folder")
@@ -100,36 +100,36 @@ def read_iemocap_release(folder: Path, split: str, classes: int = 6) -> list[Dia
 
 
 def evaluation_files(folder: Path) -> list[Path]:
-    """The release's label files, in order; what macOS leaves beside them is passed over."""
+    """The release's label files, in order. (Files of macOS beside them, `._Ses*`, are ignored.)"""
     return sorted(p for p in folder.glob("Session*/dialog/EmoEvaluation/Ses*.txt") if p.is_file())
 
 
 def _evaluated(path: Path, classes: int) -> Iterator[Line]:
     session = path.parent.parent.parent
-    said = _transcripts(session / "dialog" / "transcriptions" / path.name)
-    sounds = session / "sentences" / "wav" / path.stem
-    heard = sounds.is_dir()
+    texts = _transcripts(session / "dialog" / "transcriptions" / path.name)
+    recordings = session / "sentences" / "wav" / path.stem
+    recorded = recordings.is_dir()
     for number, text in _numbered(path):
         if not text.startswith("["):
-            continue  # the header, and what each annotator said
+            continue  # the header, and the individual annotations
         found = _EVALUATION.match(text)
         if found is None:
             raise DataError(f"{path}, line {number}: expected [start - end], turn, emotion, [V, A, D], not {text!r}")
         utterance, code = found["utt"], found["code"]
         if code not in _CODES[6] and code not in _OUTSIDE:
-            raise DataError(f"{path}, line {number}: {code!r} is no emotion of IEMOCAP")
+            raise DataError(f"{path}, line {number}: {code!r} is not an emotion of IEMOCAP")
         yield Line(
             speaker=utterance[:5] + utterance.rsplit("_", 1)[1][0],  # Ses01 + F or M
-            text=said.get(utterance, ""),
+            text=texts.get(utterance, ""),
             label=_CODES[classes].get(code, UNLABELLED),
             start_s=float(found["start"]),
             end_s=float(found["end"]),
-            clip=Clip(sounds / f"{utterance}.wav") if heard else None,
+            clip=Clip(recordings / f"{utterance}.wav") if recorded else None,
         )
 
 
 def _transcripts(path: Path) -> dict[str, str]:
-    """Asides of people who are not evaluated have no name of that form: they are passed over."""
+    """Text by utterance. Lines of people who are not evaluated have names of another form and are ignored."""
     if not path.is_file():
         raise DataError(f"{path} is missing: the release has a transcription for each label file")
     found = (_TRANSCRIPT.match(text) for _, text in _numbered(path))

@@ -1,9 +1,9 @@
-"""MELD (Poria et al. 2019): the official CSV files, with the clips or prosody numbers that lie beside them.
+"""MELD (Poria et al. 2019): the official CSV files, with clips or prosody beside them.
 
 Layout: `{train,dev,test}_sent_emo.csv` as released; optionally the release's clips, `dia<D>_utt<U>.mp4` in
-`train_splits`, `dev_splits_complete` and `output_repeated_splits_test` (each here, or in `train`, `dev`, `test`); and
-optionally `text_prosody.jsonl.gz` with one JSON object a line (`utt` = "dia<D>_utt<U>", `split`, `audio` = eight
-numbers or null).
+`train_splits`, `dev_splits_complete` and `output_repeated_splits_test` (each in the folder itself, or in `train`,
+`dev`, `test`); and optionally `text_prosody.jsonl.gz` with one JSON object per line (`utt` = "dia<D>_utt<U>", `split`,
+`audio` = eight numbers or null).
 """
 
 import csv
@@ -22,7 +22,7 @@ _CLIPS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output
 _SUFFIXES = (".mp4", ".wav", ".flac")
 _COLUMNS = {"Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID", "StartTime", "EndTime"}
 PROSODY_FILE = "text_prosody.jsonl.gz"
-# The release mixes cp1252 bytes into UTF-8 text; these are the code points they became.
+# The release mixes cp1252 bytes into UTF-8 text, which became these code points.
 _CP1252 = {0x91: "'", 0x92: "'", 0x93: '"', 0x94: '"', 0x96: "-", 0x97: "-", 0x85: "...", 0xA0: " "}
 _CURLY = {0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0x2013: "-", 0x2014: "-", 0x2026: "..."}
 
@@ -30,7 +30,7 @@ Prosody = dict[tuple[str, str], NDArray[np.float32]]
 
 
 def clean_text(text: str) -> str:
-    """Plain quotes, dashes and blanks."""
+    """`text` with plain quotes, dashes and blanks."""
     return " ".join(text.translate(_CP1252 | _CURLY).split())
 
 
@@ -38,7 +38,7 @@ def read_meld(folder: Path, split: str) -> list[Dialogue]:
     """One split's dialogues, in the release's order. Raises `DataError` on a missing file or a bad row."""
     path = csv_file(folder, split)
     if not path.is_file():
-        raise DataError(f"{path} is missing: point --data at the folder with MELD's *_sent_emo.csv files")
+        raise DataError(f"{path} is missing: --data takes the folder with MELD's *_sent_emo.csv files")
     prosody = _read_prosody(folder / PROSODY_FILE)
     clips = _Clips(folder, split)
     lines: dict[str, list[tuple[int, Line]]] = defaultdict(list)
@@ -62,7 +62,7 @@ def read_meld(folder: Path, split: str) -> list[Dialogue]:
 
 
 def csv_file(folder: Path, split: str) -> Path:
-    """Where it is, or should be: the release has `train_sent_emo.csv` in the archive of the training clips."""
+    """The path of a split's CSV file. The release has `train_sent_emo.csv` in the archive of the training clips."""
     name = f"{split}_sent_emo.csv"
     beside = folder / split / name
     return beside if beside.is_file() and not (folder / name).is_file() else folder / name
@@ -77,7 +77,7 @@ class _Clips:
         self._names = {path.name for path in places[0].iterdir()} if places else set()
 
     def find(self, name: str) -> Clip | None:
-        """None where the corpus has no clips at all; a clip that is not there is reported when it is to be heard."""
+        """None if the corpus has no clips. A clip whose file is missing is reported when it is read."""
         if self._place is None:
             return None
         files = (name + suffix for suffix in _SUFFIXES if name + suffix in self._names)

@@ -1,9 +1,9 @@
-"""Your own data: a small header, one JSON object an utterance, and recordings. `docs/data.md` explains it to users.
+"""The user's own data: a small header, one JSON object per utterance, and recordings; see `docs/data.md`.
 
-`corpus.toml` has `name` and `labels`. `train.jsonl`, `dev.jsonl`, `test.jsonl` (as many as there are) have one
-utterance a line: `conversation`, `speaker`, `start_s`, `end_s`, and of `text`, `emotion`, `media` (the conversation's
-recording), `channel` (of `media`, from 1) and `clip` (a file with this utterance alone) what there is. Paths are
-relative to the folder. Lines come in any order; without `dev.jsonl`, a tenth of the training conversations is held out.
+`corpus.toml` has `name` and `labels`. `train.jsonl`, `dev.jsonl` and `test.jsonl`, of which not all are needed, have
+one utterance per line: `conversation`, `speaker`, `start_s`, `end_s`, and optionally `text`, `emotion`, `media` (the
+conversation's recording), `channel` (of `media`, from 1) and `clip` (a file with this utterance alone). Paths are
+relative to the folder. Lines may be in any order. Without `dev.jsonl`, a tenth of the training conversations is dev.
 """
 
 import tomllib
@@ -20,7 +20,7 @@ from cberl.data.dialogue import SPLITS, UNLABELLED, Clip, DataError, Dialogue, L
 
 HEADER = "corpus.toml"
 DEV_SHARE = 0.1
-_SHOWN = 3  # problems that a reader's error tells; `cberl data check` tells all
+_SHOWN = 3  # problems in the message of a `DataError`; `cberl data check` lists all
 
 
 class Header(BaseModel):
@@ -66,7 +66,7 @@ class Row(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something to mend, or to know."""
+    """An error or a warning, and where it is."""
 
     file: str
     line: int | None
@@ -78,7 +78,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A good row and where it stands."""
+    """A valid row and its place."""
 
     file: str
     line: int
@@ -87,21 +87,21 @@ class Numbered:
 
 @dataclass(slots=True)
 class OwnData:
-    """All that could be read of a folder, and all that could not."""
+    """Everything that could be read from a folder, and the problems of the rest."""
 
     folder: Path
     header: Header | None = None
-    rows: dict[str, list[Numbered]] = field(default_factory=dict)  # by split; a key for each file that is there
+    rows: dict[str, list[Numbered]] = field(default_factory=dict)  # by split; one key per existing file
     problems: list[Problem] = field(default_factory=list)
 
 
 def files(folder: Path) -> dict[str, Path]:
-    """The utterance files that are there, by split."""
+    """The existing utterance files, by split."""
     return {split: path for split in SPLITS if (path := folder / f"{split}.jsonl").is_file()}
 
 
 def parse(folder: Path) -> OwnData:
-    """Reads everything but the media, and never stops at a problem."""
+    """Reads everything but the media, and collects problems instead of raising."""
     data = OwnData(folder)
     data.header = _header(folder, data.problems)
     labels = data.header.labels if data.header else []
@@ -112,7 +112,7 @@ def parse(folder: Path) -> OwnData:
     if not data.rows:
         names = ", ".join(f"{split}.jsonl" for split in SPLITS)
         data.problems.append(Problem(str(folder), None, f"no utterances: it needs one or more of {names}"))
-    data.problems.extend(_told_twice(data.rows))
+    data.problems.extend(_duplicates(data.rows))
     return data
 
 
@@ -129,15 +129,15 @@ def read_own(folder: Path, split: str) -> list[Dialogue]:
     """One split's conversations. Raises `DataError` with the first problems of the folder."""
     data = parse(folder)
     if data.problems or data.header is None:
-        told = "\n".join(f"  {problem}" for problem in data.problems[:_SHOWN])
-        raise DataError(f"{folder} has {len(data.problems)} problem(s):\n{told}\n`cberl data check {folder}` tells all")
+        shown = "\n".join(f"  {problem}" for problem in data.problems[:_SHOWN])
+        raise DataError(f"{folder} has {len(data.problems)} problem(s):\n{shown}\n`cberl data check {folder}` lists all")
     if split not in splits(data):
         raise DataError(f"{folder / f'{split}.jsonl'} is missing: there is no {split} split")
     return dialogues(data, data.header, split)
 
 
 def splits(data: OwnData) -> list[str]:
-    """Those that can be read: dev comes out of train where it has no file."""
+    """The splits that can be read: without a file of its own, dev is a part of train."""
     return [split for split in SPLITS if split in data.rows or (split == "dev" and "train" in data.rows)]
 
 
@@ -233,8 +233,8 @@ def _did_you_mean(word: str, words: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _told_twice(rows: dict[str, list[Numbered]]) -> Iterator[Problem]:
-    """Conversations in two splits, which would be tested on what was learnt, and utterances given twice."""
+def _duplicates(rows: dict[str, list[Numbered]]) -> Iterator[Problem]:
+    """Conversations in two splits, which would leak from training into test, and utterances that occur twice."""
     first_seen: dict[str, str] = {}
     for split, some in rows.items():
         for one in some:
@@ -242,7 +242,7 @@ def _told_twice(rows: dict[str, list[Numbered]]) -> Iterator[Problem]:
             if other != split:
                 message = f"conversation {one.row.conversation!r} is in {other}.jsonl too: it can be in one split only"
                 yield Problem(one.file, one.line, message)
-                first_seen[one.row.conversation] = split  # once a file
+                first_seen[one.row.conversation] = split  # reported once per file
         lines: dict[tuple[object, ...], int] = {}
         for one in some:
             key = (one.row.conversation, one.row.speaker, one.row.start_s, one.row.end_s, one.row.text)

@@ -1,10 +1,10 @@
-"""The pictures of media files, for offline work: a few a second, upright RGB, through PyAV."""
+"""Pictures from media files, read with PyAV: a few per second, upright RGB. Training and the live engine use this."""
 
 import logging
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -14,10 +14,11 @@ from cberl.data.dialogue import DataError
 from cberl.data.sound import Span, open_media
 
 SAMPLES_PER_S = 3.0
-LONGER_SIDE_PX = 640  # larger pictures are shrunk: a face in a call is large enough in them
-MOST_A_SPAN = 48  # more than is read of a turn; above it every second one goes
+MAX_PICTURES = 48  # kept of a turn
+LONGER_SIDE_PX = 640  # larger pictures are scaled down: a face in a call is large enough at this size
 
-Picture = tuple[float, NDArray[np.uint8]]  # the film's time in seconds, RGB uint8[h, w, 3]
+T = TypeVar("T")
+Picture = tuple[float, NDArray[np.uint8]]  # media time in s, RGB uint8[h, w, 3]
 
 log = logging.getLogger(__name__)
 
@@ -25,28 +26,36 @@ log = logging.getLogger(__name__)
 def read_pictures(
     path: Path, spans: Sequence[Span], channel: int | None = None
 ) -> Iterator[tuple[int, list[NDArray[np.uint8]]]]:
-    """(index into `spans`, pictures uint8[h, w, 3] of that time) as each span is over; decodes once.
+    """(index into `spans`, pictures uint8[h, w, 3] of that span) as each span is complete; decodes the file once.
 
-    `channel` is of the sound and means nothing here. Raises `DataError`, also where there is nothing to see.
+    At most `MAX_PICTURES` per span. `channel`, of the audio, is ignored. Raises `DataError`,
+    also for a file without video.
     """
     try:
         with open_media(path) as container:
             moving = moving_pictures(container)
             if not moving:
-                raise DataError(f"{path} has no pictures: there is nothing to see")
+                raise DataError(f"{path} has no video stream")
             yield from _cut(sampled(container, moving[0]), spans)
     except (av.FFmpegError, OSError) as error:
         raise DataError(f"{path} cannot be read as media: {error.strerror or error}") from error
 
 
+def thinned(pictures: list[T]) -> list[T]:
+    """`pictures`, of which every second one is dropped while there are more than `MAX_PICTURES`."""
+    while len(pictures) > MAX_PICTURES:
+        pictures = pictures[::2]
+    return pictures
+
+
 def moving_pictures(container: Any) -> list[Any]:
-    """Its video streams; a cover is none."""
+    """The video streams, without cover pictures."""
     cover = av.stream.Disposition.attached_pic
     return [stream for stream in container.streams.video if not stream.disposition & cover]
 
 
 def sampled(container: Any, stream: Any) -> Iterator[Picture]:
-    """`SAMPLES_PER_S` of the pictures of an open file; damaged ones are left out."""
+    """`SAMPLES_PER_S` of the pictures of an open file; damaged ones are skipped."""
     due_s = float("-inf")
     damaged = 0
     for packet in container.demux(stream):
@@ -60,24 +69,24 @@ def sampled(container: Any, stream: Any) -> Iterator[Picture]:
                 due_s = (math.floor(frame.time * SAMPLES_PER_S + 1e-3) + 1) / SAMPLES_PER_S - 1e-3
                 yield frame.time, _upright(frame)
     if damaged:
-        log.warning("%s: damaged pictures left out: %d", container.name, damaged)
+        log.warning("%s: damaged pictures skipped: %d", container.name, damaged)
 
 
 def to_rgb(frame: Any) -> NDArray[np.uint8]:
-    """uint8[h, w, 3] of a decoded video frame: shrunk and converted in one go."""
+    """RGB uint8[h, w, 3] of a decoded video frame, scaled down to `LONGER_SIDE_PX` in the same step."""
     width, height = shrunk(frame.width, frame.height)
     picture: NDArray[np.uint8] = frame.to_ndarray(format="rgb24", width=width, height=height)
     return picture
 
 
 def shrunk(width: int, height: int) -> tuple[int, int]:
-    """How large such a picture is looked at, in pixels."""
+    """The size in pixels after scaling down to `LONGER_SIDE_PX`."""
     shrink = min(1.0, LONGER_SIDE_PX / max(width, height))
     return max(2, round(width * shrink)), max(2, round(height * shrink))
 
 
 def _upright(frame: Any) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(np.rot90(to_rgb(frame), round(frame.rotation / 90)))  # as phones want to be shown
+    return np.ascontiguousarray(np.rot90(to_rgb(frame), round(frame.rotation / 90)))  # as a phone's metadata asks for
 
 
 def _cut(pictures: Iterator[Picture], spans: Sequence[Span]) -> Iterator[tuple[int, list[NDArray[np.uint8]]]]:
@@ -89,8 +98,7 @@ def _cut(pictures: Iterator[Picture], spans: Sequence[Span]) -> Iterator[tuple[i
                 yield i, open_spans.pop(i)
             elif at_s >= start_s:
                 kept.append(picture)
-                if len(kept) > MOST_A_SPAN:
-                    kept[:] = kept[::2]
+                open_spans[i] = thinned(kept)
         if not open_spans:
             return
     yield from open_spans.items()

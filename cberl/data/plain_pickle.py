@@ -1,9 +1,9 @@
-"""Pickles of plain data, read without trusting them.
+"""Reads pickles of plain data without executing anything in them.
 
-A pickle is a program: unpickling one from elsewhere runs whatever its author wanted. Here nothing of it is called. Of
-Python there are dict, list, tuple, set, str, bytes, numbers; of NumPy, arrays and scalars of numbers, bytes and text
-(and arrays of plain objects), which are rebuilt by code of ours from their parts: NumPy's own reconstructors take
-memory layouts on trust. Any other name is refused, and told. Old pickles (Python 2, `encoding="latin1"`) are read too.
+Unpickling a file runs code of its author's choice. Here no function of a pickle is called. Allowed are Python's dict,
+list, tuple, set, str, bytes and numbers, and NumPy's arrays and scalars of numbers, bytes and text (and arrays of plain
+objects). Arrays are rebuilt from their parts by the code below, because NumPy's own functions trust the memory layout
+that a pickle states. Any other name is refused, with a message. Pickles of Python 2 (`encoding="latin1"`) are read too.
 """
 
 import pickle
@@ -15,7 +15,7 @@ import numpy as np
 
 from cberl.data.dialogue import DataError
 
-# What a broken or hostile stream of opcodes can raise, beside UnpicklingError.
+# Exceptions that a damaged or malicious stream of opcodes can raise, beside UnpicklingError.
 _BROKEN = (
     AttributeError,
     EOFError,
@@ -31,7 +31,7 @@ _PLAIN_DTYPE = re.compile(r"[<>|=]?(b1|\?|[iu][1248]|f[248]|[SU]\d+)")
 
 
 def load_plain(path: Path) -> Any:
-    """The data. Raises `DataError` on anything else, naming what the file asked for."""
+    """The data of a pickle. Raises `DataError` for anything that is not plain data, naming it."""
     if not path.is_file():
         raise DataError(f"{path} is missing")
     with path.open("rb") as file:
@@ -42,7 +42,7 @@ def load_plain(path: Path) -> Any:
         except RecursionError as error:
             raise DataError(f"{path} was not read: it is nested too deeply, or contains itself") from error
         except _BROKEN as error:
-            raise DataError(f"{path} was not read: it is damaged, or no pickle ({error})") from error
+            raise DataError(f"{path} was not read: it is damaged or not a pickle ({error})") from error
 
 
 class _Unpickler(pickle.Unpickler):
@@ -69,7 +69,7 @@ _MAKERS = {
 
 
 class _Maker:
-    """What a pickle gets in place of a function or class: can be called, and nothing else."""
+    """Stands for a function or class that a pickle names. It can be called, and makes inert parts."""
 
     __slots__ = ("kind",)
 
@@ -121,12 +121,12 @@ class _Dtype:
 
     def numpy(self) -> np.dtype[Any]:
         if not _PLAIN_DTYPE.fullmatch(self.code):
-            raise pickle.UnpicklingError(f"it has an array of type {self.code!r}, which is no plain number or text")
+            raise pickle.UnpicklingError(f"it has an array of type {self.code!r}, which is not a plain number or text")
         return np.dtype(self.code)
 
 
 class _Array:
-    """An array on its way: its parts, checked against each other."""
+    """An array under construction: its parts, checked against each other."""
 
     __slots__ = ("fortran", "items", "raw", "shape")
 
@@ -159,9 +159,9 @@ class _Array:
 
 
 def _plain(value: Any, done: dict[int, Any]) -> Any:
-    """With arrays in the place of their parts; zero-dimensional ones as the number that they hold.
+    """`value` with `_Array`s replaced by arrays, and zero-dimensional ones by their number.
 
-    `done` holds what was converted by identity: what a pickle repeats by reference is not worked on again.
+    `done`: results by id() of the original, so that an object that a pickle refers to repeatedly is converted once.
     """
     if value is None or isinstance(value, (str, bytes, bool, int, float)):
         return value

@@ -1,7 +1,7 @@
 """RAVDESS speech (Livingstone & Russo 2018): actors say two sentences with eight emotions at two intensities.
 
-Layout: one folder of `03-01-EE-II-SS-RR-AA.flac` (or .wav): emotion, intensity, statement, repetition, actor.
-Acted, and only two sentences: what is learned here is how a voice is coloured, not how people speak in life.
+Layout: one folder of `03-01-EE-II-SS-RR-AA.flac` (or .wav): emotion, intensity, statement, repetition, actor. The
+speech is acted and has only two sentences, so a network learns vocal expression from it, not spontaneous speech.
 """
 
 import re
@@ -15,21 +15,21 @@ from numpy.typing import NDArray
 
 from cberl.data.dialogue import DataError
 from cberl.labels import MELD
+from cberl.types import SAMPLE_RATE
 
-SAMPLE_RATE = 16_000
-# The third field of a file's name, from 01; calm is a way of being neutral.
+# The third field of a file's name, from 01; calm counts as neutral.
 _EMOTIONS = ("neutral", "neutral", "joy", "sadness", "anger", "fear", "disgust", "surprise")
 _NAME = re.compile(r"03-01-0([1-8])-0[12]-0[12]-0[12]-(\d\d)")
-# By speaker, so that no voice is on two sides. Odd actors are men, even ones women.
+# By speaker, so that no speaker is in two splits. Odd actors are men, even ones women.
 SPLITS = {"train": range(1, 15), "dev": range(15, 18), "test": range(18, 21)}
 _SOUND = (".flac", ".wav")
-_QUIET_DB = 40.0  # below the loudest 10 ms: not part of the turn
+_QUIET_DB = 40.0  # below the loudest 10 ms: not part of the utterance
 _MARGIN_FRAMES = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """`pcm` float32[n] at 16 kHz, cut to the speech; `label` indexes MELD's seven."""
+    """`pcm` float32[n] at 16 kHz, trimmed to the speech; `label` indexes MELD's seven."""
 
     pcm: NDArray[np.float32]
     label: int
@@ -40,11 +40,11 @@ def read_ravdess(folder: Path, actors: Collection[int]) -> list[Clip]:
     """The clips of some actors, in order of file name. Raises `DataError`."""
     found = [(path, _NAME.fullmatch(path.stem)) for path in sorted(folder.glob("03-01-*")) if path.suffix in _SOUND]
     if not found:
-        raise DataError(f"{folder} holds no 03-01-*.flac or .wav: point --data at the folder with RAVDESS's speech")
+        raise DataError(f"{folder} holds no 03-01-*.flac or .wav: give the folder with RAVDESS's speech")
     clips = []
     for path, fields in found:
         if fields is None:
-            raise DataError(f"{path.name} is not a RAVDESS name: expected 03-01-EE-II-SS-RR-AA")
+            raise DataError(f"{path.name} is not a name of RAVDESS: expected 03-01-EE-II-SS-RR-AA")
         if int(fields[2]) in actors:
             clips.append(Clip(loud_part(_read(path)), MELD.index(_EMOTIONS[int(fields[1]) - 1]), int(fields[2])))
     if not clips:
@@ -53,7 +53,7 @@ def read_ravdess(folder: Path, actors: Collection[int]) -> list[Clip]:
 
 
 def loud_part(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
-    """From the first to the last 10 ms within 40 dB of the loudest, and 100 ms around: what a turn detector leaves."""
+    """From the first to the last 10 ms within 40 dB of the loudest, with a margin of 100 ms, as a turn detector cuts."""
     hop = SAMPLE_RATE // 100
     frames = pcm[: len(pcm) // hop * hop].reshape(-1, hop)  # (frames * hop,) -> (frames, hop)
     if not len(frames):

@@ -1,7 +1,7 @@
-"""A small made-up corpus in the layout of docs/data.md: to try things on, and to see what the layout looks like.
+"""A small synthetic corpus in the layout of docs/data.md, to try the commands with and as an example of the layout.
 
-What is said and how it sounds both tell the emotion, mostly. The voices are buzzes of a set pitch and loudness. Nothing
-that is learnt from it means anything.
+Text and sound both correlate with the label. The sound is a buzz of a given pitch and loudness. Scores on it are
+meaningless.
 """
 
 import json
@@ -11,24 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cberl.data import own
-from cberl.data.sound import SAMPLE_RATE
+from cberl.data.dialogue import DataError
+from cberl.types import SAMPLE_RATE, Float32
 
 CONVERSATIONS = {"train": 20, "dev": 6, "test": 6}
 WORD_S, PAUSE_S = 0.25, 0.4
 
-Float32 = NDArray[np.float32]
-
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How an emotion is said: how often, how loud, how high, and in which words."""
+    """How an emotion is expressed."""
 
-    weight: int
+    weight: int  # frequency of the label
     loudness: float
-    pitch: float  # times the speaker's own
+    pitch: float  # factor on the speaker's own
     lines: tuple[str, ...]
 
 
@@ -46,12 +44,12 @@ VOICES_HZ = {"ada": 210.0, "ben": 120.0}
 
 
 def make_sample(folder: Path, seed: int = 0) -> None:
-    """Writes the corpus; equal seeds give equal files. Raises `FileExistsError` when the folder holds anything else."""
+    """Writes the corpus; equal seeds give equal files. Raises `DataError` if the folder holds anything else."""
     header = f'name = "sample"\nlabels = {json.dumps(list(MANNERS))}\n'
     if folder.is_dir() and any(folder.iterdir()):
-        there = folder / own.HEADER
-        if not there.is_file() or there.read_text() != header:
-            raise FileExistsError(f"{folder} is not empty: give a new folder")
+        existing = folder / own.HEADER
+        if not existing.is_file() or existing.read_text() != header:
+            raise DataError(f"{folder} is not empty: give a new folder")
     (folder / "media").mkdir(parents=True, exist_ok=True)
     (folder / own.HEADER).write_text(header)
     draw = random.Random(seed)
@@ -88,7 +86,7 @@ def _conversation(folder: Path, name: str, draw: random.Random) -> list[dict[str
 
 
 def _buzz(words: int, hz: float, loudness: float) -> Float32:
-    """A falling tone with the overtones of a voice, one swell a word: float32[words * WORD_S at 16 kHz]."""
+    """A falling tone with the overtones of a voice, one swell per word: float32[words * WORD_S at 16 kHz]."""
     at_word = np.arange(round(words * WORD_S * SAMPLE_RATE)) / SAMPLE_RATE / WORD_S  # 0 .. words
     phase = 2 * np.pi * np.cumsum(hz * (1.1 - 0.2 * at_word / words)) / SAMPLE_RATE
     tone = sum(np.sin(k * phase) / k for k in range(1, 9))

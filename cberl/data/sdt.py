@@ -1,12 +1,12 @@
-"""The feature pickles of DialogueRNN, MMGCN, M3NET, SDT and their kin, as feature sets.
+"""The published feature pickles of DialogueRNN, MMGCN, M3NET, SDT and similar work, as feature sets.
 
-A tuple of dictionaries by dialogue, then two collections of dialogue names:
+A pickle is a tuple of dictionaries by dialogue, then two collections of dialogue names:
 `videoIDs, videoSpeakers, videoLabels, [videoSentiments,] videoText, [roberta2, roberta3, roberta4,] videoAudio,
 videoVisual, videoSentence, trainVid, testVid [, more]`. IEMOCAP's has twelve fields, MELD's one more at the end;
-GraphSmile's have sentiments in front of the text, DialogueRNN's one text field. Labels are in the order of
-`cberl.labels`. The four text fields are RoBERTa's last four layers: here their mean, as M3NET takes it.
+GraphSmile's have sentiments before the text, DialogueRNN's a single text field. Labels are in the order of
+`cberl.labels`. The four text fields are RoBERTa's last four layers; here their mean is used, as in M3NET.
 
-Nobody's extractors for these are at hand: the features are for comparison offline.
+The extractors of these features are not available, so they serve for offline comparisons only.
 """
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -22,8 +22,8 @@ from cberl.data.dialogue import DataError, held_out
 from cberl.data.features import FeatureSet
 from cberl.data.plain_pickle import load_plain
 from cberl.labels import IEMOCAP6, MELD
+from cberl.types import Float32
 
-Float32 = NDArray[np.float32]
 Table = Mapping[Hashable, Any]
 MODALITIES = ("text", "audio", "visual")
 
@@ -32,7 +32,7 @@ MODALITIES = ("text", "audio", "visual")
 class _Fields:
     speakers: Table
     labels: Table
-    vectors: dict[str, list[Table]]  # several of a modality are averaged
+    vectors: dict[str, list[Table]]  # by modality; several are averaged
     train: list[Hashable]
     test: list[Hashable]
 
@@ -40,10 +40,10 @@ class _Fields:
 def read_sdt(
     path: Path, *, dev_share: float = 0.1, seed: int = 0, labels: Sequence[str] | None = None
 ) -> tuple[tuple[str, ...], dict[str, FeatureSet]]:
-    """(labels, feature sets of train, dev and test). Raises `DataError`; nothing in the file is ever run.
+    """(labels, feature sets of train, dev and test). Raises `DataError`; no code in the file is executed.
 
-    The published splits have no dev: whole dialogues are held out of train. Without `labels`, a file whose labels
-    stay below six is IEMOCAP's and one below seven MELD's.
+    The published splits have no dev: whole dialogues are held out from train. Without `labels`, a file whose labels
+    are all below six is IEMOCAP's, otherwise MELD's.
     """
     fields = _fields(path, load_plain(path))
     dev = held_out((str(one) for one in fields.train), dev_share, seed)
@@ -83,7 +83,7 @@ def _fields(path: Path, loaded: Any) -> _Fields:
 
 
 def _names(path: Path, field: Any) -> list[Hashable]:
-    """Sets come in any order: sorted, so that every reading gives the same."""
+    """Sorted, because sets have no order and the result must not depend on the run."""
     if not isinstance(field, Iterable) or isinstance(field, (str, dict)):
         raise DataError(f"{path}: trainVid and testVid must be collections of dialogue names")
     return sorted((one.item() if isinstance(one, np.generic) else one for one in field), key=_natural)
@@ -100,18 +100,18 @@ def _features(path: Path, fields: _Fields, ids: list[Hashable]) -> FeatureSet:
     for one in ids:
         try:
             label = np.asarray(fields.labels[one], dtype=np.int64)
-            voices = [_voice(who) for who in fields.speakers[one]]
+            names = [_speaker(who) for who in fields.speakers[one]]
             vectors = {name: _vectors(tables, one) for name, tables in fields.vectors.items()}
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}, dialogue {one}: cannot read {error}") from error
-        lengths = {"videoLabels": len(label), "videoSpeakers": len(voices)}
+        lengths = {"videoLabels": len(label), "videoSpeakers": len(names)}
         lengths |= {name: len(matrix) for name, matrix in vectors.items()}
         if len(set(lengths.values())) > 1 or not len(label):
-            told = ", ".join(f"{count} in {name}" for name, count in lengths.items())
-            raise DataError(f"{path}, dialogue {one}: the fields disagree on its utterances: {told}")
+            counts = ", ".join(f"{count} in {name}" for name, count in lengths.items())
+            raise DataError(f"{path}, dialogue {one}: the fields disagree on its utterances: {counts}")
         labels.append(label)
         numbers: dict[Hashable, int] = {}
-        speakers.extend(numbers.setdefault(voice, len(numbers)) for voice in voices)
+        speakers.extend(numbers.setdefault(name, len(numbers)) for name in names)
         for name, matrix in vectors.items():
             rows[name].append(matrix)
     count = sum(map(len, labels))
@@ -128,8 +128,8 @@ def _features(path: Path, fields: _Fields, ids: list[Hashable]) -> FeatureSet:
     )
 
 
-def _voice(who: Any) -> Hashable:
-    """`M`, `F` or a name, or the place of the one in a one-hot row."""
+def _speaker(who: Any) -> Hashable:
+    """`M`, `F` or a name, or the index of the 1 in a one-hot row."""
     return who if isinstance(who, str) else int(np.argmax(who)) if np.ndim(who) else int(who)
 
 

@@ -1,4 +1,4 @@
-"""The sound of media files, for offline work: whatever FFmpeg reads, mono float32 at 16 kHz, through PyAV."""
+"""Audio from media files, for offline work: anything that FFmpeg reads, as mono float32 at 16 kHz, with PyAV."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -8,22 +8,20 @@ from typing import Any
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 
 from cberl.data.dialogue import DataError
+from cberl.types import SAMPLE_RATE, Float32
 
-SAMPLE_RATE = 16_000
-LEAST_GAP_S, MOST_GAP_S = 0.05, 10.0  # a gap in the timestamps that is filled with silence, as the live path does
+MIN_GAP_S, MAX_GAP_S = 0.05, 10.0  # gaps in the timestamps that are filled with silence, as in the live engine
 
 log = logging.getLogger(__name__)
 
-Float32 = NDArray[np.float32]
 Span = tuple[float, float | None]  # (start in s, end in s; None = to the end of the file)
 
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What a file says of itself; `duration_s` is None where it does not say."""
+    """Metadata of a file; `duration_s` is None if it is not stated."""
 
     channels: int
     duration_s: float | None
@@ -40,9 +38,9 @@ def probe(path: Path) -> MediaInfo:
 
 
 def decode(path: Path, channel: int | None = None) -> Iterator[Float32]:
-    """Pieces of float32[n], joined the whole file. Raises `DataError`.
+    """The whole file in pieces of float32[n]. Raises `DataError`.
 
-    `channel` counts from 1; None mixes all. Damaged packets are left out, as every player does.
+    `channel` counts from 1; None mixes all. Damaged packets are skipped.
     """
     try:
         with open_media(path) as container:
@@ -61,7 +59,7 @@ def duration_s(path: Path) -> float:
 
 
 def read_spans(path: Path, spans: Sequence[Span], channel: int | None = None) -> Iterator[tuple[int, Float32]]:
-    """(index into `spans`, float32[n]) as each span is complete; decodes once, and no further than needed.
+    """(index into `spans`, float32[n]) as each span is complete; decodes the file once, up to the last span's end.
 
     A span that reaches past the end of the file is shorter, perhaps empty. Raises `DataError`.
     """
@@ -74,7 +72,7 @@ def read_spans(path: Path, spans: Sequence[Span], channel: int | None = None) ->
 
 
 class SpanCutter:
-    """Cuts spans out of a sound that arrives in pieces. Holds no more of it than the open spans need."""
+    """Cuts spans out of audio that arrives in pieces. Holds only what the open spans need."""
 
     def __init__(self, spans: Sequence[Span]) -> None:
         self.open = [
@@ -82,7 +80,7 @@ class SpanCutter:
             for i, (start_s, end_s) in enumerate(spans)
         ]
         self._held: list[Float32] = []
-        self._first = 0  # place in the sound of the first sample held
+        self._first = 0  # index, in the whole audio, of the first sample held
         self._end = 0
 
     def push(self, piece: Float32) -> list[tuple[int, Float32]]:
@@ -95,7 +93,7 @@ class SpanCutter:
         return []
 
     def finish(self) -> list[tuple[int, Float32]]:
-        """What the end of the sound completes or cuts short."""
+        """The spans that are still open, as far as the audio reaches."""
         return self._cut(self.open)
 
     def _cut(self, done: list[tuple[int, int, int | None]]) -> list[tuple[int, Float32]]:
@@ -125,7 +123,7 @@ def open_media(path: Path) -> Any:
 
 def _audio(path: Path, container: Any) -> Any:
     if not container.streams.audio:
-        raise DataError(f"{path} has no audio stream: there is nothing to hear")
+        raise DataError(f"{path} has no audio stream")
     return container.streams.audio[0]
 
 
@@ -134,19 +132,19 @@ def _resample(container: Any, stream: Any, channel: int | None) -> Iterator[Floa
     row = 0 if channel is None else channel - 1
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=SAMPLE_RATE)
     first_s: float | None = None
-    heard_s = 0.0
+    decoded_s = 0.0
     for frame in _frames(container, stream):
         at_s = frame.time or 0.0
         first_s = at_s if first_s is None else first_s
-        gap_s = at_s - first_s - heard_s
-        if LEAST_GAP_S < gap_s < MOST_GAP_S:
+        gap_s = at_s - first_s - decoded_s
+        if MIN_GAP_S < gap_s < MAX_GAP_S:
             yield np.zeros(round(gap_s * SAMPLE_RATE), np.float32)
-            heard_s += gap_s
-        heard_s += frame.samples / frame.sample_rate
-        frame.pts = None  # the resampler shall not judge times too
+            decoded_s += gap_s
+        decoded_s += frame.samples / frame.sample_rate
+        frame.pts = None  # the resampler would fill or drop by the timestamps too
         for resampled in resampler.resample(frame):
             yield resampled.to_ndarray()[row]  # (channels, n) -> (n,)
-    for resampled in resampler.resample(None):  # what it still holds
+    for resampled in resampler.resample(None):  # flush
         yield resampled.to_ndarray()[row]
 
 
@@ -158,4 +156,4 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
         except av.FFmpegError:
             damaged += 1
     if damaged:
-        log.warning("%s: damaged packets left out: %d", container.name, damaged)
+        log.warning("%s: damaged packets skipped: %d", container.name, damaged)

@@ -1,9 +1,9 @@
 """A subset of MELD with three real modalities: face landmarks and spectral sound features, for offline comparisons.
 
 Layout of `trimodal_subset.npz`, N = 4,804 utterances of six speakers and five emotions: `split`, `dialogue`,
-`utterance` and `emotion` as in the release's CSV files; `landmarks` (N, 30, 2), averaged over the clip, NaN where no
-face was found; `mfcc` (N, 13), `mel` (N, 128) and `contrast` (N, 7), averaged too. What computed them is not public, so
-no live stream can be described this way.
+`utterance` and `emotion` as in the release's CSV files; `landmarks` (N, 30, 2), averaged over the clip, NaN if no face
+was found; `mfcc` (N, 13), `mel` (N, 128) and `contrast` (N, 7), averaged too. The code that computed them is not
+public, so a live stream cannot be encoded this way.
 """
 
 import csv
@@ -18,31 +18,31 @@ from cberl.data.dialogue import DataError
 from cberl.data.features import FeatureSet
 from cberl.data.meld import csv_file
 from cberl.labels import MELD
+from cberl.types import Float32
 
 FILE = "trimodal_subset.npz"
 LABELS = ("anger", "disgust", "fear", "joy", "sadness")
 _ARRAYS = ("split", "dialogue", "utterance", "emotion", "landmarks", "mfcc", "mel", "contrast")
 
-Float32 = NDArray[np.float32]
-
 
 def read_trimodal(folder: Path, split: str, whole: FeatureSet) -> FeatureSet:
-    """One split's utterances that have all of it, with audio (N, 148) and visual (N, 60); labels index `LABELS`.
+    """One split's utterances in the file, with audio (N, 148) and visual (N, 60); labels index `LABELS`.
 
-    `whole` are the split's features, of every utterance, from which text is taken: it was encoded with all of its past
-    turns. The others leave the dialogues: whether one has audio would tell its emotion, which is never neutral or
-    surprise here. Raises `DataError` when the three do not belong together.
+    `whole` holds the features of every utterance of the split. Text is taken from it, since it was encoded with all
+    past turns as context. Utterances that are not in the file are removed: as those in the file are never neutral or
+    surprise, the presence of audio would give their emotion away. Raises `DataError` if file, folder and `whole` do not
+    match.
     """
     path = folder / FILE
     if not path.is_file():
-        raise DataError(f"{path} is missing: it is no part of MELD's release")
+        raise DataError(f"{path} is missing: it is not part of MELD's release")
     with np.load(path, allow_pickle=False) as file:
         if missing := set(_ARRAYS) - set(file.files):
             raise DataError(f"{path} has no array {', '.join(sorted(missing))}")
         arrays = {name: file[name] for name in _ARRAYS}
     arrays = {name: values[arrays["split"] == split] for name, values in arrays.items()}
     where = _places(arrays["dialogue"], arrays["utterance"], _numbers(folder, split), path)
-    order = np.argsort(where)  # as spoken
+    order = np.argsort(where)  # the order spoken
     rows = torch.from_numpy(where[order])
     emotion = arrays["emotion"][order]
     if len(whole.label) <= int(rows.max()) or emotion.tolist() != [MELD[label] for label in whole.label[rows].tolist()]:
@@ -67,7 +67,7 @@ def read_trimodal(folder: Path, split: str, whole: FeatureSet) -> FeatureSet:
 
 
 def _numbers(folder: Path, split: str) -> dict[tuple[int, int], int]:
-    """(dialogue, utterance) -> its row among all of the split, in the order of `read_meld`."""
+    """(dialogue, utterance) -> its row among all utterances of the split, in the order of `read_meld`."""
     by_dialogue: dict[int, list[int]] = defaultdict(list)
     with csv_file(folder, split).open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -80,21 +80,21 @@ def _places(
     dialogue: Float32, utterance: Float32, numbers: dict[tuple[int, int], int], path: Path
 ) -> NDArray[np.int64]:
     pairs = list(zip(dialogue.tolist(), utterance.tolist(), strict=True))
-    strangers = [pair for pair in pairs if pair not in numbers]
-    if strangers or not pairs:
-        found = "dialogue {}, utterance {}".format(*strangers[0]) if strangers else "nothing of this split"
+    unknown = [pair for pair in pairs if pair not in numbers]
+    if unknown or not pairs:
+        found = "dialogue {}, utterance {}".format(*unknown[0]) if unknown else "nothing of this split"
         raise DataError(f"{path} has {found}, which MELD's CSV file has not")
     return np.array([numbers[pair] for pair in pairs])
 
 
 def _shape(landmarks: Float32) -> Float32:
-    """(N, 30, 2) -> (N, 60): where the face is and how large it is in the picture is no expression."""
+    """(N, 30, 2) -> (N, 60), without the face's place and size in the picture, which do not express emotion."""
     centred = landmarks - landmarks.mean(1, keepdims=True)
     size = np.sqrt((centred**2).mean((1, 2), keepdims=True))
     return np.asarray((centred / np.maximum(size, 1e-6)).reshape(len(landmarks), -1), dtype=np.float32)  # (N, 60)
 
 
 def _sound(arrays: dict[str, Float32], order: NDArray[np.int64]) -> Float32:
-    """(N, 148): mel energies by their logarithm, as they are heard."""
+    """(N, 148): MFCC, log-mel energies and spectral contrast."""
     parts = (arrays["mfcc"], np.log(arrays["mel"] + 1e-6), arrays["contrast"])
     return np.concatenate(parts, axis=1)[order].astype(np.float32)

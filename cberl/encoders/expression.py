@@ -1,4 +1,4 @@
-"""The expression of a face, by a small network on onnxruntime. Trained by `cberl.training.encoders.expression`."""
+"""Facial expression recognition by a small network (see `cberl.training.encoders.expression`)."""
 
 from pathlib import Path
 
@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cberl.encoders.face import FACE_PX
-from cberl.encoders.frames import Float32
 from cberl.encoders.onnx import open_network
+from cberl.types import Float32
 
 
 class ExpressionEncoder:
-    """Grey faces -> a vector and MELD's seven probabilities each. Stateless and thread-safe."""
+    """Grey faces -> a vector and the probabilities of MELD's seven labels per face. Stateless and thread-safe."""
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
-        """`folder` holds `expression.onnx` and `expression.json`. Raises `FileNotFoundError`."""
+        """`folder` holds `expression.onnx` and `expression.json`. Raises `EncoderError`."""
         self._session, config = open_network(folder, "expression", threads=threads)
         self.labels = tuple(config["labels"])
         self.dim = int(config["dim"]) + len(self.labels)

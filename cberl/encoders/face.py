@@ -1,7 +1,6 @@
-"""Finding the face in a picture: OpenCV's cascade by default, YuNet where its model file is given."""
+"""Face detection in a picture: OpenCV's cascade by default, YuNet where its model file is given."""
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,17 +9,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cberl.errors import EncoderError
+
 Picture = NDArray[np.uint8]
 
-SCAN_PX = 320  # the longer side of what is searched; a face of a thirteenth of it is the smallest found
-FACE_PX = 48  # what the expression network sees
-GOOD_SIDE_PX = 96.0  # from here up a larger face shows no more at 48 pixels
-HALF_SHARP = 100.0  # variance of the Laplacian at 48 pixels at which sharpness is a half
+SCAN_PX = 320  # longer side of the picture that is searched; the smallest face found is a thirteenth of it
+FACE_PX = 48  # side of the expression network's input
+GOOD_SIDE_PX = 96.0  # a larger face has no more detail at 48 pixels
+HALF_SHARP = 100.0  # variance of the Laplacian, at 48 pixels, for which sharpness is 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A square around a face, in pixels of the picture searched; `score` in 0..1 is how sure the detector is."""
+    """A square around a face, in pixels of the original picture; `score` is the detector's confidence, 0..1."""
 
     centre_x: float
     centre_y: float
@@ -30,7 +31,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """A face cut out: `pixels` grey uint8[48, 48]. `sharpness` and `quality` are in 0..1."""
+    """A cropped face: `pixels` is grey uint8[48, 48]; `sharpness` and `quality` are in 0..1."""
 
     box: Box
     pixels: Picture
@@ -45,17 +46,17 @@ class FaceDetector(Protocol):
 
 
 class CascadeDetector:
-    """Viola & Jones (2001), with the frontal-face cascade that comes in OpenCV's wheel.
+    """Viola & Jones (2001), with the frontal-face cascade in OpenCV's wheel.
 
-    Its box is what FER2013's pictures show: on those, the median box is 47 of 48 pixels wide and centred.
+    Its boxes match the crops of FER2013: on those pictures the median box is centred and 47 of 48 pixels wide.
     """
 
     def __init__(self) -> None:
         path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: install opencv-python-headless 4 (version 5 has no cascades)")
+            raise EncoderError(f"{path} is missing: install opencv-python-headless 4 (version 5 has no cascades)")
         self._cascade = cv2.CascadeClassifier(str(path))
-        self._lock = threading.Lock()  # a cascade keeps the picture it is working on
+        self._lock = threading.Lock()  # a cascade holds the picture that it works on
 
     def find(self, rgb: Picture) -> list[Box]:
         small, scale = _scan_size(rgb)
@@ -71,20 +72,25 @@ class CascadeDetector:
 
 
 class YuNetDetector:
-    """YuNet (Wu, Peng & Yu 2023) from its ONNX file: also profiles, tilted and half-hidden faces."""
+    """YuNet (Wu, Peng & Yu 2023) from its ONNX file. It also finds profiles, tilted and partly hidden faces."""
 
     def __init__(self, model: Path, min_score: float = 0.6) -> None:
+        """Raises `EncoderError`."""
         if not model.is_file():
-            raise FileNotFoundError(f"{model} is missing: give face_detection_yunet's .onnx, or none for the cascade")
-        self._network = cv2.FaceDetectorYN.create(str(model), "", (SCAN_PX, SCAN_PX), min_score)
-        self._lock = threading.Lock()  # the network keeps the size of its input
+            raise EncoderError(f"{model} is missing: --face-detector takes face_detection_yunet's .onnx file")
+        try:
+            self._network = cv2.FaceDetectorYN.create(str(model), "", (SCAN_PX, SCAN_PX), min_score)
+        except cv2.error as error:
+            raise EncoderError(f"{model} cannot be loaded as YuNet: {error.err}") from error
+        self._lock = threading.Lock()  # the network holds the size of its input
 
     def find(self, rgb: Picture) -> list[Box]:
         small, scale = _scan_size(rgb)
         with self._lock:
             self._network.setInputSize((small.shape[1], small.shape[0]))
             _, rows = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
-        # Taller than wide, forehead to chin: its height is the side of the cascade's square (48.5 of 48 on FER2013).
+        # YuNet's box is taller than wide, from forehead to chin. Its height is the side of the cascade's square (48.5
+        # of 48 pixels on FER2013), and so of the crops that the expression network was trained on.
         return [
             Box((x + w / 2) / scale, (y + h / 2) / scale, max(w, h) / scale, float(row[-1]))
             for row in (() if rows is None else rows)
@@ -92,34 +98,28 @@ class YuNetDetector:
         ]
 
 
-def find_face(detector: FaceDetector, rgb: Picture) -> Face | None:
-    """The one face that matters, large and central, cut out of uint8[h, w, 3]; None where there is none."""
-    box = main_box(find_boxes(detector, rgb), rgb.shape[1], rgb.shape[0])
-    return None if box is None else cut_out(rgb, box)
+def open_detector(yunet: Path | None) -> FaceDetector:
+    """YuNet from its ONNX file, or without one the bundled cascade. Raises `EncoderError`."""
+    return CascadeDetector() if yunet is None else YuNetDetector(yunet)
 
 
 def find_boxes(detector: FaceDetector, rgb: Picture) -> list[Box]:
-    """Every face in uint8[h, w, 3]; none in a picture too small for one. Raises ValueError for what is no picture."""
+    """Every face in uint8[h, w, 3]; none in a picture below 24 pixels. Raises `ValueError` for other arrays."""
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"a frame must be RGB, uint8[h, w, 3], not {rgb.dtype}{list(rgb.shape)}")
     return [] if min(rgb.shape[:2]) < FACE_PX // 2 else detector.find(rgb)
 
 
-def main_box(boxes: Sequence[Box], width: int, height: int) -> Box | None:
-    """The most prominent."""
-    return max(boxes, key=lambda box: prominence(box, width, height), default=None)
-
-
 def prominence(box: Box, width: float, height: float) -> float:
-    """How much a face in a picture of this size matters: its area, and at the picture's edge half of that."""
+    """The area of a face, weighted by its place in a picture of this size: 1 in the centre, 1/2 at the edge."""
     off_centre = max(abs(2 * box.centre_x / width - 1), abs(2 * box.centre_y / height - 1))
     return box.side**2 * (1 - min(off_centre, 1.0) / 2)
 
 
 def cut_out(rgb: Picture, box: Box) -> Face:
-    """The face in this box of uint8[h, w, 3]."""
-    # One warp cuts and shrinks; beyond the picture's edge its last row goes on. Shrinking more than twice
-    # needs smoothing first, or the face would alias.
+    """Crops the face in `box` from uint8[h, w, 3]."""
+    # One warp crops and scales; beyond the picture's edge its last row is repeated. Smoothing comes first, or a face
+    # that is scaled down would alias.
     shrink = box.side / FACE_PX
     left, top = box.centre_x - box.side / 2, box.centre_y - box.side / 2
     x0, y0 = max(int(left), 0), max(int(top), 0)
@@ -138,7 +138,7 @@ def cut_out(rgb: Picture, box: Box) -> Face:
 
 
 def _scan_size(picture: Picture) -> tuple[Picture, float]:
-    """Shrinks to `SCAN_PX` on the longer side, never enlarges; and the factor."""
+    """The picture scaled down to `SCAN_PX` on its longer side, never up, and the scale."""
     scale = min(1.0, SCAN_PX / max(picture.shape[:2]))
     if scale == 1.0:
         return picture, scale

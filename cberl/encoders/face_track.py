@@ -1,29 +1,29 @@
-"""Whose face it is: of all that a turn's pictures show, the one that is followed through them. Pure."""
+"""Tracks faces through the pictures of a turn and chooses the person that they mainly show. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cberl.encoders.face import Box, prominence
 
-REACH = 1.5  # sides of a face: who has moved further between two pictures is somebody else
-MOST_GROWTH = 2.0  # ... and so is who has grown, or shrunk, by more
+MAX_DISTANCE = 1.5  # in sides of the face: a face further away in the next picture is another person
+MAX_GROWTH = 2.0  # ratio of sides: so is a face that is larger or smaller by more
 
 Size = tuple[int, int]  # width, height of a picture
 
 
 @dataclass(slots=True, eq=False)
 class _Person:
-    last: Box  # in longer sides of its picture
+    last: Box  # in units of its picture's longer side
     prominence: float
     boxes: dict[int, Box] = field(default_factory=dict)  # by picture
 
 
 def follow(found: Sequence[Sequence[Box]], sizes: Sequence[Size]) -> list[Box | None]:
-    """For each picture the box of one person, the same in all; None where they are not in it.
+    """The box of one and the same person in each picture; None in pictures that do not show them.
 
-    `found` holds every face of each picture, `sizes` the pictures' own. Nearest faces are linked from picture to
-    picture. Of the people so told apart, it is the one who is largest and most central over all of them together: who
-    is seen throughout wins over who passes close by.
+    found: every face of each picture; sizes: of the pictures. The nearest faces of successive pictures are linked into
+    tracks. The person is the track with the largest sum of `prominence` over all pictures, so that somebody who is
+    seen throughout is preferred to somebody who passes close to the camera.
     """
     people: list[_Person] = []
     for picture, (boxes, size) in enumerate(zip(found, sizes, strict=True)):
@@ -42,13 +42,13 @@ def follow(found: Sequence[Sequence[Box]], sizes: Sequence[Size]) -> list[Box | 
 
 
 def _links(before: Sequence[Box], now: Sequence[Box]) -> list[tuple[int, int]]:
-    """(which of `now`, which of `before`), each at most once, nearest first."""
+    """(index into `now`, index into `before`), each at most once, nearest pairs first."""
     near = sorted(
         (apart, this, that)
         for this, box in enumerate(now)
         for that, other in enumerate(before)
-        if (apart := _apart(box, other)) <= REACH
-        and max(box.side, other.side) <= MOST_GROWTH * min(box.side, other.side)
+        if (apart := _distance(box, other)) <= MAX_DISTANCE
+        and max(box.side, other.side) <= MAX_GROWTH * min(box.side, other.side)
     )
     links: list[tuple[int, int]] = []
     for _, this, that in near:
@@ -57,8 +57,8 @@ def _links(before: Sequence[Box], now: Sequence[Box]) -> list[tuple[int, int]]:
     return links
 
 
-def _apart(box: Box, other: Box) -> float:
-    """Between their centres, in sides of the larger."""
+def _distance(box: Box, other: Box) -> float:
+    """Between the centres, in sides of the larger box."""
     across, down = box.centre_x - other.centre_x, box.centre_y - other.centre_y
     return float(max(abs(across), abs(down)) / max(box.side, other.side))
 

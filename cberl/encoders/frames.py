@@ -1,20 +1,16 @@
-"""Cutting a sound into overlapping windows, and finding the peaks of curves drawn from them."""
+"""Overlapping windows of an audio signal, and the peaks of curves computed from them."""
 
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
+from cberl.types import Float32, Float64, Int64
 
-# Windows copied out at once: bounds memory whatever the length of the sound.
-BLOCK_FRAMES = 256
+BLOCK_FRAMES = 256  # windows copied at a time: bounds memory, whatever the length of the audio
 
 
 def frame_centres(n: int, sample_rate: int, window_s: float, step_s: float) -> Float64:
-    """Centres, in samples, of the windows that fit into `n` samples, the row as a whole centred. May be empty."""
+    """Centres, in samples, of the windows that fit into `n` samples; the windows together are centred. May be empty."""
     room_s = n / sample_rate - window_s
     if room_s < 0:
         return np.empty(0)
@@ -24,7 +20,7 @@ def frame_centres(n: int, sample_rate: int, window_s: float, step_s: float) -> F
 
 
 def blocks(pcm: Float32, centres: Float64, length: int) -> Iterator[Float32]:
-    """The windows around `centres` in order, float32[frames <= BLOCK_FRAMES, length] at a time, each a copy."""
+    """The windows around `centres`, in order, as blocks float32[frames <= BLOCK_FRAMES, length]; each is a copy."""
     starts = np.clip(np.rint(centres - length / 2).astype(np.int64), 0, len(pcm) - length)
     windows = np.lib.stride_tricks.sliding_window_view(pcm, length)
     for first in range(0, len(starts), BLOCK_FRAMES):
@@ -32,7 +28,7 @@ def blocks(pcm: Float32, centres: Float64, length: int) -> Iterator[Float32]:
 
 
 def find_peaks(curves: Float32 | Float64) -> tuple[Int64, Float64, Float64]:
-    """Every local maximum of each row of `curves` [rows, n], sharpened by a parabola through its neighbours.
+    """Every local maximum of each row of `curves` [rows, n], refined by a parabola through its neighbours.
 
     Returns (row, position in samples, height), each [peaks], ordered by row and then by position.
     """
@@ -45,6 +41,6 @@ def find_peaks(curves: Float32 | Float64) -> tuple[Int64, Float64, Float64]:
 
 
 def fast_length(n: int) -> int:
-    """The next length from `n` up whose Fourier transform is fast: an eighth, two eighths ... above a power of two."""
+    """The next length, from `n` up, whose Fourier transform is fast: a power of two times 8/8, 9/8, ... 15/8."""
     step = 1 << max(n.bit_length() - 4, 0)
     return -(-n // step) * step

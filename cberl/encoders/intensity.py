@@ -1,19 +1,20 @@
-"""Intensity, and the syllables that show in it.
+"""Intensity, and the articulation rate that is computed from it.
 
-Sources: the intensity contour weights squared pressure with a Kaiser window whose side lobes lie below -190 dB, so
-that the voice's own period does not ripple through; syllable nuclei follow N. de Jong & T. Wempe (2009), "Praat script
-to detect syllable nuclei and measure speech rate automatically", Behavior Research Methods 41, 385-390.
+The intensity contour weights squared pressure with a Kaiser window whose side lobes lie below -190 dB, so that the
+period of the voice does not show in it. Syllable nuclei follow N. de Jong & T. Wempe (2009), "Praat script to detect
+syllable nuclei and measure speech rate automatically", Behavior Research Methods 41, 385-390.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cberl.encoders.frames import Float32, Float64, blocks, find_peaks, frame_centres
+from cberl.encoders.frames import blocks, find_peaks, frame_centres
 from cberl.encoders.pitch import PitchSettings, pitch_track
+from cberl.types import Float32, Float64
 
-HEARING_THRESHOLD = 4e-10  # (20 micropascal) squared: 0 dB, taking full scale as 1 Pa
+HEARING_THRESHOLD = 4e-10  # (20 micropascal) squared: 0 dB, if full scale is 1 Pa
 
-Run = tuple[bool, float, float]  # (is sound, start in s, end in s)
+Run = tuple[bool, float, float]  # (is not silent, start in s, end in s)
 
 NUCLEI_VOICING = PitchSettings(
     floor_hz=30,
@@ -45,14 +46,15 @@ def intensity(pcm: Float32, sample_rate: int, floor_hz: float) -> tuple[Float64,
 def articulation_rate(
     pcm: Float32, sample_rate: int, silence_db: float = -25.0, dip_db: float = 2.0, pause_s: float = 0.3
 ) -> float:
-    """Syllable nuclei a second of phonation; NaN where there are none.
+    """Syllable nuclei per second of phonation; NaN if there are none.
 
     A nucleus is a voiced peak of intensity within `silence_db` of the loudest, followed by a dip of at least `dip_db`.
+    Silences shorter than `pause_s` count as phonation.
     """
     at_s, level_db = intensity(pcm, sample_rate, floor_hz=50)
     if len(level_db) < 3:
         return float("nan")
-    # The 99th percentile, so that one burst does not decide what is silent.
+    # The 99th percentile, so that one burst does not raise the threshold.
     threshold_db = max(float(np.quantile(level_db, 0.99)) + silence_db, float(level_db.min()))
     speech = _sounding(at_s, level_db >= threshold_db, len(pcm) / sample_rate, pause_s)
     _, position, height = find_peaks(level_db[None])
@@ -74,7 +76,7 @@ def articulation_rate(
 
 
 def _sounding(at_s: Float64, loud: NDArray[np.bool_], end_s: float, pause_s: float) -> list[tuple[float, float]]:
-    """(start, end) in s of the stretches of sound: blips under 100 ms fall silent, then short pauses close."""
+    """(start, end) in s of what is not silent, without sounds under 100 ms and with pauses under `pause_s`."""
     change = np.flatnonzero(np.diff(loud)) + 1
     edges = [0.0, *((at_s[change - 1] + at_s[change]) / 2), end_s]
     runs = [(bool(loud[i]), a, b) for i, a, b in zip([0, *change], edges[:-1], edges[1:], strict=True)]
@@ -84,7 +86,7 @@ def _sounding(at_s: Float64, loud: NDArray[np.bool_], end_s: float, pause_s: flo
 
 
 def _absorb(runs: list[Run], kind: bool, shortest_s: float) -> list[Run]:
-    """Turn runs of `kind` shorter than `shortest_s` into the other kind and join what now touches."""
+    """Changes runs of `kind` shorter than `shortest_s` to the other kind and joins adjacent runs of one kind."""
     joined: list[Run] = []
     for sounding, start, end in runs:
         sounding = sounding != (sounding == kind and end - start < shortest_s)

@@ -1,4 +1,4 @@
-"""Log-mel spectrum: the sound itself, for small networks that read it."""
+"""Log-mel spectrum, the input of the speech emotion network."""
 
 from functools import lru_cache
 from typing import Any
@@ -7,9 +7,8 @@ import numpy as np
 import torch
 import torchaudio
 
-from cberl.encoders.frames import Float32
+from cberl.types import SAMPLE_RATE, Float32
 
-SAMPLE_RATE = 16_000
 WINDOW = 400  # samples: 25 ms
 HOP = 160  # samples: 10 ms
 BANDS = 64
@@ -25,7 +24,7 @@ def _mel_power() -> Any:
 
 
 def log_mel(pcm: Float32) -> Float32:
-    """Natural log of mel-band power, float32[frames, 64], of float32[n] at 16 kHz; no frame below 25 ms of sound."""
+    """Natural log of mel-band power, float32[frames, 64], of float32[n] at 16 kHz; no frame for less than 25 ms."""
     if len(pcm) < WINDOW:
         return np.empty((0, BANDS), np.float32)
     with torch.inference_mode():
@@ -35,7 +34,7 @@ def log_mel(pcm: Float32) -> Float32:
 
 
 def pooled_log_mel(pcm: Float32) -> Float32:
-    """Mean, then standard deviation, of each band over time: float32[128]; NaN where there is no frame."""
+    """Mean, then standard deviation, of each band over time: float32[128]; NaN if there is no frame."""
     frames = log_mel(pcm)
     if len(frames) == 0:
         return np.full(2 * BANDS, np.nan, np.float32)

@@ -1,41 +1,41 @@
 """Pitch and harmonics-to-noise ratio, by autocorrelation.
 
 Source: P. Boersma (1993), "Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise
-ratio of a sampled sound", Proceedings of the Institute of Phonetic Sciences 17, 97-110. Each frame proposes a few
-periods; the cheapest path through all frames picks one of them, or none, for each.
+ratio of a sampled sound", Proceedings of the Institute of Phonetic Sciences 17, 97-110. Each frame has a few candidate
+periods, and "unvoiced"; the path of least cost through all frames chooses among them.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from cberl.encoders.frames import Float32, Float64, Int64, blocks, fast_length, find_peaks, frame_centres
+from cberl.encoders.frames import blocks, fast_length, find_peaks, frame_centres
+from cberl.types import Float32, Float64, Int64
 
-# Peak amplitude below which there is no sound at all: a third of the smallest 16-bit step.
-SILENT_PEAK = 1e-5
+SILENT_PEAK = 1e-5  # peak amplitude below which there is digital silence: a third of the smallest 16-bit step
 
 
 @dataclass(frozen=True, slots=True)
 class PitchSettings:
-    """What the tracker expects of a voice. The defaults are the customary ones for speech."""
+    """Settings of the tracker. The defaults are the usual ones for speech."""
 
     floor_hz: float = 75.0
     ceiling_hz: float = 600.0
     time_step_s: float = 0.01
-    silence_threshold: float = 0.03  # of the loudest peak: frames below it lean towards unvoiced
+    silence_threshold: float = 0.03  # of the loudest peak: frames below it are more likely unvoiced
     voicing_threshold: float = 0.45  # autocorrelation that a voiced frame must exceed
-    octave_cost: float = 0.01  # a octave: of two equally periodic candidates, the higher wins
-    octave_jump_cost: float = 0.35  # a octave between neighbouring frames
+    octave_cost: float = 0.01  # per octave: of two equally periodic candidates, the higher wins
+    octave_jump_cost: float = 0.35  # per octave between neighbouring frames
     voicing_change_cost: float = 0.14  # between neighbouring frames
-    candidates: int = 15  # a frame, "unvoiced" included
-    oversampling: int = 2  # of the autocorrelation, before a parabola sharpens its peaks
+    candidates: int = 15  # per frame, "unvoiced" included
+    oversampling: int = 2  # of the autocorrelation, before a parabola refines its peaks
 
 
 SPEECH = PitchSettings()
 
 
 def pitch_track(pcm: Float32, sample_rate: int, settings: PitchSettings = SPEECH) -> tuple[Float64, Float64]:
-    """(centres in s, pitch in Hz), each float64[frames]; NaN where unvoiced, empty below three longest periods."""
+    """(centres in s, pitch in Hz), each float64[frames]; NaN where unvoiced; empty for less than 3 / floor_hz s."""
     centres = frame_centres(len(pcm), sample_rate, 3 / settings.floor_hz, settings.time_step_s)
     loudest = _peak_amplitude(pcm)
     if len(centres) == 0 or loudest < SILENT_PEAK:
@@ -62,7 +62,7 @@ def _candidates(frames: Float32, loudest: float, sample_rate: int, s: PitchSetti
     half = round(sample_rate / s.floor_hz / 2)
     loudness = np.abs(frames[:, length // 2 - half : length // 2 + half]).max(axis=1) / loudest
 
-    # The window's own autocorrelation divided out leaves that of the sound (Boersma's equation 9).
+    # Divided by the autocorrelation of the window, that of the signal remains (Boersma's equation 9).
     n_lags = (period + 1) * s.oversampling
     with np.errstate(invalid="ignore"):  # 0 / 0 in a frame of digital silence
         periodicity = _autocorrelation(frames, n_lags, period, s) / _autocorrelation(window[None], n_lags, period, s)
@@ -85,9 +85,9 @@ def _candidates(frames: Float32, loudest: float, sample_rate: int, s: PitchSetti
 
 
 def _autocorrelation(frames: Float32, n_lags: int, longest_lag: int, s: PitchSettings) -> Float32:
-    """Normalised autocorrelation [frames, n_lags], lags a 1/oversampling sample apart.
+    """Normalised autocorrelation [frames, n_lags], lags 1/oversampling of a sample apart.
 
-    Zeros added to the power spectrum interpolate exactly, because the autocorrelation is band-limited.
+    Zero-padding the power spectrum interpolates exactly, because the autocorrelation is band-limited.
     """
     n_fft = fast_length(frames.shape[1] + longest_lag + 1)
     spectrum = np.fft.rfft(frames, n_fft)
@@ -96,15 +96,15 @@ def _autocorrelation(frames: Float32, n_lags: int, longest_lag: int, s: PitchSet
 
 
 def _best_of_each_row(row: Int64, score: Float64, most: int) -> tuple[Int64, Int64]:
-    """(indices, rank within the row) of the `most` best scores of each row; `row` is sorted."""
+    """(indices, rank within the row) of the `most` highest scores of each row; `row` is sorted."""
     order = np.lexsort((-score, row))
-    rank = np.arange(len(row)) - np.searchsorted(row, row)  # order keeps rows where they were
+    rank = np.arange(len(row)) - np.searchsorted(row, row)  # `order` permutes only within rows
     kept = rank < most
     return order[kept], rank[kept]
 
 
 def _best_path(hz: Float64, strength: Float64, s: PitchSettings) -> Int64:
-    """Viterbi: the candidate of each frame that maximises total strength less the cost of changes, int64[frames]."""
+    """The candidate of each frame, int64[frames], by Viterbi: maximises total strength minus the cost of changes."""
     n, k = hz.shape
     octave = np.log2(hz)
     unvoiced = np.isnan(hz)
@@ -130,7 +130,8 @@ def harmonicity(
 ) -> Float64:
     """Harmonics-to-noise ratio in dB of each frame, float64[frames]; NaN where the frame is silent.
 
-    Cross-correlation of one longest period with what follows it: r = harmonic share of the energy, HNR = 10 lg r/(1-r).
+    From the cross-correlation of one longest period with the samples after it: its peak r is the harmonic share of the
+    energy, and HNR = 10 lg r/(1-r).
     """
     centres = frame_centres(len(pcm), sample_rate, 2 / floor_hz, step_s)
     loudest = _peak_amplitude(pcm)

@@ -1,11 +1,11 @@
-"""Eight numbers that say how a turn was spoken: how long, how loud, how high, how fast, how hoarse."""
+"""Eight prosodic features of an utterance: duration, intensity, pitch, articulation rate and harmonicity."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cberl.encoders.frames import Float32, Float64
 from cberl.encoders.intensity import articulation_rate, intensity
 from cberl.encoders.pitch import harmonicity, pitch_track
+from cberl.types import SAMPLE_RATE, Float32, Float64
 
 PROSODY_NAMES: tuple[str, ...] = (
     "duration_s",
@@ -19,13 +19,12 @@ PROSODY_NAMES: tuple[str, ...] = (
 )
 
 
-def prosody(pcm: Float32, sample_rate: int = 16_000) -> Float32:
+def prosody(pcm: Float32, sample_rate: int = SAMPLE_RATE) -> Float32:
     """float32[8] in the order of `PROSODY_NAMES`; NaN for what does not exist, such as the pitch of a whisper.
 
-    `pcm` is float32[n], mono, of any length; full scale counts as 1 Pa. Mean intensity is by energy, and missing below
-    the threshold of hearing (0 dB): there is no sound. Quieter frames count as 0 dB in the variation of intensity,
-    since how silent a silence is says nothing about a voice. Pitch is taken over voiced frames, harmonicity over
-    frames that are not silent.
+    `pcm` is float32[n], mono, of any length; full scale is taken as 1 Pa. Mean intensity is by energy, and NaN below
+    the threshold of hearing (0 dB). For its standard deviation, quieter frames count as 0 dB: the level of a silence is
+    that of the recording, not of the voice. Pitch is over voiced frames, harmonicity over frames that are not silent.
     """
     level_db, level_sd_db = _level(pcm, sample_rate)
     _, hz = pitch_track(pcm, sample_rate)
@@ -45,11 +44,11 @@ def prosody(pcm: Float32, sample_rate: int = 16_000) -> Float32:
 
 
 def compress(raw: NDArray[np.floating]) -> Float32:
-    """Prosody [..., 8] on scales where it is roughly normal, float32[..., 8]: the one step before normalisation.
+    """Prosody [..., 8] on scales where it is roughly normal, float32[..., 8]: the step before normalisation.
 
-    Duration and mean pitch become natural logarithms (ratios are what is heard), pitch deviation its square root; on
-    13,708 MELD turns that takes their skew from 44, 0.6, 0.6 to -0.6, -0.2, -0.2. The rest is as good as it is. A
-    pitch, pitch deviation, pitch range or rate of zero is how some corpora write "missing": it becomes NaN.
+    Duration and mean pitch become natural logarithms (their ratios are what is perceived), the standard deviation of
+    pitch its square root; on 13,708 MELD utterances this changes their skew from 44, 0.6, 0.6 to -0.6, -0.2, -0.2. The
+    others stay as they are. Some corpora write a missing pitch, deviation, range or rate as zero: it becomes NaN.
     """
     duration_s, intensity_db, intensity_sd_db, *voice, harmonicity_db = np.moveaxis(np.asarray(raw, np.float64), -1, 0)
     pitch_hz, pitch_sd_hz, pitch_range_hz, rate_hz = (np.where(column > 0, column, np.nan) for column in voice)
@@ -67,7 +66,7 @@ def compress(raw: NDArray[np.floating]) -> Float32:
 
 
 def _level(pcm: Float32, sample_rate: int) -> tuple[float, float]:
-    """(mean by energy, standard deviation over frames) of the intensity in dB; NaN where there is no sound."""
+    """(mean by energy, standard deviation over frames) of the intensity in dB; NaN for silence."""
     _, frames_db = intensity(pcm, sample_rate, floor_hz=100)
     if len(frames_db) == 0:
         return np.nan, np.nan

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cberl.encoders.frames import Float32
-from cberl.encoders.logmel import SAMPLE_RATE, log_mel
+from cberl.encoders.logmel import log_mel
 from cberl.encoders.onnx import open_network
+from cberl.errors import EncoderError
+from cberl.types import SAMPLE_RATE, Float32
 
-SPEECH_DIM = 64 + 7  # a vector, and a probability for each of MELD's labels
+SPEECH_DIM = 64 + 7  # a vector, then a probability for each of MELD's labels
 MIN_S = 0.3
 WINDOW_S = 4.0
 MAX_WINDOWS = 4
@@ -17,21 +18,21 @@ SILENCE = 1e-4  # peak to peak, of full scale 2
 
 
 class SpeechEncoder:
-    """Sound -> a vector and MELD's seven probabilities. Stateless and thread-safe."""
+    """Audio -> a vector and the probabilities of MELD's seven labels. Stateless and thread-safe."""
 
     dim = SPEECH_DIM
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
-        """`folder` holds `speech.onnx` and `speech.json`. Raises `FileNotFoundError`."""
+        """`folder` holds `speech.onnx` and `speech.json`. Raises `EncoderError`."""
         self._session, config = open_network(folder, "speech", threads=threads)
         self.labels = tuple(config["labels"])
         if int(config["dim"]) + len(self.labels) != SPEECH_DIM:
-            raise ValueError(f"{folder} holds a network of {config['dim']} numbers; this encoder needs 64")
+            raise EncoderError(f"{folder} holds a network of {config['dim']} dimensions; this encoder needs 64")
 
     def describe(self, pcm: Float32) -> Float32 | None:
-        """float32[71] of float32[n] at 16 kHz; None under 0.3 s or where nothing sounds.
+        """float32[71] of float32[n] at 16 kHz; None for less than 0.3 s and for silence.
 
-        Up to 4 s are read as a whole; more, as at most four windows of 4 s, evenly spread and averaged.
+        Audio longer than 4 s is read in at most four windows of 4 s, evenly spread; their results are averaged.
         """
         if len(pcm) < MIN_S * SAMPLE_RATE or np.ptp(pcm) < SILENCE:
             return None
@@ -45,7 +46,7 @@ class SpeechEncoder:
 
 
 def spread_windows(pcm: Float32) -> list[Float32]:
-    """At most four stretches of 4 s that reach from the first sample to the last; the whole where it is no longer."""
+    """At most four windows of 4 s, from the first sample to the last; all of `pcm` if it is no longer than one."""
     length = round(WINDOW_S * SAMPLE_RATE)
     count = min(MAX_WINDOWS, math.ceil(len(pcm) / length))
     if count <= 1:

@@ -1,8 +1,8 @@
-"""Text: MiniLM with the past turns in its input, run by onnxruntime and tokenizers. The same code offline and live.
+"""The text encoder: a BERT-like network with the past turns in its input, run by onnxruntime and tokenizers.
 
-Input of one utterance: `[CLS] same : turn [SEP] other : turn [SEP] ... current [SEP]`, where `same`/`other` says
-whether a past turn was spoken by the current speaker. Only the past is seen. The vector is the mean over the current
-turn's tokens (token type 1); the ONNX graph does the pooling.
+Input of one utterance: `[CLS] same : turn [SEP] other : turn [SEP] ... current [SEP]`, where `same` marks a past turn
+of the current speaker and `other` one of anybody else. Later turns never enter. The vector is the mean over the tokens
+of the current turn (token type 1); the ONNX graph does the pooling.
 """
 
 import json
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-Float32 = NDArray[np.float32]
+from cberl.encoders.onnx import open_session
+from cberl.errors import EncoderError
+from cberl.types import Float32
 
 
 @dataclass(frozen=True, slots=True)
 class TextInput:
-    """Token ids of one utterance with its past; `type_ids` is 1 on the current turn."""
+    """Token ids of one utterance with its past; `type_ids` is 1 for tokens of the current turn, else 0."""
 
     ids: list[int]
     type_ids: list[int]
@@ -31,7 +31,8 @@ class TextPrompt:
     """Builds the encoder's input. Pure."""
 
     def __init__(self, tokenizer: Tokenizer, *, max_tokens: int = 96, past_turns: int = 3) -> None:
-        tokenizer.no_truncation()  # the prompt does its own, keeping the current turn
+        """Raises `EncoderError` for a tokenizer unlike BERT's or RoBERTa's."""
+        tokenizer.no_truncation()  # `build` truncates, and keeps the current turn
         tokenizer.no_padding()
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
@@ -40,7 +41,7 @@ class TextPrompt:
         self._sep = _special(tokenizer, "[SEP]", "</s>")
 
     def build(self, past: Sequence[tuple[str, str]], speaker: str, text: str) -> TextInput:
-        """`past` holds (speaker, text) pairs, oldest first. The current turn is kept whole before any of the past."""
+        """`past` holds (speaker, text) pairs, oldest first. Whole past turns are left out until the rest fits."""
         current = [*self._words(text)[: self.max_tokens - 2], self._sep]
         context: list[int] = []
         room = self.max_tokens - 1 - len(current)
@@ -58,56 +59,56 @@ class TextPrompt:
 
 
 def _special(tokenizer: Tokenizer, *names: str) -> int:
-    """The id of a token that BERT and RoBERTa call differently."""
+    """The id of a special token, which BERT and RoBERTa name differently."""
     for name in names:
         found = tokenizer.token_to_id(name)
         if found is not None:
             return found
-    raise ValueError(f"the tokenizer has no {' or '.join(names)}: one like BERT's or RoBERTa's is needed")
+    raise EncoderError(f"the tokenizer has no {' or '.join(names)}: one like BERT's or RoBERTa's is needed")
 
 
 class TextHistory:
-    """The last turns of one conversation, as the prompt wants them."""
+    """The last turns of one conversation, for `TextPrompt`."""
 
     def __init__(self, prompt: TextPrompt) -> None:
         self._prompt = prompt
         self._past: deque[tuple[str, str]] = deque(maxlen=max(prompt.past_turns, 1))
 
     def copy(self) -> "TextHistory":
-        """As it is now, to go on by itself."""
+        """An independent history with the same past."""
         other = TextHistory(self._prompt)
         other._past.extend(self._past)
         return other
 
     def peek(self, speaker: str, text: str) -> TextInput:
-        """The input for what is being said now, without remembering it."""
+        """What `push` would return, without adding to the past."""
         return self._prompt.build(tuple(self._past), speaker, text)
 
     def push(self, speaker: str, text: str) -> TextInput:
-        """The input for what has just been said; later turns will see it as past."""
+        """The input for the current turn, which is then added to the past."""
         prepared = self.peek(speaker, text)
         self._past.append((speaker, text))
         return prepared
 
 
 def encoder_files(folder: Path) -> tuple[Path, ...]:
-    """All that a text encoder is made of. Raises `FileNotFoundError`."""
+    """All files of a text encoder, in the order in which a checkpoint's sha256 covers them. Raises `EncoderError`."""
     files = tuple(folder / name for name in ("text.onnx", "tokenizer.json", "text.json"))
     for file in files:
         if not file.is_file():
-            raise FileNotFoundError(f"{file} is missing: the text encoder is not complete")
+            raise EncoderError(f"{file} is missing: give a folder that `cberl finetune-text` wrote, as --text-encoder")
     return files
 
 
 class TextEncoder:
-    """TextInput -> float32[dim]. Thread-safe and stateless.
+    """`TextInput` -> float32[dim]. Stateless and thread-safe.
 
-    Rows run one by one: on a CPU padding costs more than a batch saves, and no row's numbers depend on its neighbours.
+    Inputs run one by one: on a CPU padding costs more than a batch saves, and no result depends on the batch.
     """
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
-        """`folder` holds what `encoder_files` lists. Raises `FileNotFoundError`."""
-        self.files = encoder_files(folder)
+        """`folder` holds what `encoder_files` lists. Raises `EncoderError`."""
+        network, *_ = encoder_files(folder)
         config = json.loads((folder / "text.json").read_text())
         self.dim = int(config["dim"])
         self.prompt = TextPrompt(
@@ -115,17 +116,10 @@ class TextEncoder:
             max_tokens=config["max_tokens"],
             past_turns=config["past_turns"],
         )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Weights are stored as int8: unpack them once, at loading, instead of at every call.
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
-        self._session = onnxruntime.InferenceSession(
-            str(folder / "text.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(network, threads=threads)
 
     def encode(self, inputs: Sequence[TextInput]) -> list[Float32]:
-        """One float32[dim] an input, in order."""
+        """float32[dim] per input, in order."""
         return [self._encode_one(one) for one in inputs]
 
     def _encode_one(self, one: TextInput) -> Float32:

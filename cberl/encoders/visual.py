@@ -1,4 +1,4 @@
-"""What a visual encoder has to offer, the one that reads faces, and the one that sees nothing."""
+"""Visual encoders: facial expression, and none. The frames of a turn are sampled by `cberl.data.pictures` or live."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from cberl.encoders.expression import ExpressionEncoder
 from cberl.encoders.face import Box, FaceDetector, cut_out, find_boxes
 from cberl.encoders.face_track import follow
-from cberl.encoders.frames import Float32
-from cberl.encoders.log_ratio import EVIDENCE_DIM, evidence
+from cberl.encoders.log_ratio import SCORES_DIM, log_ratio_scores
+from cberl.types import Float32
 
-SEARCHED = 1024  # frames whose boxes are known still; the frames themselves are not kept
+CACHED_FRAMES = 1024  # whose boxes are kept; the frames themselves are not
 
 Frame = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class VisualEncoderConfig:
-    """What a checkpoint must remember of its visual encoder; `dataclasses.asdict` of it is plain JSON and back."""
+    """What a checkpoint stores of its visual encoder; `dataclasses.asdict` of it is plain JSON and back."""
 
     expression_sha256: str  # of the expression network's files
-    max_frames: int = 8  # a turn
+    max_frames: int = 8  # that are searched for faces, per turn
 
     def __post_init__(self) -> None:
         if self.max_frames < 1:
@@ -34,27 +34,27 @@ class VisualEncoderConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """What a turn's frames show: `vector` float32[dim]; `quality` in 0..1, how well it could be seen."""
+    """The expression in a turn's frames: `vector` float32[dim]; `quality` of the face's pictures, 0..1."""
 
     vector: Float32
     quality: float
 
 
 class VisualEncoder(Protocol):
-    """From the sampled frames of one turn to numbers, without memory: safe to share between conversations."""
+    """From the sampled frames of one turn to a vector. Stateless: safe to share between conversations."""
 
     @property
     def dim(self) -> int:
-        """Length of the vector that `describe` gives."""
+        """Length of the vector of `describe`."""
         ...
 
     def describe(self, frames: Sequence[Frame]) -> Seen | None:
-        """What RGB frames uint8[h, w, 3] show; None where there is no face to read."""
+        """Of RGB frames uint8[h, w, 3]; None if no face is found."""
         ...
 
 
 class NoVisual:
-    """No visual modality: always absent (None), which the model treats as unseen. Never a face of zeros."""
+    """No visual modality: always None, which the model treats as absent."""
 
     dim = 0
 
@@ -63,21 +63,21 @@ class NoVisual:
 
 
 class FaceVisual:
-    """The expression of one face in a turn's frames: at most `max_frames` of them, evenly spread, pooled by quality.
+    """The expression of one person in a turn's frames: at most `max_frames` of them, evenly spread, pooled by quality.
 
-    A frame is searched for faces once, however often its turn is described while it goes on.
+    Each frame is searched for faces once, however often its turn is described before it ends.
     """
 
-    dim = EVIDENCE_DIM
+    dim = SCORES_DIM
 
     def __init__(self, detector: FaceDetector, expression: ExpressionEncoder, config: VisualEncoderConfig) -> None:
         self._detector = detector
         self._expression = expression
         self._max_frames = config.max_frames
-        self._searched: OrderedDict[int, tuple[ReferenceType[Frame], list[Box]]] = OrderedDict()  # by identity
+        self._found: OrderedDict[int, tuple[ReferenceType[Frame], list[Box]]] = OrderedDict()  # by id() of the frame
 
     def describe(self, frames: Sequence[Frame]) -> Seen | None:
-        """The `evidence` of the mean probabilities, and the mean quality; better views count more in both."""
+        """`log_ratio_scores` of the mean probabilities, and the mean quality; both means are weighted by quality."""
         if len(frames) > self._max_frames:
             at = np.linspace(0, len(frames) - 1, self._max_frames).round().astype(int)
             frames = [frames[i] for i in at]
@@ -88,14 +88,14 @@ class FaceVisual:
             return None
         _, probabilities = self._expression.encode(np.stack([face.pixels for face in faces]))
         quality = np.array([face.quality for face in faces], np.float32)
-        weight = (quality + 1e-6) / (quality + 1e-6).sum()  # all blurred: an even mean
-        return Seen(evidence(weight @ probabilities), float(weight @ quality))
+        weight = (quality + 1e-6) / (quality + 1e-6).sum()  # an even mean if all qualities are 0
+        return Seen(log_ratio_scores(weight @ probabilities), float(weight @ quality))
 
     def _boxes(self, frame: Frame) -> list[Box]:
-        reference, boxes = self._searched.pop(id(frame), (None, []))
-        if reference is None or reference() is not frame:  # or another that had its place in memory
+        reference, boxes = self._found.pop(id(frame), (None, []))
+        if reference is None or reference() is not frame:  # a new frame may have the id of one that is gone
             reference, boxes = ref(frame), find_boxes(self._detector, frame)
-        self._searched[id(frame)] = reference, boxes
-        if len(self._searched) > SEARCHED:
-            self._searched.popitem(last=False)
+        self._found[id(frame)] = reference, boxes
+        if len(self._found) > CACHED_FRAMES:
+            self._found.popitem(last=False)
         return boxes

@@ -1,4 +1,4 @@
-"""Groups of runs, and what one has over another, with intervals."""
+"""Groups of runs, and the differences of their scores with confidence intervals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,24 +18,24 @@ Statistic = Callable[[Float], Float]  # confusion counts (..., C, C) -> (...), i
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """The seeds of one configuration. text_encoder: what reads for them, in words."""
+    """The seeds of one configuration. text_encoder: a description for reports."""
 
     name: str
     checkpoints: Sequence[Checkpoint]
     text_encoder: str = ""
 
     def predict(self, features: FeatureSet) -> list[Predicted]:
-        """One a seed."""
+        """One result per seed."""
         return [Predicted.by(checkpoint, features) for checkpoint in self.checkpoints]
 
 
 def difference(
     ours: Sequence[Predicted], theirs: Sequence[Predicted], statistic: Statistic, seed: int = 0
 ) -> dict[str, float]:
-    """The mean over `ours` minus the mean over `theirs`, with a 95 % interval.
+    """The mean over `ours` minus the mean over `theirs`, with a 95 % confidence interval.
 
-    Paired bootstrap over dialogues (Efron & Tibshirani 1993): each resample is the same for every run of both sides.
-    The runs may differ in number; their dialogues may not.
+    By paired bootstrap over dialogues (Efron & Tibshirani 1993): each resample is the same for all runs of both sides.
+    The sides may have different numbers of runs, but must have the same dialogues.
     """
     one, other = (np.stack([run.counts() for run in side]) for side in (ours, theirs))  # (runs, B, C, C) each
     dialogues = one.shape[1]
@@ -50,7 +50,7 @@ def difference(
 
 
 def macro_f1(confusion: Float) -> Float:
-    """Over classes that occur."""
+    """The mean over classes that occur."""
     f1, support = _f1(confusion)
     return np.asarray((f1 * (support > 0)).sum(-1) / np.maximum((support > 0).sum(-1), 1))
 

@@ -1,9 +1,8 @@
-"""Scores of checkpoints on a split."""
+"""Scores of checkpoints on a split of a corpus."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -14,51 +13,56 @@ from cberl.calibration import Calibration, expected_calibration_error
 from cberl.checkpoint import Checkpoint, CheckpointError
 from cberl.data.corpus import Corpus
 from cberl.data.features import FeatureSet, widened
-from cberl.encoders.audio import AudioEncoderConfig
-from cberl.encoders.visual import VisualEncoderConfig
-from cberl.metrics import Scores, score
+from cberl.encoders.bundle import TEXT_ENCODER, encoder_configs
+from cberl.metrics import Scores, score, spread
 from cberl.training.core.train import predict
-from cberl.training.features.corpus import TEXT_ENCODER, corpus_features, text_fingerprint
+from cberl.training.features.corpus import corpus_features, text_fingerprint
 
-Evaluated = tuple[Scores, float]  # and the expected calibration error, 0..1
+Evaluated = tuple[Scores, float]  # with the expected calibration error, 0..1
 
 
 def features_for(
-    checkpoint: Checkpoint, corpus: Corpus, split: str, cache: Path, texts: Sequence[Path] = (TEXT_ENCODER,)
+    checkpoint: Checkpoint,
+    corpus: Corpus,
+    split: str,
+    cache: Path,
+    texts: Sequence[Path] = (TEXT_ENCODER,),
+    face_detector: Path | None = None,
 ) -> FeatureSet:
-    """The split, encoded as this checkpoint wants it, by the one of `texts` that it was trained with.
+    """The split, encoded for this checkpoint; the text encoder is the one of `texts` that it was trained with.
 
-    Raises `CheckpointError` when it cannot be scored on the corpus, or its text encoder is not among them.
+    Raises `CheckpointError` if its labels are not those of the corpus, or its text encoder is not among `texts`.
     """
     labels = checkpoint.model.config.labels
     if labels != corpus.labels:
         raise CheckpointError(
-            f"{checkpoint.name} knows {', '.join(labels)}, but {corpus.name} is labelled {', '.join(corpus.labels)}"
+            f"{checkpoint.name} has the labels {', '.join(labels)}, but {corpus.name} {', '.join(corpus.labels)}"
         )
-    text = text_encoder_of(checkpoint, texts)
-    seen_by = checkpoint.encoders.get("visual")
-    visual = VisualEncoderConfig(**seen_by) if seen_by else None
-    features = corpus_features(corpus, split, AudioEncoderConfig(**checkpoint.encoders["audio"]), cache, text, visual)
+    text, configs = text_encoder_of(checkpoint, texts), encoder_configs(checkpoint)
+    features = corpus_features(
+        corpus, split, configs.audio, cache, text, configs.visual, face_detector=face_detector
+    )
     return widened(features, checkpoint.model.config.modality_dims)
 
 
 def text_encoder_of(checkpoint: Checkpoint, folders: Sequence[Path]) -> Path:
     """The one of `folders` that holds the checkpoint's text encoder. Raises `CheckpointError`."""
+    sha256 = encoder_configs(checkpoint).text_sha256
     for folder in folders:
-        if text_fingerprint(folder) == checkpoint.encoders["text"]["sha256"]:
+        if text_fingerprint(folder) == sha256:
             return folder
     raise CheckpointError(
         f"{checkpoint.name} was trained with another text encoder than the one in {', '.join(map(str, folders))}: "
-        "give the folder of that one as --text-encoder, or train it again"
+        "give the folder of its own as --text-encoder, or train it again"
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predicted:
-    """What one network says of a split, kept so that it runs once.
+    """The output of one network on a split, so that it runs only once.
 
-    logits: (N, C), with the calibration that decides on them; label: int[N], negative = none; lengths: int[B],
-    utterances a dialogue.
+    logits: (N, C), with the calibration for decisions; label: int[N], negative = none; lengths: int[B], utterances per
+    dialogue.
     """
 
     names: tuple[str, ...]
@@ -73,7 +77,7 @@ class Predicted:
         return cls(checkpoint.model.config.labels, checkpoint.calibration, logits, label, features.lengths)
 
     def labelled(self) -> tuple[Tensor, Tensor]:
-        """Logits and labels of the rows that have one."""
+        """Logits and labels of the labelled rows."""
         known = self.label >= 0
         return self.logits[known], self.label[known]
 
@@ -86,7 +90,7 @@ class Predicted:
         return self.scores(), expected_calibration_error(self.calibration.probabilities(logits), label)
 
     def counts(self) -> NDArray[np.float64]:
-        """A confusion matrix a dialogue: (B, C, C)."""
+        """A confusion matrix per dialogue: (B, C, C)."""
         known, classes = (self.label >= 0).numpy(), len(self.names)
         dialogue = np.repeat(np.arange(len(self.lengths)), self.lengths.numpy())[known]
         decided = self.calibration.decide(self.logits).numpy()[known]
@@ -114,7 +118,3 @@ def summary(runs: Sequence[Evaluated]) -> dict[str, Any]:
         "confusion": np.sum([one.confusion for one in scores], axis=0).tolist(),
     }
 
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Mean and standard deviation, as they are written."""
-    return {"mean": round(mean(values), 2), "sd": round(stdev(values), 2) if len(values) > 1 else 0.0}

@@ -1,4 +1,4 @@
-"""A split with less in it: fewer modalities, or no context."""
+"""Variants of a split with fewer modalities, or without context."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,14 +15,14 @@ def only(features: FeatureSet, modalities: Sequence[str]) -> FeatureSet:
 
 
 def without_context(features: FeatureSet) -> FeatureSet:
-    """Every utterance as a dialogue of its own. (The text encoder still saw the turns before it.)"""
+    """Every utterance as a dialogue of its own. (The text encoder's input still has past turns.)"""
     return replace(features, lengths=torch.ones_like(features.label))
 
 
 def half_missing(features: FeatureSet, modalities: Sequence[str], seed: int) -> FeatureSet:
-    """Each of these modalities, where an utterance has it, is lost with chance 1/2.
+    """Each of these modalities of an utterance is removed with probability 1/2.
 
-    An utterance that would lose all of them keeps one, and which is drawn too; so a little less than half is lost.
+    An utterance that would lose all of them keeps a random one, so a little less than half is removed.
     """
     generator = torch.Generator().manual_seed(seed)
     has = torch.stack([features.present[name] for name in modalities])  # (M, N)
@@ -34,6 +34,6 @@ def half_missing(features: FeatureSet, modalities: Sequence[str], seed: int) -> 
 
 
 def share_missing(complete: FeatureSet, less: FeatureSet, modalities: Sequence[str]) -> float:
-    """Of all that `complete` has of these modalities, the share that `less` has not, 0..1."""
-    there, left = (sum(int(one.present[name].sum()) for name in modalities) for one in (complete, less))
-    return 1 - left / max(there, 1)
+    """The share of these modalities of `complete` that is absent in `less`, 0..1."""
+    total, left = (sum(int(one.present[name].sum()) for name in modalities) for one in (complete, less))
+    return 1 - left / max(total, 1)

@@ -1,4 +1,4 @@
-"""PyG's own graph attention behind the interface of ours, for the ablation."""
+"""PyG's graph attention with the interface of `RelationalAttention`, for comparison in the ablation."""
 
 from typing import Literal
 
@@ -11,15 +11,13 @@ from cberl.graph import relation_count
 class ComparisonAttention(nn.Module):
     """RGATConv (Busbridge et al. 2019) or GATv2Conv (Brody et al. 2022, arXiv 2105.14491), residual and pre-norm.
 
-    Both read an edge's relation and distance as a learned edge feature; RGATConv has weights a relation besides.
+    Both read an edge's relation and distance as a learned edge feature; RGATConv also has weights per relation.
     """
 
     def __init__(
         self, kind: Literal["rgat", "gatv2"], dim: int, heads: int, past: int, future: int, dropout: float
     ) -> None:
         super().__init__()
-        if dim % heads:
-            raise ValueError(f"hidden_dim {dim} cannot be split into {heads} heads")
         relations, self.reach = relation_count(future), max(past, future) + 1
         self.kind = kind
         self.norm = nn.LayerNorm(dim)

@@ -1,4 +1,4 @@
-"""Context: a GRU over the conversation. Unidirectional, its hidden state is the stream's state."""
+"""Context: a GRU over the conversation. If it is unidirectional, its hidden state is the state that streaming keeps."""
 
 import torch
 from torch import Tensor, nn
@@ -6,15 +6,13 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 class Context(nn.Module):
-    """Whole dialogues with `forward`, one utterance with `step`: the same weights, the same numbers.
+    """`forward` reads whole dialogues, `step` one utterance, with the same weights and results.
 
-    Bidirectional, half of the output looks ahead, and there is no step.
+    If it is bidirectional, half of the output depends on later utterances, and `step` cannot be used.
     """
 
     def __init__(self, input_dim: int, hidden_dim: int, *, bidirectional: bool = False) -> None:
         super().__init__()
-        if bidirectional and hidden_dim % 2:
-            raise ValueError(f"hidden_dim {hidden_dim} cannot be split into two directions")
         size = hidden_dim // 2 if bidirectional else hidden_dim
         self.gru = nn.GRU(input_dim, size, batch_first=True, bidirectional=bidirectional)
 
@@ -30,5 +28,5 @@ class Context(nn.Module):
     def step(self, x: Tensor, hidden: Tensor) -> Tensor:
         """x (B, input), hidden (B, hidden) -> the next hidden, which is also the output, (B, hidden)."""
         _, after = self.gru(x.unsqueeze(1), hidden.unsqueeze(0).contiguous())
-        following: Tensor = after[0]
-        return following
+        next_hidden: Tensor = after[0]
+        return next_hidden

@@ -1,4 +1,4 @@
-"""A small network for facial expressions: grey faces in, a vector and expression logits out."""
+"""A small residual network for facial expression: grey faces in, a vector and expression logits out."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -7,7 +7,7 @@ DIM = 64  # of the vector
 
 
 class ExpressionNet(nn.Module):
-    """Residual network on grey faces, 0.86 M weights. Each face is standardised by its own mean and deviation."""
+    """0.86 M weights. Each face is standardised by its own mean and standard deviation."""
 
     def __init__(self, dropout: float = 0.0, classes: int = 7) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class ExpressionNet(nn.Module):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(DIM, classes))
 
     def vector(self, faces: Tensor) -> Tensor:
-        """(B, 1, H, W) grey, 0..255 -> (B, 64), each row of mean 0 and deviation 1 before the learned scale."""
+        """(B, 1, H, W) grey, 0..255 -> (B, 64), each row with mean 0 and sd 1 before the learned scale."""
         mean = faces.mean(dim=(1, 2, 3), keepdim=True)
         sd = (faces - mean).square().mean(dim=(1, 2, 3), keepdim=True).add(1.0).sqrt()  # + 1: a blank frame stays 0
         maps = self.body((faces - mean) / sd)  # (B, 128, H/8, W/8)
@@ -34,7 +34,7 @@ class ExpressionNet(nn.Module):
         return vector
 
     def describe(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        """Vector and probabilities, the mean of the face's and its mirror image's: calls show people either way."""
+        """Vector and probabilities, averaged over the face and its mirror image."""
         vectors = self.vector(faces), self.vector(faces.flip(3))
         probabilities = [self.head(vector).softmax(dim=1) for vector in vectors]
         return (vectors[0] + vectors[1]) / 2, (probabilities[0] + probabilities[1]) / 2

@@ -1,8 +1,8 @@
-"""Fusion of whatever modalities are present into one latent: the joint posterior is a product of experts.
+"""Fusion of the present modalities into one latent: the joint posterior is a product of experts.
 
 Experts q_m(z | x_m) = N(mu_m, sigma_m^2) and the prior N(0, 1) multiply to N(mu, sigma^2) with
 1 / sigma^2 = 1 + sum_m 1 / sigma_m^2 and mu = sigma^2 * sum_m mu_m / sigma_m^2 (Wu & Goodman 2018, arXiv 1802.05335).
-An absent modality is no expert at all, so any subset works by construction.
+An absent modality is left out of the product, so any subset works.
 """
 
 from typing import NamedTuple
@@ -15,21 +15,21 @@ Present = dict[str, Tensor]  # name -> bool (N,)
 
 
 class Posterior(NamedTuple):
-    """A diagonal Gaussian a row: mean and log variance, each (N, latent)."""
+    """A diagonal Gaussian per row: mean and log variance, each (N, latent)."""
 
     mean: Tensor
     log_variance: Tensor
 
     def draw(self) -> Tensor:
-        """A sample a row that gradients pass through (Kingma & Welling 2014, arXiv 1312.6114)."""
+        """A reparametrised sample per row (Kingma & Welling 2014, arXiv 1312.6114)."""
         return self.mean + torch.exp(0.5 * self.log_variance) * torch.randn_like(self.mean)
 
 
 class Fused(NamedTuple):
-    """An utterance's latent and where it comes from; (N, latent) each.
+    """The latent of an utterance and its parts; (N, latent) each.
 
-    latent: the joint posterior's mean, or a draw from it; beside: what passes the bottleneck by, 0 without skips;
-    experts: each modality's own posterior, meaningless in rows where it is absent.
+    latent: the joint posterior's mean, or a sample; beside: the skip connections past the bottleneck, 0 without them;
+    experts: each modality's own posterior, invalid in rows where it is absent.
     """
 
     latent: Tensor
@@ -39,22 +39,22 @@ class Fused(NamedTuple):
 
     @property
     def z(self) -> Tensor:
-        """What the rest of the network reads."""
+        """The input of the rest of the network."""
         return self.latent + self.beside
 
     @property
     def expected(self) -> Tensor:
-        """z without the noise of a draw."""
+        """z with the posterior's mean instead of a sample."""
         return self.joint.mean + self.beside
 
 
 class Expert(nn.Module):
-    """q_m(z | x_m): normalises, then one hidden layer."""
+    """q_m(z | x_m): layer normalisation, then one hidden layer."""
 
     def __init__(self, dim: int, latent_dim: int, dropout: float) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.LayerNorm(dim) if dim > 16 else nn.Identity(),  # a handful of numbers is normalised by its encoder
+            nn.LayerNorm(dim) if dim > 16 else nn.Identity(),  # prosody and scores are normalised by their encoders
             nn.Linear(dim, latent_dim),
             nn.GELU(),
             nn.Dropout(dropout),
@@ -69,9 +69,9 @@ class Expert(nn.Module):
 
 
 class JointFusion(nn.Module):
-    """(N, dim) a modality and which rows have it -> the joint posterior and z.
+    """(N, dim) per modality, and which rows have it -> the joint posterior and z.
 
-    z is the posterior's mean, plus, with `skip`, the projections of the present modalities past the bottleneck.
+    z is the posterior's mean plus, with `skip`, projections of the present modalities past the bottleneck.
     """
 
     def __init__(self, dims: dict[str, int], latent_dim: int, dropout: float, *, skip: bool) -> None:
@@ -83,7 +83,7 @@ class JointFusion(nn.Module):
         self.latent_dim = latent_dim
 
     def forward(self, x: Modalities, present: Present, *, draw: bool = False) -> Fused:
-        """With `draw`, which only training wants, the latent is drawn from the posterior."""
+        """With `draw`, which is for training, the latent is sampled from the posterior."""
         rows = next(iter(x.values()))
         precision = rows.new_ones(len(rows), self.latent_dim)  # the prior's
         weighted = torch.zeros_like(precision)
@@ -91,7 +91,7 @@ class JointFusion(nn.Module):
         posteriors: dict[str, Posterior] = {}
         for name, expert in self.experts.items():
             has = present[name].unsqueeze(-1)  # (N, 1)
-            # Rows without the modality may hold anything, NaN too: they must not reach the sums.
+            # Rows without the modality may hold anything, including NaN, which must not reach the sums.
             posteriors[name], hidden = expert(x[name].masked_fill(~has, 0.0))
             confidence = torch.exp(-posteriors[name].log_variance)
             precision = precision + (confidence * has)

@@ -1,7 +1,6 @@
-"""Networks that translate an utterance's features to another emotion, and those that judge the result.
+"""The networks of a class-conditional CycleGAN in feature space (Zhu et al. 2017, arXiv 1703.10593). Training only.
 
-A class-conditional CycleGAN in feature space (Zhu et al. 2017, arXiv 1703.10593): training only, never live. Everything
-here works on centred and scaled features, (N, dim) a modality; rows of an absent modality are 0 and stay 0.
+All inputs are centred and scaled features, (N, dim) per modality; rows where a modality is absent are 0 and stay 0.
 """
 
 import torch
@@ -11,11 +10,11 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from cberl.nn.fusion import Modalities, Present
 
-Verdicts = dict[str, Tensor]  # judge -> (n,): scores of the rows that it could judge, higher = more real
+Scores = dict[str, Tensor]  # by discriminator: (n,), of the rows that have its modality; higher = more real
 
 
 class Generator(nn.Module):
-    """One modality: x plus a change that depends on x and on the class to reach."""
+    """Of one modality: x plus a change that depends on x and the target class."""
 
     def __init__(self, dim: int, classes: int, hidden_dim: int) -> None:
         super().__init__()
@@ -35,8 +34,8 @@ class Generator(nn.Module):
         return changed
 
 
-class Translator(nn.Module):
-    """A generator a modality: utterances of any class -> the same utterances as others of class `target`."""
+class Generators(nn.Module):
+    """One generator per modality. Translates utterances of any class to the class `target`."""
 
     def __init__(self, dims: dict[str, int], classes: int, hidden_dim: int) -> None:
         super().__init__()
@@ -47,8 +46,8 @@ class Translator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Is x a real example of the class? A projection discriminator (Miyato & Koyama 2018, arXiv 1802.05637)
-    with spectral normalisation (Miyato et al. 2018, arXiv 1802.05957)."""
+    """Scores whether x is a real example of its class: a projection discriminator (Miyato & Koyama 2018,
+    arXiv 1802.05637) with spectral normalisation (Miyato et al. 2018, arXiv 1802.05957)."""
 
     def __init__(self, dim: int, classes: int, hidden_dim: int, dropout: float) -> None:
         super().__init__()
@@ -70,8 +69,8 @@ class Discriminator(nn.Module):
         return score
 
 
-class Judges(nn.Module):
-    """A discriminator a modality, and one over all modalities together: do they belong to one utterance?"""
+class Discriminators(nn.Module):
+    """One discriminator per modality, and a `joint` one of all modalities, which scores whether they fit together."""
 
     def __init__(self, dims: dict[str, int], classes: int, hidden_dim: int, dropout: float) -> None:
         super().__init__()
@@ -80,13 +79,13 @@ class Judges(nn.Module):
         )
         self.joint = Discriminator(joint_dim(dims), classes, hidden_dim, dropout)
 
-    def forward(self, x: Modalities, present: Present, label: Tensor) -> Verdicts:
-        verdicts = {name: one(x[name][present[name]], label[present[name]]) for name, one in self.alone.items()}
-        return {**verdicts, "joint": self.joint(side_by_side(x, present), label)}
+    def forward(self, x: Modalities, present: Present, label: Tensor) -> Scores:
+        scores = {name: one(x[name][present[name]], label[present[name]]) for name, one in self.alone.items()}
+        return {**scores, "joint": self.joint(concatenated(x, present), label)}
 
 
 class EmotionClassifier(nn.Module):
-    """All modalities of an utterance -> logits. Keeps translations honest: the class is reached, and comes back."""
+    """All modalities of an utterance -> logits. Its loss makes translations reach their class."""
 
     def __init__(self, dims: dict[str, int], classes: int, hidden_dim: int, dropout: float, noise: float) -> None:
         super().__init__()
@@ -97,10 +96,10 @@ class EmotionClassifier(nn.Module):
 
     def forward(self, x: Modalities, present: Present) -> Tensor:
         """-> (N, classes)."""
-        seen = side_by_side(x, present)
+        features = concatenated(x, present)
         if self.training:
-            seen = seen + self.noise * torch.randn_like(seen)
-        logits: Tensor = self.body(seen)
+            features = features + self.noise * torch.randn_like(features)
+        logits: Tensor = self.body(features)
         return logits
 
 
@@ -108,20 +107,20 @@ def joint_dim(dims: dict[str, int]) -> int:
     return sum(dims.values()) + len(dims)
 
 
-def side_by_side(x: Modalities, present: Present) -> Tensor:
-    """(N, joint_dim): features, then which modalities are there."""
+def concatenated(x: Modalities, present: Present) -> Tensor:
+    """(N, joint_dim): the features, then a flag for each modality that is present."""
     names = sorted(x)
     flags = torch.stack([present[name] for name in names], dim=-1)  # (N, modalities)
     return torch.cat([*(x[name] for name in names), flags.to(x[names[0]].dtype)], dim=-1)
 
 
-def discriminator_loss(real: Verdicts, fake: Verdicts) -> Tensor:
-    """Hinge loss, summed over judges: mean max(0, 1 - D(real)) + mean max(0, 1 + D(fake))."""
+def discriminator_loss(real: Scores, fake: Scores) -> Tensor:
+    """Hinge loss, summed over discriminators: mean max(0, 1 - D(real)) + mean max(0, 1 + D(fake))."""
     return torch.stack([_mean(F.relu(1 - real[name])) + _mean(F.relu(1 + fake[name])) for name in real]).sum()
 
 
-def generator_loss(fake: Verdicts) -> Tensor:
-    """-mean D(fake), averaged over judges."""
+def generator_loss(fake: Scores) -> Tensor:
+    """-mean D(fake), averaged over discriminators."""
     return -torch.stack([_mean(scores) for scores in fake.values()]).mean()
 
 
@@ -131,5 +130,5 @@ def cycle_loss(x: Modalities, back: Modalities, present: Present) -> Tensor:
 
 
 def _mean(values: Tensor) -> Tensor:
-    """0 where no row has the modality."""
+    """0 if no row has the modality."""
     return values.sum() / max(values.numel(), 1)

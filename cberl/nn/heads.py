@@ -1,4 +1,4 @@
-"""What is read off an utterance's states."""
+"""Output heads on the states of an utterance."""
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ class EmotionHead(nn.Module):
 
 
 class ContrastiveHead(nn.Module):
-    """[context | graph] -> the unit sphere on which the supervised contrastive term compares. Training only."""
+    """[context | graph] -> unit vectors for the supervised contrastive loss. Training only."""
 
     def __init__(self, hidden_dim: int, dim: int = 64) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class ContrastiveHead(nn.Module):
 
 
 class ModalityDecoders(nn.Module):
-    """p(x_m | z): the latent -> every modality, in units of its own mean and standard deviation. Training only."""
+    """p(x_m | z): the latent -> every modality, standardised by its mean and standard deviation. Training only."""
 
     def __init__(self, dims: dict[str, int], latent_dim: int) -> None:
         super().__init__()
@@ -45,5 +45,5 @@ class ModalityDecoders(nn.Module):
         )
 
     def forward(self, latent: Tensor) -> dict[str, Tensor]:
-        """(N, latent) -> (N, dim) a modality."""
+        """(N, latent) -> (N, dim) per modality."""
         return {name: decoder(latent) for name, decoder in self.decoders.items()}

@@ -1,4 +1,4 @@
-"""Relational graph attention: each kind of edge has its own keys, values and bias by distance.
+"""Relational graph attention: each relation has its own keys, values and bias by distance.
 
 For target i and its in-edges j -> i with relation r and distance d:
     e_ij = (q_i . k^r_j) / sqrt(dim) + b^r_d,   a_ij = softmax_j(e_ij),   out_i = W_o [sum_j a_ij v^r_j]
@@ -16,12 +16,10 @@ from cberl.graph import relation_count
 
 
 class RelationalAttention(MessagePassing):  # type: ignore[misc]
-    """One layer with residual and pre-norm, as in a Transformer block without its feed-forward half."""
+    """One layer with residual connection and pre-norm, like the attention half of a Transformer block."""
 
     def __init__(self, dim: int, heads: int, past: int, future: int, dropout: float) -> None:
         super().__init__(aggr="add", node_dim=0)
-        if dim % heads:
-            raise ValueError(f"hidden_dim {dim} cannot be split into {heads} heads")
         self.heads, self.head_dim = heads, dim // heads
         self.relations = relation_count(future)
         self.norm = nn.LayerNorm(dim)
@@ -36,7 +34,7 @@ class RelationalAttention(MessagePassing):  # type: ignore[misc]
         """x (N, dim), edge_index int[2, E], relation int[E], distance int[E] -> (N, dim)."""
         h = self.norm(x)
         query = self.query(h).view(-1, self.heads, self.head_dim)  # (N, H, D)
-        # One source for each utterance and relation, so that an edge reads the keys of its own relation alone.
+        # One source per utterance and relation, so that an edge reads only the keys of its relation.
         key = self.key(h).view(-1, self.heads, self.head_dim)  # (N * R, H, D)
         value = self.value(h).view(-1, self.heads, self.head_dim)  # (N * R, H, D)
         mixed = self.propagate(
@@ -53,7 +51,7 @@ class RelationalAttention(MessagePassing):  # type: ignore[misc]
     def message(
         self, query_i: Tensor, key_j: Tensor, value_j: Tensor, bias: Tensor, index: Tensor, size_i: int
     ) -> Tensor:
-        """Values of the sources, weighted: (E, H, D)."""
+        """The weighted values of the sources: (E, H, D)."""
         logits = (query_i * key_j).sum(-1) / math.sqrt(self.head_dim) + bias  # (E, H)
         weighted: Tensor = value_j * softmax(logits, index, num_nodes=size_i).unsqueeze(-1)
         return weighted

@@ -1,15 +1,15 @@
-"""A small network for emotion in the voice: log-mel frames in, a vector and emotion logits out."""
+"""A small convolutional network for speech emotion: log-mel frames in, a vector and emotion logits out."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 DIM = 64  # of the vector
-RANGE = 12.0  # nats (52 dB) below the loudest cell: quieter is silence, however the recording pads it
+RANGE = 12.0  # nats (52 dB) below the loudest cell; quieter cells are raised to it, whatever the recording's silence
 
 
 class SpeechNet(nn.Module):
-    """Convolutions over time and pitch, then mean and deviation over time; turns of any length, 0.4 M weights."""
+    """Convolutions over time and frequency, then mean and standard deviation over time. Any length; 0.4 M weights."""
 
     def __init__(self, bands: int = 64, dropout: float = 0.0, classes: int = 7) -> None:
         super().__init__()
@@ -26,9 +26,9 @@ class SpeechNet(nn.Module):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(DIM, classes))
 
     def vector(self, frames: Tensor) -> Tensor:
-        """(B, T, bands) log-mel power -> (B, 64). Neither gain nor padding with silence changes it much."""
+        """(B, T, bands) log-mel power -> (B, 64), nearly invariant to gain and to padding with silence."""
         frames = torch.maximum(frames, frames.amax(dim=(1, 2), keepdim=True) - RANGE)
-        centred = (frames - frames.mean(dim=(1, 2), keepdim=True)) / 3.0  # 3 nats: about a turn's deviation
+        centred = (frames - frames.mean(dim=(1, 2), keepdim=True)) / 3.0  # about the standard deviation, in nats
         maps = self.body(centred.unsqueeze(1))  # (B, 96, T/8, bands/16)
         rows = maps.permute(0, 2, 1, 3).flatten(2)  # -> (B, T/8, 96 * bands/16)
         mean = rows.mean(dim=1)

@@ -1,4 +1,4 @@
-"""What no network can be is refused, and what it sees of later utterances is what its config says."""
+"""Impossible configurations are refused; the lookahead of each layer follows from the config."""
 
 from typing import Any
 
@@ -15,6 +15,8 @@ from cberl.config import ModelConfig
         ({"lookahead": -1}, "lookahead is 0 or more"),
         ({"lookahead": 2, "direction": "offline"}, "lookahead is 0 or more"),
         ({"lookahead": 1, "graph_layers": 0}, "needs a graph layer"),
+        ({"hidden_dim": 10, "heads": 4}, "hidden_dim 10 cannot be split into 4 heads"),
+        ({"hidden_dim": 9, "heads": 3, "direction": "offline"}, "hidden_dim 9 cannot be split into two directions"),
     ],
 )
 def test_impossible_networks(given: dict[str, Any], sentence: str) -> None:

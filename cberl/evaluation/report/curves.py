@@ -1,4 +1,4 @@
-"""What one threshold hides: calibration, selective prediction, and decisions over tau. Means over a group's seeds."""
+"""Figures by threshold: calibration, selective prediction, and decisions by tau. Means over a group's seeds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,15 +16,15 @@ from cberl.calibration import (
     risk_coverage,
     threshold_at_coverage,
 )
-from cberl.evaluation.evaluate import Predicted, spread
-from cberl.metrics import Scores, score
+from cberl.evaluation.evaluate import Predicted
+from cberl.metrics import Scores, score, spread
 from cberl.training.core.train import TAUS
 
 COVERAGES = tuple(i / 20 for i in range(4, 21))  # 0.2 .. 1
 
 
 def calibration(runs: Sequence[Predicted]) -> dict[str, Any]:
-    """ECE, MCE and the reliability diagram's points, with the temperature and without it (at the same tau)."""
+    """ECE, MCE and the points of the reliability diagram, with and without the temperature (at the same tau)."""
     found: dict[str, Any] = {"temperature": spread([run.calibration.temperature for run in runs])}
     for name, change in (("before", lambda one: replace(one, temperature=1.0)), ("after", lambda one: one)):
         pairs = [_probabilities(run, change) for run in runs]
@@ -40,9 +40,9 @@ def calibration(runs: Sequence[Predicted]) -> dict[str, Any]:
 
 
 def selective(runs: Sequence[Predicted], stated: float) -> dict[str, Any]:
-    """Scores of the surest share of utterances, for many shares, and of those that were not called uncertain.
+    """Scores of the utterances with the highest confidence, by share, and of those that are not called uncertain.
 
-    stated: the share of dev that the threshold was set to keep, 0..1.
+    stated: the share of dev that the threshold keeps, 0..1.
     """
     chosen = [_kept(run, _confidence(run) >= run.calibration.uncertain_below) for run in runs]
     curve = [
@@ -57,7 +57,7 @@ def selective(runs: Sequence[Predicted], stated: float) -> dict[str, Any]:
 
 
 def frontier(runs: Sequence[Predicted]) -> dict[str, Any]:
-    """Weighted and macro F1 by tau, each run's own tau (chosen on dev), and what that reaches here."""
+    """Weighted and macro F1 by tau, each run's own tau (chosen on dev), and its scores."""
 
     def at(tau: float) -> list[Scores]:
         return [replace(run, calibration=replace(run.calibration, tau=tau)).scores() for run in runs]
@@ -87,7 +87,7 @@ def _confidence(run: Predicted) -> Tensor:
 
 
 def _kept(run: Predicted, keep: Tensor) -> tuple[float, Scores]:
-    """The share that is kept, and its scores."""
+    """The share that is kept, and the scores of it."""
     probabilities, label = _probabilities(run)
     return float(keep.double().mean()), score(label[keep].numpy(), probabilities[keep].argmax(-1).numpy(), run.names)
 

@@ -1,4 +1,4 @@
-"""How far apart emotions lie in the network's states: a map in two dimensions and one number."""
+"""The separation of emotions in the network's states: a map in two dimensions, and the silhouette."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from cberl.checkpoint import Checkpoint
 from cberl.data.features import FeatureSet
 from cberl.model import Output
 
-_ROWS = 1024  # distances at once
+_ROWS = 1024  # of the distance matrix, at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Map:
-    """Labelled utterances in two dimensions. points: (N, 2); label: int[N]; silhouette: of the states as they were."""
+    """Labelled utterances in two dimensions. points: (N, 2); label: int[N]; silhouette: in all dimensions."""
 
     title: str
     points: NDArray[np.float32]
@@ -26,7 +26,7 @@ class Map:
 
 @torch.inference_mode()
 def states(checkpoint: Checkpoint, features: FeatureSet) -> Output:
-    """All that the network makes of the split."""
+    """The network's output on the split, with its intermediate states."""
     checkpoint.model.eval()
     output: Output = checkpoint.model(features.whole()[0])
     return output
@@ -40,18 +40,18 @@ def map_of(title: str, points: Tensor, label: Tensor) -> Map:
 
 
 def project(points: Tensor) -> Tensor:
-    """The two principal components: (N, dim) -> (N, 2). Labels have no part in it."""
+    """The first two principal components: (N, dim) -> (N, 2)."""
     centred = points - points.mean(0)
     axes = torch.linalg.svd(centred, full_matrices=False).Vh[:2]  # (2, dim)
     largest = axes.gather(1, axes.abs().argmax(1, keepdim=True))
-    axes = axes * largest.sign()  # an axis has no direction of its own: this one is always the same
+    axes = axes * largest.sign()  # the sign of a component is arbitrary: this makes it deterministic
     return torch.mm(centred, axes.T)
 
 
 def silhouette(points: Tensor, label: Tensor) -> float:
-    """Mean silhouette, -1..1: (N, dim), int[N] (Rousseeuw 1987). Alone in its class a point counts 0.
+    """Mean silhouette, -1..1: (N, dim), int[N] (Rousseeuw 1987). A point that is alone in its class counts 0.
 
-    (b - a) / max(a, b) a point, where a is its mean distance to its own class and b that to the nearest other one.
+    Per point it is (b - a) / max(a, b), with a the mean distance to its own class and b that to the nearest other one.
     """
     own = torch.nn.functional.one_hot(label).double()
     own = own[:, own.any(0)]  # (N, C), of classes that occur

@@ -1,4 +1,4 @@
-"""Everything that a report shows, measured: groups of runs on one split. Each network runs once a variant of it."""
+"""All figures of a report: groups of runs on one split. Each network runs once per variant of the split."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,33 +11,34 @@ from cberl.checkpoint import Checkpoint, CheckpointError
 from cberl.config import ModelConfig
 from cberl.data.features import FeatureSet
 from cberl.evaluation.compare import Group, difference, macro_f1, summed_f1, weighted_f1
-from cberl.evaluation.evaluate import Predicted, spread, summary
+from cberl.evaluation.evaluate import Predicted, summary
 from cberl.evaluation.report import curves
 from cberl.evaluation.report.embedding import Map, map_of, states
 from cberl.evaluation.report.settings import alike, otherwise
 from cberl.evaluation.report.targets import anchors, targets
 from cberl.evaluation.variants import half_missing, only, share_missing, without_context
-from cberl.training.features.asr_noise_features import Misheard
-from cberl.training.features.corpus import progress
+from cberl.metrics import spread
+from cberl.progress import progress
+from cberl.training.features.asr_noise_features import Corrupt
 
-DRAWS = 5  # of what is missing, averaged
+DRAWS = 5  # of missing modalities, averaged
 RARE = ("fear", "disgust")
 BOTH = {"weighted_f1": weighted_f1, "macro_f1": macro_f1}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """Where features come from. `features(checkpoint, split)` encodes a split as the checkpoint wants it."""
+    """Where features come from. `features(checkpoint, split)` encodes a split for the checkpoint."""
 
     corpus: str
     split: str
     features: Callable[[Checkpoint, str], FeatureSet]
-    misheard: Misheard | None = None
+    corrupt: Corrupt | None = None  # simulated errors of speech recognition
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """A group that has run on the complete split."""
+    """A group, and its results on the complete split."""
 
     group: Group
     features: FeatureSet
@@ -53,8 +54,8 @@ def gather(
 ) -> tuple[dict[str, Any], list[Map]]:
     """All figures by name, and maps of the first group's states.
 
-    The groups named in `plain` decide by argmax, without logit adjustment. error_rates: word error rates, 0..1. Raises
-    `CheckpointError`.
+    The groups named in `plain` decide by argmax, without logit adjustment. error_rates: word error rates, 0..1, of
+    simulated speech recognition. Raises `CheckpointError`.
     """
     groups = [_by_argmax(group, source) if group.name in plain else group for group in _checked(groups, plain)]
     with _bar(len(groups), "groups") as advance:
@@ -80,7 +81,7 @@ def gather(
         "calibration": curves.calibration(first.runs),
         "selective": curves.selective(first.runs, _coverage(first.group.checkpoints[0])),
         "frontier": curves.frontier(first.runs),
-        "misheard": _misheard(first, source.misheard, error_rates) if source.misheard and error_rates else [],
+        "misheard": _asr_corrupted(first, source.corrupt, error_rates) if source.corrupt and error_rates else [],
     }
     maps = _maps(first, bare[:1], source)
     found["maps"] = {one.title: {"silhouette": one.silhouette} for one in maps}
@@ -90,15 +91,15 @@ def gather(
 def _checked(groups: Sequence[Group], plain: Sequence[str]) -> Sequence[Group]:
     names = [group.name for group in groups]
     if len(set(names)) < len(names):
-        raise CheckpointError(f"two groups have one name: {', '.join(names)}; rename a folder")
+        raise CheckpointError(f"two groups have the same name: {', '.join(names)}; rename a folder")
     for name in plain:
         if name not in names[1:]:
-            raise CheckpointError(f"{name} is to be a plain group: name its folder among the groups, not as the first")
+            raise CheckpointError(f"--plain {name} must be the name of a group's folder, and not of the first")
     return groups
 
 
 def _by_argmax(group: Group, source: Source) -> Group:
-    """Without logit adjustment. The temperature was fitted beside it: fitted anew, on dev."""
+    """Without logit adjustment, with the temperature fitted again on dev, as it depends on the adjustment."""
 
     def changed(checkpoint: Checkpoint) -> Checkpoint:
         logits, label = Predicted.by(checkpoint, source.features(checkpoint, "dev")).labelled()
@@ -124,7 +125,7 @@ def _row(one: Measured, first: Measured, plain: Sequence[str]) -> dict[str, Any]
 
 
 def _later(config: ModelConfig) -> int | None:
-    """How many later utterances the network waits for; None = all that there are."""
+    """How many later utterances the network waits for; None = all."""
     return None if config.direction == "offline" else config.lookahead
 
 
@@ -137,7 +138,7 @@ def _both(runs: Sequence[Predicted]) -> dict[str, Any]:
 
 
 def _rare(measured: Sequence[Measured], bare: Sequence[Measured]) -> dict[str, Any] | None:
-    """The sum of the rare classes' F1, group by group, and how far each is above each plain group."""
+    """The sum of the rare classes' F1 of each group, and its difference to each plain group."""
     labels = measured[0].config.labels
     if not set(RARE) <= set(labels):
         return None
@@ -161,9 +162,9 @@ def _rare(measured: Sequence[Measured], bare: Sequence[Measured]) -> dict[str, A
 
 
 def by_modality(group: Group, features: FeatureSet, complete: Sequence[Predicted]) -> dict[str, Any]:
-    """By subset of what the network reads and the split has, and with a random half missing.
+    """Scores by subset of the modalities that the network reads and the split has, and with a random half missing.
 
-    `complete`: what the group says of `features` as they are.
+    complete: the group's results on `features` themselves.
     """
     reads = group.checkpoints[0].model.config.modality_dims
     names = [name for name in reads if features.present[name].any()]
@@ -186,7 +187,7 @@ def by_modality(group: Group, features: FeatureSet, complete: Sequence[Predicted
 
 def _half(drawn: Sequence[Sequence[Predicted]], missing: Sequence[float]) -> dict[str, Any]:
     """Averaged over draws, then over seeds."""
-    scores = [[run.scores() for run in of_a_seed] for of_a_seed in zip(*drawn, strict=True)]
+    scores = [[run.scores() for run in runs] for runs in zip(*drawn, strict=True)]  # by seed
     return {
         "draws": len(drawn),
         "missing": spread(missing),
@@ -200,13 +201,13 @@ def _losses(complete: Sequence[Predicted], less: Sequence[Predicted]) -> dict[st
 
 
 def _future(measured: Sequence[Measured]) -> dict[str, Any]:
-    """The groups that see later utterances, beside one that streams: trained alike if there is one, else the first."""
+    """The groups that use later utterances, and a streaming one: with the same settings if there is one, else the first."""
     ahead = [one for one in measured if not one.config.streams]
     streaming = [one for one in measured if one.config.streams]
     if not streaming or not ahead:
         return {"rows": []}
-    made = ahead[0].group.checkpoints[0]
-    causal = next((one for one in streaming if alike(one.group.checkpoints[0], made)), streaming[0])
+    trained = ahead[0].group.checkpoints[0]
+    causal = next((one for one in streaming if alike(one.group.checkpoints[0], trained)), streaming[0])
     ahead.sort(key=lambda one: (one.config.direction == "offline", one.config.lookahead))
     rows: list[dict[str, Any]] = [{"name": causal.group.name, "later": 0, **_both(causal.runs)}]
     rows += [
@@ -226,15 +227,15 @@ def _coverage(checkpoint: Checkpoint) -> float:
     return float(checkpoint.provenance.get("training", {}).get("coverage", 1.0))
 
 
-def _misheard(first: Measured, misheard: Misheard, error_rates: Sequence[float]) -> list[dict[str, Any]]:
+def _asr_corrupted(first: Measured, corrupt: Corrupt, error_rates: Sequence[float]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [{"asked": None, "word_error_rate": 0.0, **_both(first.runs)}]  # None = as written
     for rate in error_rates:
-        features, realised = misheard(first.features, rate)
+        features, measured = corrupt(first.features, rate)
         runs = first.group.predict(features)
         rows.append(
             {
                 "asked": round(100 * rate, 2),
-                "word_error_rate": round(100 * realised, 2),
+                "word_error_rate": round(100 * measured, 2),
                 **_both(runs),
                 "loss": _losses(first.runs, runs),
             }
@@ -243,7 +244,7 @@ def _misheard(first: Measured, misheard: Misheard, error_rates: Sequence[float])
 
 
 def _maps(first: Measured, bare: Sequence[Measured], source: Source) -> list[Map]:
-    """What goes in and what comes out, of the seed that is best on dev; and what comes out of the plain groups'."""
+    """The input and output of the graph of the seed that is best on dev, and the output of the plain groups' best."""
     best = _best_on_dev(first, source)
     inside, label = states(best, first.features), first.features.label
     maps = [map_of("fused z", inside.fused.z, label), map_of("graph states", inside.graph, label)]

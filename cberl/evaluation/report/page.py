@@ -1,4 +1,4 @@
-"""A report on disk: one Markdown page, its plots, and beside it every figure as JSON."""
+"""A report on disk: one Markdown page with plots, and all figures as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from cberl.evaluation.report.sections import SECTIONS
 
 
 def write_report(found: dict[str, Any], maps: Sequence[Map], out: Path) -> None:
-    """`out`.md, `out`.json and plots in the folder `out`. `found` and `maps` are what `gather` gives."""
+    """Writes `out`.md, `out`.json and plots in the folder `out`. `found` and `maps` are the results of `gather`."""
     plot_all(found, maps, out)
     out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
     out.with_suffix(".md").write_text(page(found, out.name))
 
 
 def page(found: dict[str, Any], folder: str) -> str:
-    """The Markdown; plots are looked for in `folder`, beside it."""
+    """The Markdown, with links to plots in `folder`."""
     lines = [
         f"# {found['corpus']}, {found['split']}",
         "",

@@ -1,4 +1,4 @@
-"""A report's plots as PNG. They need matplotlib (the `train` extra)."""
+"""The plots of a report, as PNG. They need matplotlib (the `train` extra)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cberl.errors import train_extra
 from cberl.evaluation.report.embedding import Map
 from cberl.metrics import Scores
 
@@ -15,7 +16,7 @@ Row = dict[str, Any]
 
 
 def plot_all(found: dict[str, Any], maps: Sequence[Map], folder: Path) -> None:
-    """Every plot that there is something to show in."""
+    """Writes all plots that have data."""
     folder.mkdir(parents=True, exist_ok=True)
     groups, labels = found["groups"], found["labels"]
     _classes(groups, labels, folder / "classes.png")
@@ -30,7 +31,7 @@ def plot_all(found: dict[str, Any], maps: Sequence[Map], folder: Path) -> None:
     if found["future"]["rows"]:
         _future(found["future"]["rows"], folder / "future.png")
     if found["misheard"]:
-        _misheard(found["misheard"], folder / "misheard.png")
+        _asr_corrupted(found["misheard"], folder / "misheard.png")
 
 
 def plot_confusion(scores: Scores, path: Path) -> None:
@@ -56,7 +57,7 @@ def _scores(group: Row, labels: Sequence[str]) -> Scores:
 
 
 def _classes(groups: Sequence[Row], labels: Sequence[str], path: Path) -> None:
-    """F1 by class with the sd over seeds, a column of points a class."""
+    """F1 by class with the sd over seeds, one column of points per class."""
     with _figure(path, 10, 4 + 0.15 * len(groups)) as (figure, axes):
         for n, group in enumerate(groups):
             at = np.arange(len(labels)) + (n - (len(groups) - 1) / 2) * 0.8 / len(groups)
@@ -70,7 +71,7 @@ def _classes(groups: Sequence[Row], labels: Sequence[str], path: Path) -> None:
 
 
 def _forest(groups: Sequence[Row], path: Path) -> None:
-    """Differences against the first group with their intervals."""
+    """Differences to the first group with their intervals."""
     others = groups[1:]
     with _figure(path, 10, 1.4 + 0.35 * len(others), columns=2) as (_, both):
         for axes, (key, name) in zip(both, _KINDS, strict=True):
@@ -149,10 +150,10 @@ def _frontier(found: Row, path: Path) -> None:
         axes.legend()
 
 
-def _misheard(rows: Sequence[Row], path: Path) -> None:
-    heard = [row for row in rows if row["asked"] is not None]
+def _asr_corrupted(rows: Sequence[Row], path: Path) -> None:
+    corrupted = [row for row in rows if row["asked"] is not None]
     with _figure(path, 6, 4) as (_, axes):
-        _curves(axes, [row["word_error_rate"] for row in heard], heard)
+        _curves(axes, [row["word_error_rate"] for row in corrupted], corrupted)
         for n, (key, _) in enumerate(_KINDS):
             axes.axhline(rows[0][key]["mean"], color=f"C{n}", linestyle=":")
         axes.set(xlabel="word error rate, % (dotted: the text as written)", ylabel="F1, %")
@@ -189,11 +190,12 @@ def _colours(count: int) -> Sequence[Any]:
 
 @contextmanager
 def _figure(path: Path, width: float, height: float, columns: int | None = None) -> Iterator[tuple[Any, Any]]:
-    """A figure and its axes (with `columns`, as many side by side), written to `path` and closed."""
-    import matplotlib
+    """A figure and its axes (a list of them with `columns`), written to `path` and closed."""
+    with train_extra():
+        import matplotlib
+        from matplotlib import pyplot
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
 
     make: Callable[..., Any] = pyplot.subplots
     figure, axes = make(1, columns or 1, figsize=(width, height), layout="constrained", squeeze=False)

@@ -1,4 +1,4 @@
-"""How groups were trained: what one has otherwise than another, as `cberl train --set` takes it."""
+"""The differences between the settings of groups, by the names that `cberl train --set` takes."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -10,23 +10,23 @@ Settings = dict[str, Any]
 
 
 def otherwise(theirs: Checkpoint, first: Checkpoint) -> Settings:
-    """What `theirs` was trained with otherwise than `first`, their seeds aside: `train.focal_gamma` -> 1.0."""
+    """The settings of `theirs` that differ from those of `first`, except for seeds: `train.focal_gamma` -> 1.0."""
     one, other = _settings(theirs), _settings(first)
     return {key: value for key, value in one.items() if key not in other or other[key] != value}
 
 
 def alike(one: Checkpoint, other: Checkpoint) -> bool:
-    """Whether they were trained the same way, but for what they see of the future."""
+    """Whether their settings are equal, except for their use of later utterances."""
     return otherwise(one, other).keys() <= {"model.direction", "model.lookahead"}
 
 
 def _settings(checkpoint: Checkpoint) -> Settings:
-    said = checkpoint.provenance
+    stored = checkpoint.provenance
     tables = {
         "model": asdict(checkpoint.model.config),
-        "train": said.get("training"),
-        "augment": said.get("augment"),
-        "compose": said.get("compose"),
+        "train": stored.get("training"),
+        "augment": stored.get("augment"),
+        "compose": stored.get("compose"),
     }
     return {key: value for key, value in _flat(tables) if not key.endswith(".seed")}
 

@@ -1,4 +1,4 @@
-"""What a report's figures are held against: targets of this project, and what others have published."""
+"""What a report's figures are compared with: targets of this project, and published results."""
 
 import tomllib
 from pathlib import Path
@@ -8,12 +8,12 @@ FILE = Path(__file__).parent / "anchors.toml"
 
 
 def anchors(corpus: str) -> list[dict[str, Any]]:
-    """Published figures on this corpus; none where none are known."""
+    """Published results on this corpus."""
     return list(_read(corpus).get("anchors", []))
 
 
 def targets(corpus: str, measured: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """By name: what was reached (null = not measured), its sd, the target, whether it is met, and what others have."""
+    """By name: the figure (null = not measured), its sd, the target, whether it is met, and published results."""
     reached = figures(measured)
     return {
         one["name"]: _held(one, reached.get(one["of"]), anchors(corpus)) for one in _read(corpus).get("targets", [])
@@ -21,7 +21,7 @@ def targets(corpus: str, measured: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def figures(measured: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The figures that targets are set for, as far as they were measured: {"mean", "sd"} or {"difference", ...}."""
+    """The figures that have targets, if they were measured: {"mean", "sd"} or {"difference", ...}."""
     first = measured["groups"][0]
     gap = measured["future"].get("gap")
     found = {

@@ -1,4 +1,4 @@
-"""More utterances of rare emotions, for training: which way, and how many."""
+"""Augmentation of the training data with utterances of rare emotions: by which method, and how many."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ Method = Literal["none", "oversample", "smote", "gan"]
 @dataclass(frozen=True, slots=True)
 class AugmentConfig:
     method: Method = "none"
-    cap: float = 3.0  # a class grows to this many times its real count at most, and never past the median class
+    cap: float = 3.0  # a class grows at most to this multiple of its count, and never past the median class
     neighbours: int = 5  # SMOTE: how many of the nearest are interpolated with
     gan: GanConfig = field(default_factory=GanConfig)
-    seed: int = 0  # of slots, and of what is drawn for them
+    seed: int = 0
 
 
 def augment(
@@ -27,8 +27,8 @@ def augment(
 ) -> FeatureSet:
     """Training features, then copies of dialogues with synthetic utterances of the rare classes.
 
-    Equal seeds give equal slots whatever the method. In copies, all but the synthetic utterances is unlabelled.
-    `report` hears of the GAN's training.
+    In the copies only synthetic utterances are labelled. Equal seeds give equal slots, whatever the method. `report` is
+    called during the GAN's training.
     """
     if config.method == "none" or not shortage(features.label, classes, config.cap).any():
         return features
@@ -38,7 +38,7 @@ def augment(
 def maker(
     features: FeatureSet, config: AugmentConfig, classes: int, report: Callable[[GanStep], None] = lambda _: None
 ) -> Maker:
-    """What fills the slots; the GAN is trained here. Raises `ValueError` for the method `none`."""
+    """The function that makes utterances; a GAN is trained first. Raises `ValueError` for the method `none`."""
     match config.method:
         case "oversample":
             return oversample
@@ -48,4 +48,4 @@ def maker(
             rare = shortage(features.label, classes, config.cap).nonzero().squeeze(1).tolist()
             return train_gan(config.gan, features, classes, rare, report).translate
         case "none":
-            raise ValueError("the method 'none' makes nothing: choose oversample, smote or gan")
+            raise ValueError("the method 'none' makes no utterances: use oversample, smote or gan")

@@ -1,7 +1,7 @@
-"""Is what was made any good? Recognised as its class, not copied, distributed like the real, and as diverse.
+"""Quality of synthetic utterances: recognised as their class, not copies, distributed like real ones, and as diverse.
 
-Everything is measured in the `Space` of the real training features. Each figure stands beside the same figure of real
-utterances that were held out: no maker can be asked for more.
+Everything is measured in the `Space` of the real training features. Each figure comes with that of real utterances that
+were held out, which is the best that can be expected.
 """
 
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from torch import Tensor
 from cberl.data.features import FeatureSet
 from cberl.training.augment.space import Space, Utterances, utterances_of
 
-COMPONENTS = 32  # principal components that the Frechet distance is taken over: a rare class has a few hundred examples
+COMPONENTS = 32  # principal components of the Frechet distance, few because a rare class has a few hundred examples
 
 
 @dataclass(frozen=True, slots=True)
 class ClassCheck:
-    """One class. `real` figures are of held-out utterances of the class, `made` of synthetic ones."""
+    """One class. `*_real` figures are of held-out utterances of the class, `*_made` of synthetic ones."""
 
-    made: int  # how many
+    made: int  # count
     real: int
-    recognised_made: float  # share, 0..1, that a linear classifier of real training utterances takes for the class
+    recognised_made: float  # share, 0..1, that a linear classifier trained on real utterances assigns to the class
     recognised_real: float
     nearest_made: float  # median distance to the nearest training utterance of the class
     nearest_real: float
     copies: float  # share of `made` closer to a training utterance of the class than 95 % of held-out ones are
-    source_made: float  # median distance to the nearest training utterance of any class, a translation's source too
+    source_made: float  # median distance to the nearest training utterance of any class, including a translation's source
     source_real: float
     diversity_made: float  # mean distance between two of the class, over that of training utterances
     diversity_real: float
@@ -43,17 +43,17 @@ class Check:
 
 
 def synthetic_rows(augmented: FeatureSet, real: int) -> tuple[Utterances, Tensor]:
-    """What was added to `real` utterances, and its labels int[n]."""
+    """The utterances that were added to the first `real` ones, and their labels int[n]."""
     made = augmented.label >= 0
     made[:real] = False
     return utterances_of(augmented).rows(made), augmented.label[made]
 
 
 def check(train: FeatureSet, held_out: FeatureSet, made: Utterances, made_label: Tensor, classes: int) -> Check:
-    """`made`, from `train`, against `held_out` of the same corpus, which must have examples of every class made."""
+    """Compares `made`, from `train`, with `held_out` of the same corpus, which must have every class of `made_label`."""
     space = Space.of(train)
     real, other, fake = (space.joined(one) for one in (utterances_of(train), utterances_of(held_out), made))
-    guess_other, guess_fake = _linear_classifier(real, train.label, classes, other, fake)
+    guess_other, guess_fake = _linear_classifier(real, train.label, classes, other, fake)  # predicted classes
     any_other, any_fake = nearest_distance(other, real), nearest_distance(fake, real)
     by_class = {}
     for c in made_label.unique().tolist():
@@ -74,7 +74,7 @@ def check(train: FeatureSet, held_out: FeatureSet, made: Utterances, made_label:
             diversity_real=mean_distance(other[o]) / spread,
         )
     reference = utterances_of(train).rows(torch.isin(train.label, torch.tensor(sorted(by_class))))
-    # A small sample is farther from its own distribution than a large one: equally many of each class on both sides.
+    # A small sample has a larger distance than a large one of the same distribution: equal counts on both sides.
     count = {c: min(one.made, one.real) for c, one in by_class.items()}
     some_made = made.rows(_evenly(made_label, count))
     some_real = utterances_of(held_out).rows(_evenly(held_out.label, count))
@@ -110,19 +110,19 @@ def _frechet(space: Space, some: Utterances, reference: Utterances) -> dict[str,
     for name in reference.x:
         a = space.enter(some).x[name][some.present[name]]
         b = space.enter(reference).x[name][reference.present[name]]
-        distances[name] = _projected_frechet(a, b) / b.shape[1]  # a mean over features, comparable across modalities
+        distances[name] = _projected_frechet(a, b) / b.shape[1]  # per feature: comparable across modalities
     distances["joint"] = _projected_frechet(space.joined(some), space.joined(reference))
     return distances
 
 
 def _projected_frechet(a: Tensor, b: Tensor) -> float:
-    """Over the principal components of b."""
+    """On the principal components of b."""
     directions = torch.linalg.svd(b - b.mean(0), full_matrices=False).Vh[:COMPONENTS].T  # (d, components)
     return frechet_distance(a @ directions, b @ directions)
 
 
 def _linear_classifier(x: Tensor, label: Tensor, classes: int, *questions: Tensor) -> list[Tensor]:
-    """Multinomial logistic regression, every class weighing the same; the guesses int[n] for each of `questions`."""
+    """Multinomial logistic regression with equal class weights; predicted classes int[n] of each of `questions`."""
     x, label = x[label >= 0], label[label >= 0]
     counts = torch.bincount(label, minlength=classes)
     weight = torch.where(counts > 0, 1 / counts.clamp(min=1), torch.zeros(()))

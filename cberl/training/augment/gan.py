@@ -1,7 +1,7 @@
-"""Trains the feature-space CycleGAN that makes utterances of rare emotions out of others.
+"""Trains the feature-space CycleGAN that translates utterances of other emotions into rare ones.
 
-Source utterances s of any other class and real utterances t of a rare class go both ways round:
-    source -> as_target -> source again        target -> as_source -> target again
+Source utterances are of any other class, target utterances of a rare class. Both are translated and back:
+    source -> as_target -> source_again        target -> as_source -> target_again
 """
 
 from collections.abc import Callable, Iterable
@@ -13,25 +13,26 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from cberl.data.dialogue import DataError
 from cberl.data.features import FeatureSet
 from cberl.nn.fusion import Modalities
-from cberl.nn.gan import EmotionClassifier, Judges, Translator, cycle_loss, discriminator_loss, generator_loss
+from cberl.nn.gan import Discriminators, EmotionClassifier, Generators, cycle_loss, discriminator_loss, generator_loss
 from cberl.training.augment.space import Space, Utterances, utterances_of
 
 
 @dataclass(frozen=True, slots=True)
 class GanConfig:
-    steps: int = 1000  # updates of each part
-    batch: int = 96  # source utterances a step, and as many real ones of the rare classes
-    hidden_dim: int = 128  # of every part
+    steps: int = 1000  # updates of each network
+    batch: int = 96  # source utterances per step, and as many real ones of the rare classes
+    hidden_dim: int = 128  # of each network
     generator_rate: float = 5e-4  # Adam's learning rates
     discriminator_rate: float = 1e-3
     classifier_rate: float = 1e-3
-    noise: float = 0.5  # sd of noise on what the classifier sees, so that no small change of features can fool it
-    cycle: float = 2.0  # weight of coming back to the source
-    emotion: float = 1.0  # weight of reaching the target class, and of coming back to the source's
-    dropout: float = 0.3  # in discriminators and classifier: a rare class has few examples to learn by heart
-    average: float = 0.99  # decay of the running mean of generator weights, which is what generates
+    noise: float = 0.5  # sd of noise on the classifier's input, against adversarial examples
+    cycle: float = 2.0  # weight of the cycle loss
+    emotion: float = 1.0  # weight of the classification loss of translations
+    dropout: float = 0.3  # of discriminators and classifier, against memorising the few examples of a rare class
+    average: float = 0.99  # decay of the moving average of generator weights, which makes the utterances
     report_every: int = 100  # steps between two reports
     seed: int = 0
 
@@ -44,13 +45,13 @@ class GanStep:
     discriminator: float
     adversarial: float
     cycle: float
-    emotion: float  # how far what is generated is from its class, for the generators
+    emotion: float  # classification loss of translations, for the generators
     classifier: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Row i of `source` is to become an utterance of row i's class in `target`. In the space's coordinates."""
+    """Row i of `source` is translated to the class of row i of `target`. In the coordinates of `Space`."""
 
     source: Utterances
     source_label: Tensor
@@ -60,7 +61,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Round:
-    """What the translators make of a batch, there and back, both ways."""
+    """The translations of a batch in both directions, and back."""
 
     as_target: Modalities
     source_again: Modalities
@@ -69,10 +70,10 @@ class Round:
 
 
 class GanTrainer:
-    """One seed's training on training data; `translate` is the result."""
+    """The training of one seed; after it, `translate` makes utterances."""
 
     def __init__(self, config: GanConfig, features: FeatureSet, classes: int, rare: Iterable[int]) -> None:
-        """`rare`: the classes to be made. Raises `ValueError` when one has no example, or nothing but it has any."""
+        """rare: the classes to make. Raises `DataError` if one of them, or all other classes, have no example."""
         self.config = config
         self.space = Space.of(features)
         self.real = self.space.enter(utterances_of(features))
@@ -82,19 +83,19 @@ class GanTrainer:
         self.others = {c: (known & (self.label != c)).nonzero().squeeze(1) for c in self.rows}
         for c in self.rows:
             if not len(self.rows[c]) or not len(self.others[c]):
-                raise ValueError(f"class {c} needs examples of its own and of another class to be translated to")
+                raise DataError(f"class {c} cannot be augmented: it and another class need training examples")
         self.random = torch.Generator().manual_seed(config.seed)
         dims = {name: values.shape[1] for name, values in features.x.items()}
-        with torch.random.fork_rng(devices=[]):  # the caller's random state is the caller's
+        with torch.random.fork_rng(devices=[]):  # leaves the caller's random state unchanged
             torch.manual_seed(config.seed)
-            self.to_target = Translator(dims, classes, config.hidden_dim)
-            self.to_source = Translator(dims, classes, config.hidden_dim)
-            self.judges = Judges(dims, classes, config.hidden_dim, config.dropout)
+            self.to_target = Generators(dims, classes, config.hidden_dim)
+            self.to_source = Generators(dims, classes, config.hidden_dim)
+            self.discriminators = Discriminators(dims, classes, config.hidden_dim, config.dropout)
             self.classifier = EmotionClassifier(dims, classes, config.hidden_dim, config.dropout, config.noise)
             self.dropout_state = torch.get_rng_state()
         self.average = AveragedModel(self.to_target, multi_avg_fn=get_ema_multi_avg_fn(config.average))
         self.generator_optimizer = _adam([self.to_target, self.to_source], config.generator_rate)
-        self.judge_optimizer = _adam([self.judges], config.discriminator_rate)
+        self.discriminator_optimizer = _adam([self.discriminators], config.discriminator_rate)
         self.classifier_optimizer = _adam([self.classifier], config.classifier_rate)
 
     def run(self, report: Callable[[GanStep], None] = lambda _: None) -> None:
@@ -109,15 +110,15 @@ class GanTrainer:
                     totals.zero_()
 
     def step(self, pairs: Pairs) -> tuple[float, float, float, float, float]:
-        """One update of each part; the losses in `GanStep`'s order."""
+        """One update of each network; the losses in `GanStep`'s order."""
         made = self.translate_round(pairs)
-        judged = self.update_judges(pairs, made)
-        learned = self.update_classifier(pairs, made)
+        discriminator = self.update_discriminators(pairs, made)
+        classifier = self.update_classifier(pairs, made)
         adversarial, cycle, emotion = self.update_generators(pairs, made)
-        return judged, adversarial, cycle, emotion, learned
+        return discriminator, adversarial, cycle, emotion, classifier
 
     def sample(self) -> Pairs:
-        """Rare classes alike, sources as frequent as they are."""
+        """Equally many of each rare class; sources by the frequency of their classes."""
         each = self.config.batch // len(self.rows)
         target = torch.cat([_draw(rows, each, self.random) for rows in self.rows.values()])
         source = torch.cat([_draw(rows, each, self.random) for rows in self.others.values()])
@@ -134,52 +135,53 @@ class GanTrainer:
             target_again=self.to_target(as_source, target.present, pairs.target_label),
         )
 
-    def update_judges(self, pairs: Pairs, made: Round) -> float:
+    def update_discriminators(self, pairs: Pairs, made: Round) -> float:
         source, target = pairs.source, pairs.target
-        with parametrize.cached():  # weights are normalised once for all four
-            as_target = self.judges(_detached(made.as_target), source.present, pairs.target_label)
-            as_source = self.judges(_detached(made.as_source), target.present, pairs.source_label)
-            real_target = self.judges(target.x, target.present, pairs.target_label)
-            real_source = self.judges(source.x, source.present, pairs.source_label)
+        with parametrize.cached():  # spectral normalisation once for all four calls
+            as_target = self.discriminators(_detached(made.as_target), source.present, pairs.target_label)
+            as_source = self.discriminators(_detached(made.as_source), target.present, pairs.source_label)
+            real_target = self.discriminators(target.x, target.present, pairs.target_label)
+            real_source = self.discriminators(source.x, source.present, pairs.source_label)
         loss = discriminator_loss(real_target, as_target) + discriminator_loss(real_source, as_source)
-        return _update(self.judge_optimizer, loss)
+        return _update(self.discriminator_optimizer, loss)
 
     def update_classifier(self, pairs: Pairs, made: Round) -> float:
-        """On what is real and on what came back."""
+        """On real utterances, and on those translated back."""
         source, target = pairs.source, pairs.target
         loss = F.cross_entropy(self.classifier(source.x, source.present), pairs.source_label)
         loss = loss + F.cross_entropy(self.classifier(target.x, target.present), pairs.target_label)
-        loss = loss + self._came_back(pairs, _detached(made.source_again), _detached(made.target_again))
+        loss = loss + self._cycled(pairs, _detached(made.source_again), _detached(made.target_again))
         return _update(self.classifier_optimizer, loss)
 
     def update_generators(self, pairs: Pairs, made: Round) -> tuple[float, float, float]:
         """-> adversarial, cycle and emotion loss, unweighted."""
         source, target = pairs.source, pairs.target
-        learners = nn.ModuleList([self.judges, self.classifier]).requires_grad_(False)  # they only pass gradients on
+        critics = nn.ModuleList([self.discriminators, self.classifier]).requires_grad_(False)  # gradients pass through
         with parametrize.cached():
-            as_target = self.judges(made.as_target, source.present, pairs.target_label)
-            as_source = self.judges(made.as_source, target.present, pairs.source_label)
+            as_target = self.discriminators(made.as_target, source.present, pairs.target_label)
+            as_source = self.discriminators(made.as_source, target.present, pairs.source_label)
         adversarial = generator_loss(as_target) + generator_loss(as_source)
         cycle = cycle_loss(source.x, made.source_again, source.present)
         cycle = cycle + cycle_loss(target.x, made.target_again, target.present)
         emotion = F.cross_entropy(self.classifier(made.as_target, source.present), pairs.target_label)
         emotion = emotion + F.cross_entropy(self.classifier(made.as_source, target.present), pairs.source_label)
-        emotion = emotion + self._came_back(pairs, made.source_again, made.target_again)
+        emotion = emotion + self._cycled(pairs, made.source_again, made.target_again)
         _update(self.generator_optimizer, adversarial + self.config.cycle * cycle + self.config.emotion * emotion)
-        learners.requires_grad_(True)
+        critics.requires_grad_(True)
         self.average.update_parameters(self.to_target)
         return adversarial.item(), cycle.item(), emotion.item()
 
-    def _came_back(self, pairs: Pairs, source_again: Modalities, target_again: Modalities) -> Tensor:
+    def _cycled(self, pairs: Pairs, source_again: Modalities, target_again: Modalities) -> Tensor:
+        """The classification loss of utterances that were translated back."""
         source = F.cross_entropy(self.classifier(source_again, pairs.source.present), pairs.source_label)
         target = F.cross_entropy(self.classifier(target_again, pairs.target.present), pairs.target_label)
         return source + target
 
     @torch.no_grad()
     def translate(self, features: FeatureSet, slots: Tensor, random: torch.Generator) -> Utterances:
-        """For each slot int[n] a training utterance of another class, drawn at random, as one of the slot's class.
+        """For each slot int[n] a random training utterance of another class, translated to the class of the slot.
 
-        It has the modalities of the utterance that it was made from.
+        It has the modalities of the utterance that it was translated from.
         """
         label = features.label[slots]
         source = torch.empty_like(slots)
@@ -196,7 +198,7 @@ def train_gan(
     rare: Iterable[int],
     report: Callable[[GanStep], None] = lambda _: None,
 ) -> GanTrainer:
-    """Trained on `features`, which must be training data. Its `translate` makes utterances."""
+    """A trained `GanTrainer`; `features` must be training data."""
     trainer = GanTrainer(config, features, classes, rare)
     trainer.run(report)
     return trainer
@@ -207,7 +209,7 @@ def _adam(parts: list[nn.Module], rate: float) -> torch.optim.Adam:
 
 
 def _update(optimizer: torch.optim.Optimizer, loss: Tensor) -> float:
-    """One step of the optimizer's own parameters."""
+    """One step of the optimizer's parameters."""
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

@@ -1,4 +1,4 @@
-"""Plain ways to make more of a rare class: repeat, and interpolate between neighbours."""
+"""Baselines of augmentation: repetition, and interpolation between neighbours."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from cberl.training.augment.space import Space, Utterances, utterances_of
 
 
 def oversample(features: FeatureSet, slots: Tensor, random: torch.Generator) -> Utterances:
-    """Each slot's own utterance, again."""
+    """The utterances of the slots themselves."""
     return utterances_of(features).rows(slots)
 
 
@@ -16,8 +16,8 @@ def smote(features: FeatureSet, slots: Tensor, random: torch.Generator, *, neigh
     """A point between each slot's utterance and one of its nearest of the same class (Chawla et al. 2002,
     arXiv 1106.1813).
 
-    One neighbour and one weight for all modalities, so that what is made is one utterance. A neighbour has the same
-    modalities; an utterance that has none such is repeated.
+    All modalities of a point share the neighbour and the weight. A neighbour has the same modalities as the utterance;
+    an utterance without such a neighbour is repeated.
     """
     own = utterances_of(features).rows(slots)
     other = utterances_of(features).rows(_neighbour(features, slots, neighbours, random))
@@ -27,7 +27,7 @@ def smote(features: FeatureSet, slots: Tensor, random: torch.Generator, *, neigh
 
 def _neighbour(features: FeatureSet, slots: Tensor, neighbours: int, random: torch.Generator) -> Tensor:
     """int[n]: a row drawn from the nearest of each slot."""
-    group = features.label.clone()  # class and set of modalities, as one number
+    group = features.label.clone()  # the class and the set of modalities, in one number
     for has in features.present.values():
         group = group * 2 + has
     points = Space.of(features).joined(utterances_of(features))
@@ -39,7 +39,7 @@ def _neighbour(features: FeatureSet, slots: Tensor, neighbours: int, random: tor
             continue
         here = (group[slots] == one).nonzero().squeeze(1)
         distance = torch.cdist(points[slots[here]], points[members])  # (slots, members)
-        distance[slots[here].unsqueeze(1) == members] = torch.inf  # nobody is a neighbour of itself
+        distance[slots[here].unsqueeze(1) == members] = torch.inf  # an utterance is not its own neighbour
         nearest = distance.topk(min(neighbours, len(members) - 1), largest=False).indices  # (slots, k)
         pick = (draw[here] * nearest.shape[1]).long().unsqueeze(1)
         chosen[here] = members[nearest.gather(1, pick).squeeze(1)]

@@ -1,6 +1,6 @@
-"""Where synthetic utterances go: into the slots of real ones, in copies of their dialogues.
+"""The placement of synthetic utterances: they replace real ones in copies of their dialogues.
 
-In a copy only the synthetic utterances are labelled, so that what is around them is context and is not learned twice.
+In a copy only the synthetic utterances are labelled; the others are context and are not trained on twice.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from cberl.data.dialogue import UNLABELLED
 from cberl.data.features import FeatureSet
 from cberl.training.augment.space import Utterances
 
-# (features, slots int[n], random source) -> an utterance for every slot, of the class that the slot's label names.
+# (features, slots int[n], random generator) -> an utterance for each slot, of the class of the slot's label.
 Maker = Callable[[FeatureSet, Tensor, torch.Generator], Utterances]
 
 
 def shortage(label: Tensor, classes: int, cap: float) -> Tensor:
-    """int[C]: how many utterances lift each class to the median class's count, or to `cap` times its own if less.
+    """int[C]: how many utterances each class lacks to the median class's count, or to `cap` times its own if less.
 
     The median is taken over the classes that occur.
     """
@@ -28,9 +28,9 @@ def shortage(label: Tensor, classes: int, cap: float) -> Tensor:
 
 
 def choose_slots(label: Tensor, missing: Tensor, random: torch.Generator) -> list[Tensor]:
-    """Rounds of rows, int[n] each: `missing[c]` rows of class c in all, none twice within a round.
+    """Rounds of rows, int[n] each, with `missing[c]` rows of class c in total and no row twice within a round.
 
-    Every row of a class is used before any is used again.
+    Every row of a class is used once before any is used again.
     """
     rounds: list[list[Tensor]] = []
     for of_class, wanted in enumerate(missing.tolist()):
@@ -45,7 +45,7 @@ def choose_slots(label: Tensor, missing: Tensor, random: torch.Generator) -> lis
 
 
 def replaced(features: FeatureSet, slots: Tensor, synthetic: Utterances) -> FeatureSet:
-    """Copies of the dialogues that hold `slots` int[n], with `synthetic` in them, labelled there and nowhere else."""
+    """Copies of the dialogues that contain `slots` int[n], with `synthetic` in the slots; only these are labelled."""
     label = torch.full_like(features.label, UNLABELLED).index_copy(0, slots, features.label[slots])
     whole = FeatureSet(
         x={name: values.index_copy(0, slots, synthetic.x[name]) for name, values in features.x.items()},
@@ -60,7 +60,7 @@ def replaced(features: FeatureSet, slots: Tensor, synthetic: Utterances) -> Feat
 
 
 def joined(parts: list[FeatureSet]) -> FeatureSet:
-    """One after the other."""
+    """Feature sets concatenated."""
     first = parts[0]
     return FeatureSet(
         x={name: torch.cat([part.x[name] for part in parts]) for name in first.x},
@@ -72,8 +72,8 @@ def joined(parts: list[FeatureSet]) -> FeatureSet:
 
 
 def lift(features: FeatureSet, make: Maker, classes: int, *, cap: float, seed: int) -> FeatureSet:
-    """Real dialogues, then copies with an utterance from `make` for every one that the rare classes are short of."""
+    """Real dialogues, then copies with as many utterances from `make` as the rare classes lack."""
     missing = shortage(features.label, classes, cap)
     random = torch.Generator().manual_seed(seed)
-    rounds = choose_slots(features.label, missing, random)  # first, so that they do not depend on what `make` draws
+    rounds = choose_slots(features.label, missing, random)  # before `make` draws, so that all methods share the slots
     return joined([features, *(replaced(features, slots, make(features, slots, random)) for slots in rounds)])

@@ -1,4 +1,4 @@
-"""The space in which utterances of all modalities are compared, interpolated and translated."""
+"""The feature space in which utterances of all modalities are compared, interpolated and translated."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from cberl.nn.fusion import Modalities, Present
 
 
 class Utterances(NamedTuple):
-    """Features of N utterances outside any dialogue: (N, dim) and bool (N,) a modality, rows of an absent one are 0."""
+    """Features of N utterances without dialogues: (N, dim) and bool (N,) per modality; rows where it is absent are 0."""
 
     x: Modalities
     present: Present
@@ -26,9 +26,9 @@ class Utterances(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Space:
-    """Each modality centred and divided by one number, so that its mean square is 1.
+    """Each modality is centred and divided by one scale, so that its mean square is 1.
 
-    One number a modality, not one a feature: directions keep their weights, and features that hardly vary stay small.
+    One scale per modality, not per feature, keeps directions, and features that hardly vary stay small.
     """
 
     centre: dict[str, Tensor]
@@ -36,7 +36,7 @@ class Space:
 
     @classmethod
     def of(cls, features: FeatureSet) -> "Space":
-        """Fitted to the rows that have the modality; the identity where none has."""
+        """Fitted to the rows that have the modality; the identity if there are none."""
         space = cls({}, {})
         for name, values in features.x.items():
             rows = values[features.present[name]]
@@ -62,7 +62,7 @@ class Space:
         return Utterances(x, utterances.present)
 
     def joined(self, utterances: Utterances) -> Tensor:
-        """(N, sum of dims): entered modalities side by side, each over sqrt(dim), so that each counts alike."""
+        """(N, sum of dims): the modalities after `enter`, each divided by sqrt(dim) for equal weight, concatenated."""
         entered = self.enter(utterances).x
         return torch.cat([values / values.shape[1] ** 0.5 for values in entered.values()], dim=-1)
 

@@ -1,4 +1,4 @@
-"""A run's curves for TensorBoard, in its folder: `tensorboard --logdir runs`."""
+"""TensorBoard curves of a run, in its folder: `tensorboard --logdir runs`."""
 
 import logging
 from functools import cache
@@ -10,15 +10,15 @@ log = logging.getLogger(__name__)
 
 
 class Curves:
-    """Scalars of one run. Without TensorBoard (the `train` extra) there are none, which is said once."""
+    """Scalars of one run. Without TensorBoard (the `train` extra) nothing is written, and a warning is logged once."""
 
     def __init__(self, folder: Path, after: int) -> None:
-        """after: the last epoch that counts. Later ones, of a run that was killed, are struck from the curves."""
+        """after: the last valid epoch; later ones, of a run that was killed, are removed from the curves."""
         writer = _writer()
         self._writer = writer and writer(folder, purge_step=after + 1 if after else None)
 
     def add(self, epoch: int, values: dict[str, float]) -> None:
-        """On disk when this returns."""
+        """Written to disk before this returns."""
         if self._writer:
             for name, value in values.items():
                 self._writer.add_scalar(name, value, epoch)
@@ -37,7 +37,7 @@ class Curves:
 @cache
 def _writer() -> Any:
     try:
-        from torch.utils.tensorboard import SummaryWriter  # slow to import, so only where something is trained
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, so only for training
     except ImportError:
         log.warning("no curves: TensorBoard is not installed (pip install 'cberl-engine[train]')")
         return None

@@ -1,7 +1,7 @@
-"""What is minimised: classification, and beside it the terms that a run has switched on.
+"""The training objective: classification, and the optional terms of a run's configuration.
 
-The parts that only training needs (decoders, mask tokens, a projection) live here and not in the network: a checkpoint
-holds what inference uses. A term whose weight is 0 has neither parameters nor cost.
+The parts that only training needs (decoders, mask tokens, a projection) are here and not in the network: a checkpoint
+holds only what inference uses. A term with weight 0 has neither parameters nor cost.
 """
 
 from dataclasses import dataclass
@@ -41,10 +41,10 @@ class FeatureScale:
 
 
 class Objective(nn.Module):
-    """(network, batch as it was, batch as it is shown, labels) -> each term, before its weight."""
+    """(network, clean batch, batch with dropout and noise, labels) -> each term, before weighting."""
 
     def __init__(self, config: TrainConfig, counts: Tensor, scales: dict[str, FeatureScale]) -> None:
-        """counts: utterances a class, int[C], in training; scales: one a modality."""
+        """counts: training utterances per class, int[C]; scales: by modality."""
         super().__init__()
         self.config, shape = config, config.model
         self.register_buffer("class_weight", class_weights(counts, config.class_weight_power))
@@ -93,23 +93,23 @@ class Objective(nn.Module):
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
 
     def _variational(self, out: Output, clean: Batch, shown: Batch) -> dict[str, Tensor]:
-        """Rebuild every modality that was there, those hidden from the network too, from the joint latent."""
+        """Reconstructs every present modality from the joint latent, also those that modality dropout removed."""
         terms = {"prior_kl": prior_kl(out.fused.joint).mean()}
         reconstruction, expert_kl = out.logits.new_zeros(()), out.logits.new_zeros(())
         for name, rebuilt in self.decoders(out.fused.latent).items():
             has = clean.present[name]
             target = (clean.x[name] - self.get_buffer(f"{name}_mean")) / self.get_buffer(f"{name}_sd")
-            target = target.masked_fill(~has.unsqueeze(-1), 0.0)  # NaN there would poison the gradient
-            # A mean over dimensions: else text with its hundreds would drown audio with its eight.
+            target = target.masked_fill(~has.unsqueeze(-1), 0.0)  # NaN would reach the gradient
+            # A mean over dimensions, so that text with hundreds of them does not outweigh audio with eight.
             reconstruction = reconstruction + masked_mean(((rebuilt - target) ** 2).mean(-1), has)
             own = gaussian_kl(out.fused.joint, out.fused.experts[name])
             expert_kl = expert_kl + masked_mean(own, shown.present[name])
         return terms | {"reconstruction": reconstruction, "expert_kl": expert_kl}
 
     def _masked(self, model: CBERL, out: Output, label: Tensor) -> Tensor:
-        """A second pass through the graph, with masked nodes; the classifier saw the first."""
+        """A second pass through the graph, with masked nodes; the classifier uses the first."""
         by_class = self.get_buffer("mask_chance")[label.clamp(min=0)]
-        chance = torch.where(label >= 0, by_class, 1.0)  # the mean over labelled utterances
+        chance = torch.where(label >= 0, by_class, 1.0)  # 1 is the mean over labelled utterances
         masked = choose_nodes(chance, self.config.mask_rate)
         guessed = self.masked(out.node, masked, lambda node: model.propagate(node, out.edges), out.edges[-1])
         return scaled_cosine_error(guessed, out.fused.expected[masked].detach(), self.config.mask_gamma)

@@ -1,6 +1,6 @@
-"""Runs side by side, each in a process of its own, so that none can take another down.
+"""Runs in parallel, each in a process of its own, so that a crash of one does not affect the others.
 
-What a run writes to stderr is kept in its folder as `stderr.txt`.
+The stderr of a run is kept in its folder as `stderr.txt`.
 """
 
 import os
@@ -9,23 +9,24 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from cberl.training.core.runs import Material, Result, Run, run_seed
+from cberl.processes import SPAWN, interrupts_blocked
+from cberl.training.core.runs import Result, Run, run_seed
 from cberl.training.core.train import Epoch, set_threads
+from cberl.training.core.training_data import TrainingData
 
 STDERR = "stderr.txt"
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A run, the folder with its `Material`, and its CPU threads."""
+    """A run, the folder with its `TrainingData`, and its CPU threads."""
 
     run: Run
-    material: Path
+    data: Path
     threads: int
 
 
@@ -36,33 +37,33 @@ class Failure:
     why: str
 
 
-Report = Callable[[int, Epoch | Result | Failure], None]  # of which task, and what
+Message = Epoch | Result | Failure
+Report = Callable[[int, Message], None]  # index of the task, and its message
 
 
 def run_in_processes(tasks: Sequence[Task], at_once: int, report: Report) -> None:
-    """Runs all; half-finished ones go on. However this ends, no process is left behind."""
-    context = get_context("spawn")
-    resource_tracker.ensure_running()  # starting it would unblock the signal that `_start` blocks
+    """Runs all tasks, at most `at_once` in parallel; runs that were stopped continue. Leaves no process behind."""
     waiting = deque(enumerate(tasks))
     running: dict[Connection, tuple[int, SpawnProcess]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
                 index, task = waiting.popleft()
-                ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_child, args=(theirs, task), daemon=True)
+                ours, theirs = SPAWN.Pipe(duplex=False)
+                process = SPAWN.Process(target=_child, args=(theirs, task), daemon=True)
                 running[ours] = index, process
-                _start(process)
+                with interrupts_blocked():
+                    process.start()
                 theirs.close()
             for pipe in wait(list(running)):
                 assert isinstance(pipe, Connection)
                 index, process = running[pipe]
-                said = _receive(pipe, process, tasks[index])
-                if not isinstance(said, Epoch):
+                message = _receive(pipe, process, tasks[index])
+                if not isinstance(message, Epoch):
                     process.join()
                     pipe.close()
                     del running[pipe]
-                report(index, said)
+                report(index, message)
     finally:
         for _, process in running.values():
             if process.pid is not None:
@@ -70,26 +71,17 @@ def run_in_processes(tasks: Sequence[Task], at_once: int, report: Report) -> Non
                 process.join()
 
 
-def _start(process: SpawnProcess) -> None:
-    """Ctrl-C on a terminal reaches every process; only this one shall answer, and end the others."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _receive(pipe: Connection, process: SpawnProcess, task: Task) -> Message:
     try:
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _receive(pipe: Connection, process: SpawnProcess, task: Task) -> Epoch | Result | Failure:
-    try:
-        said: Epoch | Result = pipe.recv()
+        message: Epoch | Result = pipe.recv()
     except EOFError:
         process.join()
         return Failure(_why(task.run.folder / STDERR, process.exitcode or 0))
-    return said
+    return message
 
 
 def _why(errors: Path, code: int) -> str:
-    """What ended the process: a signal, or the exception below its traceback."""
+    """What ended the process: a signal, or the exception at the end of its traceback."""
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
     written = errors.read_text(errors="replace") if errors.is_file() else ""
@@ -97,7 +89,7 @@ def _why(errors: Path, code: int) -> str:
 
 
 def exception_in(written: str) -> str | None:
-    """The first line of the exception below the last traceback: messages may have many."""
+    """The first line of the exception after the last traceback; a message may have several lines."""
     lines = written.splitlines()
     last_frame = max((n for n, line in enumerate(lines) if line.startswith("  File ")), default=-1)
     return next((line for line in lines[last_frame + 1 :] if line and not line.startswith(" ")), None)
@@ -106,11 +98,11 @@ def exception_in(written: str) -> str | None:
 def _child(pipe: Connection, task: Task) -> None:
     task.run.folder.mkdir(parents=True, exist_ok=True)
     with (task.run.folder / STDERR).open("w") as file:
-        os.dup2(file.fileno(), sys.stderr.fileno())  # also what native code says
+        os.dup2(file.fileno(), sys.stderr.fileno())  # including output of native code
     pipe.send(work(task, pipe.send))
 
 
 def work(task: Task, report: Callable[[Epoch], None]) -> Result:
-    """One task, in whatever process this is."""
+    """Runs one task in the calling process."""
     set_threads(task.threads)
-    return run_seed(task.run, Material.load(task.material), resume=True, report=report)
+    return run_seed(task.run, TrainingData.load(task.data), resume=True, report=report)

@@ -1,8 +1,8 @@
-"""A recipe: everything that decides on a training run, as TOML. Its header holds the exact command.
+"""A recipe: the settings of a training run, as TOML. Its header holds the exact command.
 
-Tables `[model]`, `[train]`, `[augment]` (with `[augment.gan]`) and `[compose]` take the fields of `ModelConfig`,
-`TrainConfig`, `AugmentConfig` and `ComposeConfig`; what is not named keeps its default. `labels`, the sizes of
-modalities and the seed come from the corpus and the command.
+The tables `[model]`, `[train]`, `[augment]` (with `[augment.gan]`) and `[compose]` have the fields of `ModelConfig`,
+`TrainConfig`, `AugmentConfig` and `ComposeConfig`, all optional. `labels`, the sizes of modalities and the seed come
+from the corpus and the command.
 """
 
 import tomllib
@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cberl.config import ModelConfig, TrainConfig
 from cberl.data.features import FeatureSet
+from cberl.errors import CberlError
 from cberl.training.augment.augment import AugmentConfig
 from cberl.training.features.compose import ComposeConfig
 
@@ -23,8 +24,8 @@ FOLDER = Path(__file__).parent.parent / "recipes"
 _FROM_CORPUS = {"labels", "text_dim", "audio_dim", "visual_dim", "seed"}
 
 
-class RecipeError(ValueError):
-    """A recipe or a setting of it is wrong. The message names the key."""
+class RecipeError(CberlError, ValueError):
+    """A recipe or a setting is invalid. The message names the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,12 @@ class Recipe:
 
 
 def names() -> list[str]:
-    """The recipes that come along."""
+    """The bundled recipes."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def load_recipe(name: str | None, settings: Sequence[str] = ()) -> Recipe:
-    """A recipe by name or path (None: all defaults), then `settings` such as "train.focal_gamma=1" over it.
+    """A recipe by name or path (None = all defaults), changed by `settings` such as "train.focal_gamma=1".
 
     Raises `RecipeError`.
     """
@@ -67,7 +68,7 @@ def load_recipe(name: str | None, settings: Sequence[str] = ()) -> Recipe:
 def _read(name: str) -> dict[str, Any]:
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():
-        raise RecipeError(f"there is no recipe {name}: give a .toml file, or one of {', '.join(names())}")
+        raise RecipeError(f"there is no recipe {name}: use a .toml file, or one of {', '.join(names())}")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -78,7 +79,7 @@ def _set(tables: dict[str, Any], setting: str) -> None:
     """`train.focal_gamma=1` -> tables["train"]["focal_gamma"] = 1"""
     key, equals, value = setting.partition("=")
     if not equals:
-        raise RecipeError(f"{setting!r} is no setting: write it as train.focal_gamma=1")
+        raise RecipeError(f"{setting!r} is not a setting: write it as train.focal_gamma=1")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except ValueError:
@@ -95,7 +96,7 @@ def _refuse_unknown(tables: dict[str, Any], kind: Any, where: str) -> None:
         if key not in known or key in _FROM_CORPUS or (kind is TrainConfig and key == "model"):
             near = get_close_matches(key, set(known) - _FROM_CORPUS, n=1)
             raise RecipeError(
-                f"{where}{key} is no setting of a recipe" + (f"; did you mean {near[0]}?" if near else "")
+                f"{where}{key} is not a setting of a recipe" + (f"; did you mean {near[0]}?" if near else "")
             )
         inner = known[key].type
         if isinstance(value, dict) and is_dataclass(inner):

@@ -1,20 +1,21 @@
-"""A sweep: every combination of settings, every seed. What to run, and how it compares."""
+"""A sweep: all combinations of a grid of settings, with all seeds, and their comparison."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
+from cberl.metrics import spread
 from cberl.training.core.recipe import Recipe, RecipeError, load_recipe
 from cberl.training.core.runs import Result
 
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """A recipe with one choice of every setting of the grid. `name` is its folder's."""
+    """A recipe with one value for each setting of the grid. `name` is that of its folder."""
 
     name: str
     choice: dict[str, str]
@@ -22,13 +23,13 @@ class Combination:
 
 
 def combinations(recipe: str | None, settings: Sequence[str], grid: Sequence[str]) -> list[Combination]:
-    """All combinations of a grid such as ["train.focal_gamma=0,1,2", "model.past=4,8"]; `settings` hold for each.
+    """All combinations of a grid such as ["train.focal_gamma=0,1,2", "model.past=4,8"]; `settings` apply to each.
 
     Raises `RecipeError`.
     """
     values = dict(_axis(axis) for axis in grid)
     if len(values) < len(grid):
-        raise RecipeError("a setting is in the grid twice: give all its values at once")
+        raise RecipeError("a setting is in the grid twice: list all its values in one --grid")
     fixed = {setting.partition("=")[0].strip() for setting in settings}
     if both := sorted(fixed & values.keys()):
         raise RecipeError(f"{', '.join(both)} cannot be both set and in the grid")
@@ -48,12 +49,12 @@ def _axis(axis: str) -> tuple[str, list[str]]:
     key, _, values = axis.partition("=")
     listed = [value.strip() for value in values.split(",")]
     if not key.strip() or not all(listed):
-        raise RecipeError(f"{axis!r} is no axis of a grid: write it as train.focal_gamma=0,1,2")
+        raise RecipeError(f"{axis!r} is not an axis of a grid: write it as train.focal_gamma=0,1,2")
     return key.strip(), listed
 
 
 def _name(choice: dict[str, str]) -> str:
-    """focal_gamma=1,past=4; with the table's name where the last part alone says too little."""
+    """`focal_gamma=1,past=4`; with the names of the tables if the last parts alone are ambiguous."""
     last = [key.rpartition(".")[2] for key in choice]
     short = last if len(set(last)) == len(last) else list(choice)
     return ",".join(f"{key}={_plain(value)}" for key, value in zip(short, choice.values(), strict=True))
@@ -64,13 +65,13 @@ def _plain(value: str) -> str:
 
 
 def compared(results: Mapping[str, Sequence[Result]]) -> list[dict[str, Any]]:
-    """Dev scores over the seeds of each combination by name, best first."""
+    """Dev scores over the seeds of each combination, best first."""
     rows = [
         {
             "name": name,
             "seeds": len(runs),
-            "dev_weighted_f1": _spread([run.dev_weighted_f1 for run in runs]),
-            "dev_macro_f1": _spread([run.dev_macro_f1 for run in runs]),
+            "dev_weighted_f1": spread([run.dev_weighted_f1 for run in runs]),
+            "dev_macro_f1": spread([run.dev_macro_f1 for run in runs]),
             "selection": round(mean(run.selection for run in runs), 2),
             "runs": [asdict(run) for run in runs],
         }
@@ -78,7 +79,3 @@ def compared(results: Mapping[str, Sequence[Result]]) -> list[dict[str, Any]]:
         if runs
     ]
     return sorted(rows, key=lambda row: -float(str(row["selection"])))
-
-
-def _spread(values: Sequence[float]) -> dict[str, float]:
-    return {"mean": round(mean(values), 2), "sd": round(stdev(values), 2) if len(values) > 1 else 0.0}

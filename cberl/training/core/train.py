@@ -1,7 +1,7 @@
-"""Trains CBERL on cached features: dev selection, early stop, resumable.
+"""Trains CBERL on cached features, with selection on dev, early stopping and resuming.
 
-A run's folder holds `last.pt` (everything needed to go on), `log.jsonl` (one line an epoch), the same as curves for
-TensorBoard and, at the end, the checkpoint.
+A run's folder holds `last.pt` (the state to resume from), `log.jsonl` (one line per epoch), TensorBoard curves of the
+same figures and, at the end, the checkpoint.
 """
 
 import json
@@ -19,8 +19,10 @@ from cberl.calibration import Calibration, fit_temperature, log_prior, threshold
 from cberl.checkpoint import Checkpoint
 from cberl.config import TrainConfig
 from cberl.data.features import FeatureSet
+from cberl.errors import TrainingError
 from cberl.metrics import Scores, score
 from cberl.model import CBERL, Batch
+from cberl.storage import replacing
 from cberl.training.core.curves import Curves
 from cberl.training.core.objective import FeatureScale, Objective
 
@@ -29,7 +31,7 @@ TAUS = tuple(i / 20 for i in range(21))  # 0 .. 1
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch did, as logged and reported. `losses`: the mean of each term, before its weight."""
+    """The figures of one epoch, as logged and reported. `losses`: the mean of each term, before weighting."""
 
     epoch: int
     loss: float
@@ -41,14 +43,14 @@ class Epoch:
 
     @property
     def scalars(self) -> dict[str, float]:
-        """Its numbers by the names of their curves."""
+        """By the names of their curves."""
         terms = {f"loss/{name}": value for name, value in {"total": self.loss, **self.losses}.items()}
         scores = {"dev/weighted_f1": self.dev_weighted_f1, "dev/macro_f1": self.dev_macro_f1}
         return {**terms, **scores, "learning_rate": self.learning_rate}
 
 
 class Trainer:
-    """One seed's training. The random state belongs to the run, so that a resumed run goes on as if never stopped."""
+    """The training of one seed. Its state includes the random state, so that a resumed run gives the same result."""
 
     def __init__(self, config: TrainConfig, train: FeatureSet, dev: FeatureSet, device: str = "cpu") -> None:
         torch.manual_seed(config.seed)
@@ -78,11 +80,11 @@ class Trainer:
 
     @property
     def scored(self) -> CBERL:
-        """The network that dev scores and the checkpoint are of: the weights, or their moving average."""
+        """The network that is scored on dev and stored in the checkpoint: the weights, or their moving average."""
         return cast(CBERL, self.average.module) if self.config.ema_decay else self.model
 
     def run_epoch(self) -> Epoch:
-        """One pass over the training dialogues, then a look at dev."""
+        """One pass over the training dialogues, then scores on dev."""
         self.model.train()
         order = torch.randperm(len(self.train_set.lengths)).split(self.config.batch_dialogues)
         sums: dict[str, float] = defaultdict(float)
@@ -102,7 +104,7 @@ class Trainer:
         return Epoch(self.epoch, loss, losses, scores.weighted_f1, scores.macro_f1, rate, improved)
 
     def _step(self, batch: Batch, label: Tensor) -> dict[str, Tensor]:
-        """One batch: the terms of its loss, and their weighted `total`."""
+        """Updates on one batch. Returns the terms of the loss, and their weighted sum as `total`."""
         shown = _to(self._corrupt(batch), self.device)
         terms = self.objective(self.model, _to(batch, self.device), shown, label.to(self.device))
         total = self.objective.total(terms)
@@ -120,12 +122,12 @@ class Trainer:
         return score(label[known].numpy(), logits[known].argmax(-1).numpy(), self.config.model.labels)
 
     def _corrupt(self, batch: Batch) -> Batch:
-        """Modality dropout and feature noise: live input is never as clean as the corpus."""
+        """Modality dropout and feature noise, since live input is less clean than the corpus."""
         names = list(self.config.model.modality_dims)
         has = torch.stack([batch.present[name] for name in names])  # (M, N)
         drop = has & (torch.rand(has.shape) < self.config.modality_dropout)
         kept = has & ~drop
-        kept = torch.where(kept.any(0), kept, has)  # never the last one
+        kept = torch.where(kept.any(0), kept, has)  # an utterance that would lose all modalities keeps them
         x = {name: batch.x[name] + torch.randn(batch.x[name].shape) * self.noise[name] for name in names}
         return Batch(x, dict(zip(names, kept, strict=True)), batch.speaker, batch.lengths)
 
@@ -138,7 +140,7 @@ class Trainer:
         return Checkpoint(name, self.scored, calibration, encoders, {**provenance, "training": training})
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next epoch depends on."""
+        """All state that the next epoch depends on."""
         return {
             "config": json.dumps(asdict(self.config)),
             "model": self.model.state_dict(),
@@ -153,9 +155,9 @@ class Trainer:
         }
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Goes on where `state` was taken. Raises `ValueError` when it belongs to another configuration."""
+        """Continues from `state`. Raises `TrainingError` if it belongs to another configuration."""
         if state["config"] != json.dumps(asdict(self.config)):
-            raise ValueError("the run to resume was started with other settings: give the same ones, or another --out")
+            raise TrainingError("the run to resume was started with other settings: give the same ones, or another --out")
         self.model.load_state_dict(state["model"])
         self.objective.load_state_dict(state["objective"])
         self.average.load_state_dict(state["average"])
@@ -166,15 +168,15 @@ class Trainer:
 
 
 def fit(trainer: Trainer, out: Path, *, resume: bool, report: Callable[[Epoch], None]) -> None:
-    """Runs epochs until done, saving after each, so that a killed run loses one epoch at most.
+    """Runs epochs until done, saving after each, so that a killed run loses at most one epoch.
 
-    `last.pt` comes last: what the log and the curves have beyond it is struck when the run goes on.
+    `last.pt` is written last: epochs that only the log and the curves have are removed from them when the run resumes.
     """
     out.mkdir(parents=True, exist_ok=True)
     last, journal = out / "last.pt", out / "log.jsonl"
     if resume and last.is_file():
         trainer.resume(torch.load(last, weights_only=True))
-        _keep_lines(journal, trainer.epoch)
+        _truncate(journal, trainer.epoch)
     else:
         for old in (last, journal, *out.glob("events.out.tfevents.*")):
             old.unlink(missing_ok=True)
@@ -184,17 +186,16 @@ def fit(trainer: Trainer, out: Path, *, resume: bool, report: Callable[[Epoch], 
             with journal.open("a") as file:
                 file.write(json.dumps(asdict(epoch)) + "\n")
             curves.add(epoch.epoch, epoch.scalars)
-            unfinished = last.with_suffix(".part")
-            torch.save(trainer.state(), unfinished)
-            unfinished.replace(last)
+            with replacing(last) as unfinished:
+                torch.save(trainer.state(), unfinished)
             report(epoch)
 
 
-def _keep_lines(path: Path, count: int) -> None:
+def _truncate(path: Path, count: int) -> None:
+    """Keeps the first `count` lines."""
     lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text("".join(lines[:count]))
-    unfinished.replace(path)
+    with replacing(path) as unfinished:
+        unfinished.write_text("".join(lines[:count]))
 
 
 @torch.inference_mode()
@@ -208,9 +209,9 @@ def predict(model: CBERL, features: FeatureSet, device: str = "cpu") -> tuple[Te
 def calibrate(
     logits: Tensor, label: Tensor, train_label: Tensor, names: tuple[str, ...], coverage: float = 1.0
 ) -> Calibration:
-    """tau with the best dev selection score, then the temperature with the least dev cross-entropy.
+    """tau with the highest selection score on dev, then the temperature with the least cross-entropy on dev.
 
-    Then the confidence that a share `coverage` of dev reaches: below it, a decision is called uncertain.
+    Then the threshold of confidence that a share `coverage` of dev reaches: decisions below it are called uncertain.
     """
     prior = log_prior(train_label, len(names))
     known = label >= 0
@@ -234,5 +235,5 @@ def _to(batch: Batch, device: str) -> Batch:
 
 
 def set_threads(count: int) -> None:
-    """More threads than cores, or two busy jobs, slow each other many times over: the number is the caller's choice."""
+    """PyTorch's CPU threads. More than there are free cores slow training down many times."""
     torch.set_num_threads(count)

@@ -1,4 +1,4 @@
-"""Exports the trained speech and expression networks to ONNX, as `cberl.encoders` reads them."""
+"""Exports the trained speech emotion and expression networks to ONNX, for `cberl.encoders`."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cberl.errors import train_extra
 from cberl.labels import MELD
 from cberl.nn.expression import ExpressionNet
 from cberl.nn.speech import SpeechNet
@@ -15,7 +16,7 @@ from cberl.training.encoders.speech import load_speech
 
 
 class _Described(nn.Module):
-    """Vector and probabilities side by side."""
+    """Returns vector and probabilities."""
 
     def __init__(self, network: ExpressionNet | SpeechNet) -> None:
         super().__init__()
@@ -42,6 +43,8 @@ def export_speech(best: Path, out: Path, scores: dict[str, Any]) -> float:
 def _export(
     model: _Described, example: Tensor, shape: dict[str, Any], best: Path, out: Path, scores: dict[str, Any]
 ) -> float:
+    with train_extra():
+        import onnxscript  # noqa: F401  # `torch.onnx.export` needs it
     out.parent.mkdir(parents=True, exist_ok=True)
     ((name, dims),) = shape.items()
     network = out.with_suffix(".onnx")

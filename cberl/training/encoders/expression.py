@@ -1,9 +1,9 @@
-"""A small network for facial expressions, trained on FER2013's faces.
+"""Trains the facial expression network on FER2013.
 
     cberl train-encoder expression --data FER2013.npz --out runs/expression
 
-Keeps the epoch that is best on a part of Training held out; PublicTest is looked at once, at the end. Resumes from
-`last.pt`. `cberl.training.encoders.export` writes what `cberl.encoders.expression` reads.
+Keeps the epoch with the best accuracy on a held-out part of Training; PublicTest is scored once, at the end. Resumes
+from `last.pt`. `cberl.training.encoders.export` exports the result for `cberl.encoders.expression`.
 """
 
 import logging
@@ -33,17 +33,17 @@ log = logging.getLogger(__name__)
 class ExpressionTraining:
     epochs: int = 20
     batch_size: int = 128
-    learning_rate: float = 0.1  # of SGD with Nesterov momentum; cosine to zero
+    learning_rate: float = 0.1  # peak, of SGD with Nesterov momentum
     weight_decay: float = 5e-4
     warmup: float = 0.03  # share of all steps
     label_smoothing: float = 0.1
     dropout: float = 0.2
-    ema_decay: float = 0.998  # a step
-    crop_px: int = 44  # what training sees of 48: less work, and faces off the centre
+    ema_decay: float = 0.998  # per step
+    crop_px: int = 44  # side of the training crops, of 48: faster, and adds shifts
     rotate_deg: float = 15.0
     zoom: float = 0.15
     shift_px: float = 3.0
-    erase: float = 0.4  # share of faces with a patch wiped out
+    erase: float = 0.4  # share of faces with random erasing
     dev_share: float = 0.1
     seed: int = 0
 
@@ -51,12 +51,12 @@ class ExpressionTraining:
 def train_expression(
     data: Path, out: Path, config: ExpressionTraining, begin_with: Path | None = None
 ) -> dict[str, Any]:
-    """Writes `last.pt` after each epoch and `best.pt` when dev is better; returns dev's and PublicTest's scores.
+    """Writes `last.pt` after each epoch, and `best.pt` if dev improved. Returns the scores on dev and PublicTest.
 
-    `begin_with` is another run's `best.pt` to train on from, with a learning rate that rises and falls once more.
+    begin_with: `best.pt` of another run to start from, with the learning rate schedule from its beginning.
     """
     torch.manual_seed(config.seed)
-    train, dev = split_faces(read_fer2013(data, TRAINING), config.dev_share, seed=0)  # one dev for all seeds
+    train, dev = split_faces(read_fer2013(data, TRAINING), config.dev_share, seed=0)  # the same dev for all seeds
     model = ExpressionNet(config.dropout)
     if begin_with is not None:
         model.load_state_dict(load_expression(begin_with).state_dict())
@@ -73,7 +73,7 @@ def train_expression(
         task = progress.add_task("training", total=steps, completed=schedule.last_epoch)
         for epoch in range(first, config.epochs):
             chance = torch.Generator().manual_seed(1000 * config.seed + epoch)
-            torch.manual_seed(1000 * config.seed + epoch)  # dropout: the same after a resume
+            torch.manual_seed(1000 * config.seed + epoch)  # of dropout, so that a resumed run gives the same result
             model.train()
             for rows in torch.randperm(len(train), generator=chance).split(config.batch_size):
                 faces = augment(torch.from_numpy(train.pixels[rows.numpy()]), config, chance)
@@ -127,7 +127,7 @@ def predict(model: ExpressionNet, faces: Faces, batch_size: int = 256) -> NDArra
 
 
 def augment(pixels: Tensor, config: ExpressionTraining, chance: torch.Generator) -> Tensor:
-    """uint8 (B, H, W) -> float32 (B, 1, crop, crop): mirrored, turned, zoomed, shifted, cropped, a patch wiped out."""
+    """uint8 (B, H, W) -> float32 (B, 1, crop, crop): random mirroring, rotation, zoom, shift, crop and erasing."""
 
     def spread(reach: float) -> Tensor:
         return (2 * torch.rand(count, generator=chance) - 1) * reach
@@ -143,11 +143,11 @@ def augment(pixels: Tensor, config: ExpressionTraining, chance: torch.Generator)
     theta = torch.stack([across, down], dim=1)  # (B, 2, 3)
     grid = F.affine_grid(theta, [count, 1, config.crop_px, config.crop_px], align_corners=False)
     faces = F.grid_sample(pixels.float().unsqueeze(1), grid, padding_mode="reflection", align_corners=False)
-    return _wipe(faces, config.erase, chance).contiguous(memory_format=torch.channels_last)
+    return _erased(faces, config.erase, chance).contiguous(memory_format=torch.channels_last)
 
 
-def _wipe(faces: Tensor, share: float, chance: torch.Generator) -> Tensor:
-    """A rectangle of a share of the faces becomes the face's own mean (random erasing, Zhong et al. 2017)."""
+def _erased(faces: Tensor, share: float, chance: torch.Generator) -> Tensor:
+    """Replaces a random rectangle, in a share of the faces, by the face's mean (Zhong et al. 2017)."""
     count, _, height, width = faces.shape
 
     def inside(length: int) -> Tensor:

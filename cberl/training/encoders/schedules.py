@@ -1,4 +1,4 @@
-"""What the trainings of small networks share: a learning-rate schedule, and going on after a kill."""
+"""Shared by the training of the small networks: a learning rate schedule, a moving average, and resuming."""
 
 import math
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 
 
 def warm_cosine(step: int, steps: int, warmup: float) -> float:
-    """Factor of the learning rate: up in a line over a share `warmup` of all steps, then down a cosine to zero."""
+    """The factor of the learning rate: linear warm-up over a share `warmup` of all steps, then a cosine to zero."""
     warm = max(1.0, warmup * steps)
     if step < warm:
         return step / warm
@@ -18,7 +18,7 @@ def warm_cosine(step: int, steps: int, warmup: float) -> float:
 
 
 def moving_average(model: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of weights and batch statistics; it forgets its beginning faster than `decay`."""
+    """An exponential moving average of weights and batch statistics, with a shorter memory in the first steps."""
 
     def update(average: Tensor, now: Tensor, count: Tensor | int) -> Tensor:
         keep = min(decay, (1 + int(count)) / (10 + int(count)))
@@ -28,7 +28,7 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
 
 
 def resume(path: Path, parts: dict[str, Any]) -> tuple[int, float]:
-    """Loads `parts` from `path` where it exists; (epoch to begin with, best dev figure so far)."""
+    """Restores `parts` from `path` if it exists. Returns the epoch to start with, and the best dev score so far."""
     if not path.is_file():
         return 0, -math.inf
     state = torch.load(path, weights_only=True)

@@ -1,9 +1,9 @@
-"""A small network for emotion in the voice, trained on RAVDESS's acted speech, by speaker.
+"""Trains the speech emotion network on RAVDESS's acted speech, with splits by speaker.
 
     cberl train-encoder speech --data RAVDESS --out runs/speech
 
-Keeps the epoch that is best on the dev speakers. `cberl.training.encoders.export` writes what
-`cberl.encoders.speech_emotion` reads.
+Keeps the epoch with the best score on the dev speakers. `cberl.training.encoders.export` exports the result for
+`cberl.encoders.speech_emotion`.
 """
 
 import logging
@@ -21,13 +21,14 @@ from rich.progress import Progress
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cberl.data.ravdess import SAMPLE_RATE, SPLITS, Clip, read_ravdess
+from cberl.data.ravdess import SPLITS, Clip, read_ravdess
 from cberl.encoders.logmel import log_mel
 from cberl.labels import MELD
 from cberl.metrics import score
 from cberl.nn.speech import SpeechNet
 from cberl.training.encoders.schedules import moving_average, resume, warm_cosine
-from cberl.training.encoders.speech_augment import VoiceAugmentation, mask_frames, voice
+from cberl.training.encoders.speech_augment import SpeechAugmentation, augment_speech, mask_frames
+from cberl.types import SAMPLE_RATE
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +42,16 @@ class SpeechTraining:
     warmup: float = 0.05
     label_smoothing: float = 0.1
     dropout: float = 0.2
-    ema_decay: float = 0.99  # a step
-    augmentation: VoiceAugmentation = field(default_factory=VoiceAugmentation)
-    refit: bool = False  # settings are chosen: learn from the dev speakers too, and keep the last epoch
+    ema_decay: float = 0.99  # per step
+    augmentation: SpeechAugmentation = field(default_factory=SpeechAugmentation)
+    refit: bool = False  # once the settings are chosen: train on the dev speakers as well, and keep the last epoch
     seed: int = 0
 
 
 def train_speech(data: Path, out: Path, config: SpeechTraining) -> dict[str, Any]:
-    """Writes `last.pt` after each epoch and `best.pt` when dev is better; returns the scores.
+    """Writes `last.pt` after each epoch, and `best.pt` if dev improved. Returns the scores.
 
-    With `refit` the dev speakers are learned from, and `best.pt` is the last epoch.
+    With `refit`, the dev speakers are trained on as well, and `best.pt` is the last epoch.
     """
     torch.manual_seed(config.seed)
     train, dev = (read_ravdess(data, SPLITS[name]) for name in ("train", "dev"))
@@ -69,7 +70,7 @@ def train_speech(data: Path, out: Path, config: SpeechTraining) -> dict[str, Any
         task = progress.add_task("training", total=steps, completed=schedule.last_epoch)
         for epoch in range(first, config.epochs):
             rng = np.random.default_rng((config.seed, epoch))
-            torch.manual_seed(1000 * config.seed + epoch)  # dropout: the same after a resume
+            torch.manual_seed(1000 * config.seed + epoch)  # of dropout, so that a resumed run gives the same result
             model.train()
             for rows in np.array_split(rng.permutation(len(train)), batches):
                 frames = _augmented([train[row] for row in rows], config.augmentation, rng)
@@ -83,7 +84,7 @@ def train_speech(data: Path, out: Path, config: SpeechTraining) -> dict[str, Any
                 average.update_parameters(model)
                 progress.advance(task)
             scores = score(_labels(dev), predict(average.module, dev).argmax(1), MELD)
-            which = "dev, learned from," if config.refit else "dev"
+            which = "dev (trained on)" if config.refit else "dev"
             log.info("epoch %d: loss %.3f, %s accuracy %.2f %%", epoch, loss.item(), which, scores.accuracy)
             if scores.selection > best or config.refit:
                 best = scores.selection
@@ -115,7 +116,7 @@ def load_speech(best: Path) -> SpeechNet:
 
 @torch.inference_mode()
 def predict(model: nn.Module, clips: Sequence[Clip]) -> NDArray[np.float32]:
-    """Logits, float32[n, 7]; clips one by one and whole, as live."""
+    """Logits, float32[n, 7]; clips run one by one and whole, as in the live engine."""
     model.eval()
     rows = [model(torch.from_numpy(log_mel(clip.pcm)).unsqueeze(0)) for clip in clips]
     logits: NDArray[np.float32] = torch.cat(rows).numpy()
@@ -126,8 +127,8 @@ def _labels(clips: Sequence[Clip]) -> NDArray[np.int64]:
     return np.array([clip.label for clip in clips])
 
 
-def _augmented(clips: Sequence[Clip], config: VoiceAugmentation, rng: np.random.Generator) -> Tensor:
-    """(B, T, bands): one length a batch, in whole tenths of a second, which transform fast."""
+def _augmented(clips: Sequence[Clip], config: SpeechAugmentation, rng: np.random.Generator) -> Tensor:
+    """(B, T, bands): one random length per batch, a multiple of 0.1 s, for which the Fourier transform is fast."""
     length = round(10 * rng.uniform(*config.crop_s)) * SAMPLE_RATE // 10
-    frames = [torch.from_numpy(log_mel(voice(clip.pcm, length, config, rng))) for clip in clips]
+    frames = [torch.from_numpy(log_mel(augment_speech(clip.pcm, length, config, rng))) for clip in clips]
     return mask_frames(torch.stack(frames), config, rng)

@@ -1,4 +1,4 @@
-"""What happens to a voice between a studio and a call: speed, gain, noise, a narrow band, a cut."""
+"""Augmentation of speech towards the conditions of a call: speed, gain, noise, a narrow band, a random crop."""
 
 from dataclasses import dataclass
 
@@ -6,28 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-Float32 = NDArray[np.float32]
-SAMPLE_RATE = 16_000
+from cberl.types import SAMPLE_RATE, Float32
 
 
 @dataclass(frozen=True, slots=True)
-class VoiceAugmentation:
-    """Shares are of clips; the rest passes unchanged."""
+class SpeechAugmentation:
+    """`*_share`: the share of clips that a change applies to."""
 
-    speed: float = 0.12  # up to so much faster or slower, pitch with it
-    gain_db: float = 12.0
+    speed: float = 0.12  # maximum change of speed, and of pitch with it
+    gain_db: float = 12.0  # maximum, up or down
     noise_share: float = 0.6
     snr_db: tuple[float, float] = (5.0, 35.0)
-    narrow_share: float = 0.3  # cut above 3.4 to 4 kHz, as a telephone does
-    tilt_db: float = 6.0  # a microphone's: so much up or down from 0 to 8 kHz
+    narrow_share: float = 0.3  # low-pass at 3.4 to 4 kHz, like a telephone
+    tilt_db: float = 6.0  # maximum spectral tilt from 0 to 8 kHz, like that of a microphone
     crop_s: tuple[float, float] = (0.8, 2.6)
-    masks: int = 2  # SpecAugment (Park et al. 2019): so many bands of time and of pitch
+    masks: int = 2  # of SpecAugment (Park et al. 2019), in time and in frequency each
     mask_frames: int = 25
     mask_bands: int = 8
 
 
-def voice(pcm: Float32, length: int, config: VoiceAugmentation, rng: np.random.Generator) -> Float32:
-    """float32[length] of a clip, float32[n]: a random stretch of it, altered; shorter clips are repeated."""
+def augment_speech(pcm: Float32, length: int, config: SpeechAugmentation, rng: np.random.Generator) -> Float32:
+    """float32[length]: a random crop of a clip, float32[n], augmented. Shorter clips are repeated first."""
     pcm = _speed(pcm, 1 + rng.uniform(-config.speed, config.speed))
     if len(pcm) < length:
         pcm = np.tile(pcm, -(-length // len(pcm)))
@@ -45,8 +44,8 @@ def voice(pcm: Float32, length: int, config: VoiceAugmentation, rng: np.random.G
     return altered
 
 
-def mask_frames(frames: Tensor, config: VoiceAugmentation, rng: np.random.Generator) -> Tensor:
-    """(B, T, bands): stretches of time and of bands become the row's mean."""
+def mask_frames(frames: Tensor, config: SpeechAugmentation, rng: np.random.Generator) -> Tensor:
+    """(B, T, bands), where random ranges of time and of bands are replaced by the mean of the row."""
     frames = frames.clone()
     fill = frames.mean(dim=(1, 2))
     for row in range(len(frames)):
@@ -69,7 +68,7 @@ def _speed(pcm: Float32, factor: float) -> Float32:
 def _noise(
     spectrum: NDArray[np.complexfloating], hz: NDArray[np.floating], snr_db: float, rng: np.random.Generator
 ) -> NDArray[np.complexfloating]:
-    """Gaussian noise whose power falls as frequency^-a, a from 0 (white) to 1.5, at a signal-to-noise ratio."""
+    """The spectrum of Gaussian noise at a signal-to-noise ratio; power ~ frequency^-a, a from 0 (white) to 1.5."""
     colour = np.maximum(hz, 50.0) ** (-rng.uniform(0, 1.5) / 2)
     noise = colour * (rng.standard_normal(len(hz)) + 1j * rng.standard_normal(len(hz)))
     level = np.linalg.norm(spectrum) / np.linalg.norm(noise) * 10 ** (-snr_db / 20)

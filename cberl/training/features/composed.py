@@ -1,4 +1,4 @@
-"""A held-out split with voices and faces joined: what a network does with all it can read, where no corpus has it."""
+"""A held-out split composed with speech emotion and faces (see `compose`), to evaluate all modalities together."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,16 +6,16 @@ from pathlib import Path
 from cberl.checkpoint import Checkpoint
 from cberl.data.corpus import Corpus
 from cberl.data.features import FeatureSet, widened
-from cberl.encoders.audio import AudioEncoderConfig
+from cberl.encoders.bundle import TEXT_ENCODER, encoder_configs
 from cberl.training.features.compose import ComposeConfig, Pools, compose
-from cberl.training.features.corpus import TEXT_ENCODER, corpus_features
+from cberl.training.features.corpus import corpus_features
 from cberl.training.features.pools import read_pools
 
 EVERYWHERE = ComposeConfig(voice=1, face=1, missing=0)
 
 
 def held_out_pools(corpus: Corpus, cache: Path, ravdess: Path, fer2013: Path) -> Pools:
-    """A voice and pictures that neither the networks that read them nor CBERL learnt from. Raises `DataError`."""
+    """A speaker and pictures that neither the encoders nor CBERL were trained on. Raises `DataError`."""
     return read_pools(EVERYWHERE, "dev", corpus.labels, cache, ravdess, fer2013)
 
 
@@ -28,10 +28,16 @@ def composed_split(
     text: Path = TEXT_ENCODER,
     config: ComposeConfig = EVERYWHERE,
 ) -> FeatureSet:
-    """The split with a voice and a face of `pools` in every utterance, as far as this checkpoint reads them."""
-    audio = AudioEncoderConfig(**checkpoint.encoders["audio"])
+    """The split with scores from `pools` in every utterance, for the modalities that this checkpoint reads.
+
+    Raises `CheckpointError`.
+    """
+    audio = encoder_configs(checkpoint).audio
     dims = checkpoint.model.config.modality_dims
-    hears, sees = audio.features == "prosody+speech", "visual" in dims
     plain = corpus_features(corpus, split, audio.prosody_only(), cache, text)
-    readable = replace(config, voice=config.voice * hears, face=config.face * sees)
+    readable = replace(
+        config,
+        voice=config.voice * (audio.features == "prosody+speech"),
+        face=config.face * ("visual" in dims),
+    )
     return widened(compose(plain, pools, readable, audio, seed=0), dims)

@@ -1,6 +1,5 @@
-"""A corpus as features: encoded once, kept in a cache that knows what it was made from."""
+"""The features of a corpus, encoded once and kept in a cache that is named by what they were made from."""
 
-import hashlib
 import json
 import logging
 import os
@@ -11,84 +10,86 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from cberl.checkpoint import WEIGHTS
-from cberl.data.clips import Sense, describe_clips
+from cberl.data.clips import ClipEncoder, encode_clips
 from cberl.data.corpus import Corpus
 from cberl.data.dialogue import DataError, Dialogue
-from cberl.data.features import FeatureSet, extract, fingerprint, load_features, save_features, widened
+from cberl.data.features import FeatureSet, extract, load_features, save_features, widened
 from cberl.encoders.audio import AudioEncoderConfig, scaled
+from cberl.encoders.bundle import TEXT_ENCODER, unfitted_audio_config
 from cberl.encoders.normalize import fit_prior
 from cberl.encoders.text import TextEncoder, encoder_files
 from cberl.encoders.visual import VisualEncoderConfig
-from cberl.training.features.clip_encoders import UNSCALED, hearing, seeing, with_voice
+from cberl.progress import progress
+from cberl.storage import cache_file, fingerprint
+from cberl.training.features.clip_encoders import audio_clip_encoder, face_clip_encoder
 from cberl.training.text.classifier import MINILM
 
-TEXT_ENCODER = WEIGHTS / "text"
-_DESCRIBED_BY = "prosody-1"  # changes when features must be made anew
+_MADE_BY = "prosody-1"  # changes when features must be made again
 
 log = logging.getLogger(__name__)
 
 
-def perceived(
+def with_clip_features(
     corpus: Corpus,
     split: str,
-    senses: Sequence[Sense],
+    encoders: Sequence[ClipEncoder],
     cache: Path,
     processes: int | None = None,
-    tell: Callable[[str], None] = log.warning,
+    report: Callable[[str], None] = log.warning,
 ) -> list[Dialogue]:
-    """A split's dialogues; lines that come as media clips are described, in parallel, and remembered in `cache`.
+    """A split's dialogues, with the features of their clips: computed in parallel and kept in the folder `cache`.
 
-    `tell` gets a sentence for each clip that gave nothing.
+    processes: None = one per core. `report` is called with a sentence for each clip that has no features.
     """
     dialogues = corpus.read(split)
-    clips = _clips(dialogues)
-    for sense in senses if clips else ():
+    clips = _clip_count(dialogues)
+    for encoder in encoders if clips else ():
         with progress() as bar:
-            task = bar.add_task(f"looking for {sense.lacks}s in {split}", total=clips)
-            dialogues, problems = describe_clips(
+            task = bar.add_task(f"encoding the {encoder.medium} of {split}", total=clips)
+            dialogues, problems = encode_clips(
                 dialogues,
-                sense,
+                encoder,
                 cache,
                 processes=processes or os.cpu_count() or 1,
                 advance=partial(bar.advance, task),
             )
         for problem in problems:
-            tell(f"without {sense.lacks}: {problem}")
+            report(f"without {encoder.medium}: {problem}")
     return dialogues
 
 
-def fit_audio(dialogues: Sequence[Dialogue], unscaled: AudioEncoderConfig = UNSCALED) -> AudioEncoderConfig:
-    """`unscaled` with the corpus's prior, from training dialogues only."""
+def fit_audio(dialogues: Sequence[Dialogue], unfitted: AudioEncoderConfig) -> AudioEncoderConfig:
+    """`unfitted` with the prior of these dialogues, which should be training data."""
     raw = [line.prosody for dialogue in dialogues for line in dialogue.lines if line.prosody is not None]
     if not raw:
-        return unscaled
-    mean, sd = fit_prior(np.stack([scaled(numbers) for numbers in raw]))
-    return replace(unscaled, prior_mean=mean, prior_sd=sd)
+        return unfitted
+    mean, sd = fit_prior(np.stack([scaled(features) for features in raw]))
+    return replace(unfitted, prior_mean=mean, prior_sd=sd)
 
 
 def fitted_audio(
-    corpus: Corpus, cache: Path, *, voices: bool = False, processes: int | None = None
+    corpus: Corpus, cache: Path, *, speech_emotion: bool = False, processes: int | None = None
 ) -> AudioEncoderConfig:
-    """`fit_audio` on the training split, or on what there is; `voices`: the speech network hears the clips as well.
+    """`fit_audio` on the training split, or on the first split if there is none.
 
-    Raises `DataError` where there is nothing to hear.
+    With `speech_emotion`, the bundled network reads the corpus's own recordings as well. Raises `DataError` if there
+    are none.
     """
     split = "train" if "train" in corpus.splits else corpus.splits[0]
-    unscaled = with_voice() if voices else UNSCALED
-    if voices:
-        require_clips(corpus, split, "voices")
-    # What gave nothing is told when the split is encoded.
-    return fit_audio(perceived(corpus, split, [hearing(unscaled)], cache, processes, log.debug), unscaled)
+    unfitted = unfitted_audio_config(speech_emotion=speech_emotion)
+    if speech_emotion:
+        require_clips(corpus, split)
+    # Clips without features are reported when the split is encoded.
+    return fit_audio(
+        with_clip_features(corpus, split, [audio_clip_encoder(unfitted)], cache, processes, log.debug), unfitted
+    )
 
 
-def require_clips(corpus: Corpus, split: str, what: str) -> None:
-    """Raises `DataError` where a corpus has no recordings to find `what` in."""
-    if not _clips(corpus.read(split)):
-        raise DataError(f"{corpus.folder} has no recordings, so there are no {what} in it: see docs/data.md")
+def require_clips(corpus: Corpus, split: str) -> None:
+    """Raises `DataError` for a corpus without recordings."""
+    if not _clip_count(corpus.read(split)):
+        raise DataError(f"{corpus.folder} has no recordings to encode: see docs/data.md")
 
 
 def corpus_features(
@@ -99,22 +100,25 @@ def corpus_features(
     text: Path = TEXT_ENCODER,
     visual: VisualEncoderConfig | None = None,
     processes: int | None = None,
+    face_detector: Path | None = None,
 ) -> FeatureSet:
     """One split's features, from the cache if they were made from the same data by the same encoders.
 
-    Without recordings nothing is heard by the speech network or seen: what `audio` has beyond prosody is 0, as where
-    it hears nothing, and there is no visual modality.
+    For a corpus without recordings, features of `audio` beyond prosody are 0, as where the speech emotion network gives
+    no result, and there is no visual modality. face_detector: YuNet's ONNX file; None = the bundled cascade.
     """
-    wanted, recorded = audio, _clips(corpus.read(split)) > 0
+    wanted, recorded = audio, _clip_count(corpus.read(split)) > 0
     if not recorded or audio.features != "prosody+speech":
         audio = audio.prosody_only()
     if not recorded:
         visual = None
-    made_from = [fingerprint(*corpus.files), text_fingerprint(text), asdict(audio), corpus.labels, _DESCRIBED_BY]
-    digest = hashlib.sha256(json.dumps([*made_from, *([asdict(visual)] if visual else [])]).encode()).hexdigest()[:16]
-    path = cache / f"{corpus.name.lower()}-{split}-{digest}.safetensors"
+    made_from = [fingerprint(*corpus.files), text_fingerprint(text), asdict(audio), corpus.labels, _MADE_BY]
+    made_from += [asdict(visual)] if visual else []
+    made_from += [fingerprint(face_detector)] if visual and face_detector else []
+    path = cache_file(cache, f"{corpus.name.lower()}-{split}", made_from)
     if not path.is_file():
-        dialogues = perceived(corpus, split, senses_of(audio, visual), cache, processes)
+        encoders = [audio_clip_encoder(audio), *([face_clip_encoder(visual, face_detector)] if visual else [])]
+        dialogues = with_clip_features(corpus, split, encoders, cache, processes)
         with progress() as bar:
             task = bar.add_task(f"encoding {split}", total=sum(len(one.lines) for one in dialogues))
             encoder = TextEncoder(text, threads=torch.get_num_threads())
@@ -123,31 +127,20 @@ def corpus_features(
     return widened(load_features(path), {"audio": wanted.dim})
 
 
-def senses_of(audio: AudioEncoderConfig, visual: VisualEncoderConfig | None) -> list[Sense]:
-    """How a corpus's clips are perceived for these encoders."""
-    return [hearing(audio), *([seeing(visual)] if visual else [])]
-
-
-def _clips(dialogues: Sequence[Dialogue]) -> int:
+def _clip_count(dialogues: Sequence[Dialogue]) -> int:
     return sum(line.clip is not None for one in dialogues for line in one.lines)
 
 
 def text_fingerprint(folder: Path = TEXT_ENCODER) -> str:
-    """Hash of the text encoder: a checkpoint runs only with the one it was trained on."""
+    """The digest by which a checkpoint identifies its text encoder. Raises `EncoderError`."""
     return fingerprint(*encoder_files(folder))
 
 
 def text_name(folder: Path) -> str:
-    """What a text encoder was fine-tuned from, its size, and how its own head does, which tells two of a base apart."""
+    """The base of a text encoder, its size, and the scores of its own head, which distinguish two with one base."""
     network, _, file = encoder_files(folder)
     about = json.loads(file.read_text())
     base, dev = about["training"].get("base", MINILM), about["dev"]
     name = "all-MiniLM-L6-v2" if base == MINILM else Path(base).name
     own = f"{dev['weighted_f1']:.1f} weighted and {dev['macro_f1']:.1f} macro F1 on dev by its own head"
     return f"{name}, {network.stat().st_size / 1e6:.0f} MB, {own}"
-
-
-def progress() -> Progress:
-    """A bar on stderr, so that stdout stays for results."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))

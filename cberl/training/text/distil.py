@@ -1,8 +1,7 @@
-"""What teachers say of utterances, labelled or not, for a pupil to learn (Hinton et al. 2015, arXiv 1503.02531)."""
+"""Knowledge distillation: class probabilities of teachers as soft labels (Hinton et al. 2015, arXiv 1503.02531)."""
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import torch
@@ -10,48 +9,55 @@ from rich.progress import Progress
 from torch import Tensor
 
 from cberl.data.dialogue import UNLABELLED
-from cberl.data.features import fingerprint
+from cberl.errors import TrainingError
+from cberl.storage import cache_file, fingerprint, replacing
 from cberl.training.text.checkpoint import TextTraining, load, prompt_of
 from cberl.training.text.classifier import Example, predict
 
 
-def taught(rows: Sequence[Sequence[Example]], said: Tensor) -> list[Example]:
-    """The examples of several corpora as one, each with what teachers `said`, (N, classes), of it.
+def with_soft_labels(rows: Sequence[Sequence[Example]], probabilities: Tensor) -> list[Example]:
+    """The examples of several corpora as one list, with the teachers' probabilities, (N, classes), as soft labels.
 
-    Only the first corpus keeps its labels: those of the others mean something else.
+    Only the first corpus keeps its hard labels: the label sets of the others differ.
     """
     everything = [one for group in rows for one in group]
     return [
-        replace(one, label=one.label if i < len(rows[0]) else UNLABELLED, taught=tuple(said[i].tolist()))
+        replace(
+            one,
+            label=one.label if i < len(rows[0]) else UNLABELLED,
+            soft_labels=tuple(probabilities[i].tolist()),
+        )
         for i, one in enumerate(everything)
     ]
 
 
-def opinions(rows: Sequence[Example], corpus: str, teachers: Sequence[Path], device: str, kept: Path) -> Tensor:
+def teacher_probabilities(
+    rows: Sequence[Example], corpus: str, teachers: Sequence[Path], device: str, cache: Path
+) -> Tensor:
     """The mean of the teachers' probabilities over the labels of `corpus`, (N, classes).
 
-    Reading takes long, so they are kept in the folder `kept`, under a name that says whose they are and of what, and
-    are read from there the next time. Raises `ValueError` when a teacher has no head for `corpus`.
+    They take long to compute, so they are kept in the folder `cache`, in a file named by teachers and rows. Raises
+    `TrainingError` if a teacher has no head for `corpus`.
     """
-    of = hashlib.sha256(repr((corpus, rows)).encode()).hexdigest()
-    file = kept / f"said-{fingerprint(*teachers)[:12]}-{of[:12]}.pt"
+    made_from = [fingerprint(*teachers), corpus, [astuple(one) for one in rows]]
+    file = cache_file(cache, "teacher-probabilities", made_from, ".pt")
     if not file.is_file():
-        said = torch.stack([_probabilities(rows, corpus, path, device) for path in teachers]).mean(0)
-        kept.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(".part")
-        torch.save(said, unfinished)
-        unfinished.replace(file)
-    kept_said: Tensor = torch.load(file, weights_only=True)
-    return kept_said
+        mean = torch.stack([_probabilities(rows, corpus, path, device) for path in teachers]).mean(0)
+        with replacing(file) as unfinished:
+            torch.save(mean, unfinished)
+    probabilities: Tensor = torch.load(file, weights_only=True)
+    return probabilities
 
 
 def _probabilities(rows: Sequence[Example], corpus: str, teacher: Path, device: str) -> Tensor:
     model, state, folder = load(teacher)
     if corpus not in model.classes:
-        raise ValueError(f"{teacher} knows {', '.join(model.classes)}, not {corpus}: give a teacher trained on it")
+        raise TrainingError(
+            f"{teacher} has heads for {', '.join(model.classes)}, not {corpus}: use a teacher trained on it"
+        )
     prompt = prompt_of(TextTraining(**state["config"]), folder)
     inputs = [prompt.build(one.past, one.speaker, one.text) for one in rows]
     with Progress() as progress:
-        bar = progress.add_task("a teacher reads", total=len(inputs))
+        bar = progress.add_task("teacher", total=len(inputs))
         logits = predict(model.to(device), corpus, inputs, advance=lambda count: progress.advance(bar, count))
     return logits.softmax(-1)

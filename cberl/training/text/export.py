@@ -1,4 +1,4 @@
-"""Exports the fine-tuned text encoder to int8 ONNX, as `cberl.encoders.text` reads it, and says what int8 costs."""
+"""Exports the fine-tuned text encoder to ONNX with int8 weights, for `cberl.encoders.text`, and measures the loss."""
 
 import json
 import shutil
@@ -10,17 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from cberl.encoders.text import TextEncoder
+from cberl.errors import TrainingError, train_extra
 from cberl.metrics import Scores, score
 from cberl.training.text.checkpoint import load
 from cberl.training.text.classifier import TextClassifier
 from cberl.training.text.finetune import Task, dev_inputs, dev_scores
 
-SMALLEST = 256  # matrices with no side as long stay float32: they weigh nothing
-LARGEST_LAYER = 10_000  # only the vocabulary has more rows
+MIN_SIDE = 256  # matrices without a side of this length stay float32: they take little space
+MAX_LAYER_ROWS = 10_000  # only the embedding of the vocabulary has more rows
 
 
 class _Vector(nn.Module):
-    """Only the pooled vector; the classification head stays behind."""
+    """The pooled vector, without the classification head."""
 
     def __init__(self, classifier: TextClassifier) -> None:
         super().__init__()
@@ -32,6 +33,9 @@ class _Vector(nn.Module):
 
 def export(trained: Path, out: Path) -> dict[str, float]:
     """An `epoch-N.pt` of `finetune` -> `text.onnx`, `tokenizer.json`, `text.json` in `out`. Returns the sizes in MB."""
+    with train_extra():
+        import onnx  # noqa: F401  # missing only after minutes of tracing otherwise
+        import onnxscript  # noqa: F401
     model, state, folder = load(trained)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -54,13 +58,13 @@ def export(trained: Path, out: Path) -> dict[str, float]:
 
 
 def cost(trained: Path, exported: Path, task: Task) -> tuple[Scores, Scores]:
-    """On a task's dev, by the head that stays behind: scores in float32, and of what `export` left in `exported`.
+    """Scores of the classification head on a task's dev: in float32, and with the encoder that `export` wrote.
 
-    Raises `ValueError` when there is no head for the task.
+    Raises `TrainingError` if there is no head for the task.
     """
     model, _, _ = load(trained)
     if task.corpus not in model.classes:
-        raise ValueError(f"{trained} knows {', '.join(model.classes)}, not {task.corpus}: leave --data away")
+        raise TrainingError(f"{trained} has heads for {', '.join(model.classes)}, not {task.corpus}: omit --data")
     encoder = TextEncoder(exported, threads=torch.get_num_threads())
     inputs, labels = dev_inputs(task, encoder.prompt)
     with torch.inference_mode():
@@ -89,10 +93,10 @@ def _to_onnx(model: nn.Module, path: Path) -> None:
 
 
 def _quantize(source: Path, target: Path) -> None:
-    """Stores weights as int8 with a scale a row (embeddings) or a column (products); computation stays float32.
+    """Stores weights as int8 with a scale per row (embeddings) or column (products); computation stays in float32.
 
-    Quantised activations would be twice as fast, but cost 1.5 points of weighted F1 on MELD dev, and let one row of a
-    batch change its neighbours.
+    Quantised activations would be twice as fast, but cost 1.5 points of weighted F1 on MELD dev, and make results
+    depend on the rest of the batch.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -100,9 +104,9 @@ def _quantize(source: Path, target: Path) -> None:
     model = onnx.load(source)
     graph = model.graph
     floats = [one for one in graph.initializer if one.data_type == onnx.TensorProto.FLOAT and len(one.dims) == 2]
-    for weight in [one for one in floats if max(one.dims) >= SMALLEST]:
+    for weight in [one for one in floats if max(one.dims) >= MIN_SIDE]:
         values = numpy_helper.to_array(weight)
-        axis = 0 if values.shape[0] > LARGEST_LAYER else 1
+        axis = 0 if values.shape[0] > MAX_LAYER_ROWS else 1
         scale = np.maximum(np.abs(values).max(axis=1 - axis, keepdims=True) / 127, 1e-12).astype(np.float32)
         int8 = np.round(values / scale).astype(np.int8)
         stored, scales = f"{weight.name}.int8", f"{weight.name}.scale"

@@ -1,9 +1,9 @@
-"""Fine-tunes a text encoder for emotion recognition with past turns in its input, on one corpus or on several.
+"""Fine-tunes a text encoder for emotion recognition with past turns in its input, on one corpus or several.
 
     cberl finetune-text --data MELD --out runs/text
 
-Keeps every epoch, and names the one that is best on the first corpus's dev. Needs the `train` extra; the result is
-exported by `cberl.training.text.export`.
+Keeps every epoch, and returns the one with the best scores on the first corpus's dev. Needs the `train` extra.
+`cberl.training.text.export` exports the result.
 """
 
 import logging
@@ -24,8 +24,10 @@ from torch import Tensor, nn
 from cberl.data.asr_noise import AsrNoise
 from cberl.data.dialogue import Dialogue
 from cberl.encoders.text import TextInput, TextPrompt
+from cberl.errors import TrainingError
 from cberl.losses import class_weights, focal_loss
 from cberl.metrics import Scores, score, scores_of
+from cberl.storage import replacing
 from cberl.training.text.checkpoint import TextTraining, encoder_of, prompt_of, save
 from cberl.training.text.classifier import (
     Example,
@@ -36,14 +38,14 @@ from cberl.training.text.classifier import (
     load_base,
     predict,
 )
-from cberl.training.text.distil import opinions, taught
+from cberl.training.text.distil import teacher_probabilities, with_soft_labels
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A corpus to learn from; `dev` may be empty for any but the first."""
+    """A corpus to train on; `dev` may be empty for any but the first."""
 
     corpus: str
     labels: tuple[str, ...]
@@ -56,11 +58,11 @@ class _Batch:
     run: "_Run"
     inputs: tuple[Tensor, Tensor, Tensor]  # the encoder's, each (B, T)
     label: Tensor  # (B,)
-    taught: Tensor  # (B, classes); (B, 0) without teachers
+    soft_labels: Tensor  # (B, classes); (B, 0) without teachers
 
 
 class _Run:
-    """The examples one head learns from, and its class weights."""
+    """The examples that one head is trained on, and its class weights."""
 
     def __init__(self, task: Task, train: Sequence[Example], config: TextTraining) -> None:
         self.corpus = task.corpus
@@ -74,39 +76,39 @@ class _Run:
         cut = batches([len(one.ids) for one in inputs], config.batch_size, rng)
         return [self._batch([self.train[i] for i in rows], [inputs[i] for i in rows]) for rows in cut]
 
-    def loss(self, logits: Tensor, label: Tensor, said: Tensor, config: TextTraining) -> Tensor:
-        """Cross-entropy with the labels, weighted, and with what teachers said, which is weighted already."""
-        written = focal_loss(logits, label, weight=self.weight, smoothing=config.label_smoothing)
-        if not said.shape[1]:
-            return written
-        return (1 - config.teacher_share) * written + config.teacher_share * F.cross_entropy(logits, said)
+    def loss(self, logits: Tensor, label: Tensor, soft_labels: Tensor, config: TextTraining) -> Tensor:
+        """Cross-entropy with the labels, by class weights, and with soft labels, whose teachers had class weights."""
+        hard = focal_loss(logits, label, weight=self.weight, smoothing=config.label_smoothing)
+        if not soft_labels.shape[1]:
+            return hard
+        return (1 - config.teacher_share) * hard + config.teacher_share * F.cross_entropy(logits, soft_labels)
 
     def _batch(self, rows: list[Example], inputs: list[TextInput]) -> _Batch:
-        labels, said = torch.tensor([one.label for one in rows]), torch.tensor([one.taught for one in rows])
-        return _Batch(self, collate(inputs), labels, said)
+        labels, soft = torch.tensor([one.label for one in rows]), torch.tensor([one.soft_labels for one in rows])
+        return _Batch(self, collate(inputs), labels, soft)
 
     def _input(self, one: Example, prompt: TextPrompt, config: TextTraining, rng: random.Random) -> TextInput:
         if rng.random() >= config.strip_punctuation:
             return prompt.build(one.past, one.speaker, one.text)
         rate = rng.uniform(0, config.word_noise)
-        past = [(who, self.noise.corrupt(said, rate, rng)) for who, said in one.past]
+        past = [(speaker, self.noise.corrupt(text, rate, rng)) for speaker, text in one.past]
         return prompt.build(past, one.speaker, self.noise.corrupt(one.text, rate, rng))
 
 
 class _Last:
-    """The file from which a stopped run goes on."""
+    """The file from which a stopped run continues."""
 
     def __init__(self, path: Path, config: TextTraining, parts: dict[str, Any], rng: random.Random) -> None:
         self._path, self._parts, self._rng = path, parts, rng
         self._config = asdict(config)
 
     def load(self, labels: Sequence[str]) -> list[Scores]:
-        """Puts all back as it was; the dev scores of the epochs that are done. None are where there is no file."""
+        """Restores the state. Returns the dev scores of the epochs that are done; none if there is no file."""
         if not self._path.is_file():
             return []
         state = torch.load(self._path, weights_only=True)
         if state["config"] != self._config:
-            raise ValueError("the run to resume was started with other settings: give the same ones, or another --out")
+            raise TrainingError("the run to resume was started with other settings: give the same ones, or another --out")
         for name, part in self._parts.items():
             part.load_state_dict(state[name])
         self._rng.setstate(state["order"])
@@ -117,9 +119,8 @@ class _Last:
         state = {name: part.state_dict() for name, part in self._parts.items()}
         random_states = {"order": self._rng.getstate(), "dropout": torch.get_rng_state()}
         dev = [scores.confusion.tolist() for scores in kept]
-        unfinished = self._path.with_suffix(".part")
-        torch.save(state | random_states | {"config": self._config, "dev": dev}, unfinished)
-        unfinished.replace(self._path)
+        with replacing(self._path) as unfinished:
+            torch.save(state | random_states | {"config": self._config, "dev": dev}, unfinished)
 
 
 def finetune(
@@ -132,21 +133,23 @@ def finetune(
     *,
     resume: bool = False,
 ) -> tuple[int, Scores]:
-    """Trains on all tasks, mixed, and leaves `epoch-N.pt` (weights, config) and `last.pt` (to go on from) in `out`.
+    """Trains on all tasks, mixed, and writes `epoch-N.pt` (weights, config) and `last.pt` (to resume from) to `out`.
 
-    start: an `epoch-N.pt` whose encoder to go on from. teachers: `epoch-N.pt` whose opinion of every utterance is
-    learnt beside the first task's labels; the other tasks' labels then are not read, and what teachers said is kept in
-    `out`. resume: go on after the last epoch in `out`, as if never stopped. Returns the best epoch, from 1, and its
-    scores on the first task's dev. Raises `ValueError` when the run to resume had other settings.
+    start: an `epoch-N.pt` whose encoder to start from. teachers: `epoch-N.pt` files whose probabilities are soft labels
+    in addition to the first task's labels; labels of other tasks then are ignored, and the probabilities are kept in
+    `out`. resume: continue after the last epoch in `out`, with the same result as without a stop. Returns the best
+    epoch, from 1, and its scores on the first task's dev. Raises `TrainingError` if the run to resume had other
+    settings, or a file does not fit.
     """
     rng = random.Random(config.seed)
     encoder, folder = load_base(config.base)
     rows = [examples(task.train, config.past_turns) for task in tasks]
     if teachers:
-        said = opinions([one for group in rows for one in group], tasks[0].corpus, teachers, device, out)
-        rows, tasks = [taught(rows, said)], tasks[:1]
+        everything = [one for group in rows for one in group]
+        probabilities = teacher_probabilities(everything, tasks[0].corpus, teachers, device, out)
+        rows, tasks = [with_soft_labels(rows, probabilities)], tasks[:1]
     classes = {task.corpus: len(task.labels) for task in tasks}
-    torch.manual_seed(config.seed)  # here, so that it is the same whether teachers have read or had been kept
+    torch.manual_seed(config.seed)  # after the teachers, so that it does not matter whether they had to run
     model = TextClassifier(encoder, classes, config.head_dropout)
     if start is not None:
         model.load_state_dict(encoder_of(start, config.base), strict=False)
@@ -183,7 +186,7 @@ def _step(model: TextClassifier, batch: _Batch, optimizer: torch.optim.Optimizer
     device = next(model.parameters()).device
     with torch.autocast(device.type, torch.bfloat16):
         logits = model(batch.run.corpus, *(given.to(device) for given in batch.inputs))
-    loss = batch.run.loss(logits.float().cpu(), batch.label, batch.taught, config)
+    loss = batch.run.loss(logits.float().cpu(), batch.label, batch.soft_labels, config)
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -191,27 +194,26 @@ def _step(model: TextClassifier, batch: _Batch, optimizer: torch.optim.Optimizer
 
 
 def dev_scores(model: TextClassifier, task: Task, prompt: TextPrompt, *, exact: bool = False) -> Scores:
-    """How the encoder's own head does on a task's dev dialogues, in bfloat16 unless `exact`."""
+    """Scores of the encoder's own head on a task's dev dialogues, in bfloat16 unless `exact`."""
     inputs, labels = dev_inputs(task, prompt)
     return score(labels, predict(model, task.corpus, inputs, exact=exact).argmax(1).numpy(), task.labels)
 
 
 def dev_inputs(task: Task, prompt: TextPrompt) -> tuple[list[TextInput], NDArray[np.int64]]:
-    """What the encoder reads of a task's dev dialogues, and the labels."""
+    """The encoder's inputs for a task's dev dialogues, and the labels."""
     dev = examples(task.dev, prompt.past_turns)
     return [prompt.build(one.past, one.speaker, one.text) for one in dev], np.array([one.label for one in dev])
 
 
 def average(paths: Sequence[Path], task: Task, out: Path) -> Scores:
-    """The mean of the weights of several runs from one start, as one file (model soup, Wortsman et al. 2022).
+    """Writes the mean of the weights of several runs with one start as one file (model soup, Wortsman et al. 2022).
 
-    It costs no more to run than one of them. Returns its scores on the task's dev. Raises `ValueError` when the files
-    do not belong together.
+    Returns its scores on the task's dev. Raises `TrainingError` if the networks have different shapes.
     """
     states = [torch.load(path, weights_only=True, map_location="cpu") for path in paths]
     kinds = {tuple(sorted((name, tuple(one.shape)) for name, one in state["model"].items())) for state in states}
     if len(kinds) != 1:
-        raise ValueError("these files hold networks of different shapes: average runs on the same corpora")
+        raise TrainingError("these files hold networks of different shapes: average runs on the same corpora")
     mean = {
         name: torch.stack([state["model"][name].float() for state in states]).mean(0).to(one.dtype)
         for name, one in states[0]["model"].items()

@@ -12,7 +12,8 @@ import pytest
 from cberl.data.clips import describe_clips
 from cberl.data.dialogue import Clip, Dialogue, Line
 from cberl.encoders.prosody import prosody
-from testing.recordings import SAMPLE_RATE, hearing_by, tone, write_wav
+from cberl.types import SAMPLE_RATE
+from testing.recordings import hearing_by, tone, write_wav
 
 CALLS: list[int] = []
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cberl.data.dialogue import DataError
-from cberl.data.sound import SAMPLE_RATE, SpanCutter, decode, duration_s, probe, read_spans
+from cberl.data.sound import SpanCutter, decode, duration_s, probe, read_spans
+from cberl.types import SAMPLE_RATE
 from testing.recordings import tone, write_wav
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from cberl.checkpoint import WEIGHTS
 from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig, AudioHistory
-from cberl.encoders.log_ratio import EVIDENCE_DIM, evidence
+from cberl.encoders.log_ratio import SCORES_DIM, log_ratio_scores
 from cberl.encoders.logmel import BANDS, HOP, WINDOW, log_mel, pooled_log_mel
 from cberl.encoders.normalize import fit_prior
 from cberl.encoders.prosody import compress
@@ -78,12 +78,12 @@ def test_log_mel_joins_the_prosody_where_asked():
 
 
 def test_the_speech_network_joins_the_prosody_where_asked():
-    dim = 8 + EVIDENCE_DIM
+    dim = 8 + SCORES_DIM
     both = config(features="prosody+speech", prior_mean=[0.0] * dim, prior_sd=[1.0] * dim)
     speech = SpeechEncoder(WEIGHTS / "speech")
     encoder, history = AudioEncoder(both, speech), AudioHistory(both)
     heard = encoder.describe(speech_like(1.0))
-    np.testing.assert_array_equal(heard[8:], evidence(speech.describe(speech_like(1.0))[64:]))
+    np.testing.assert_array_equal(heard[8:], log_ratio_scores(speech.describe(speech_like(1.0))[64:]))
     short = encoder.describe(speech_like(0.2))  # long enough for prosody, too short for the network
     assert np.isnan(short[8:]).all()
     assert (history.push("ann", short)[8:] == 0).all()
@@ -95,9 +95,9 @@ def test_the_speech_network_joins_the_prosody_where_asked():
 
 
 def test_evidence_by_hand():
-    even = evidence(np.full(7, 1 / 7))
+    even = log_ratio_scores(np.full(7, 1 / 7))
     np.testing.assert_allclose(even, np.zeros(7), atol=1e-6)
-    sure = evidence(np.array([[0, 0, 0, 1, 0, 0, 0.0]]))
+    sure = log_ratio_scores(np.array([[0, 0, 0, 1, 0, 0, 0.0]]))
     np.testing.assert_allclose(sure[0], np.log(100) * (np.arange(7) == 3) - np.log(100) / 7, rtol=1e-5)
 
 
@@ -112,7 +112,7 @@ def test_a_config_that_cannot_work_is_refused():
         config(features="prosody+logmel")
     with pytest.raises(ValueError, match="must be one of"):
         config(features="mfcc")
-    with pytest.raises(ValueError, match="expected 8 raw audio numbers"):
+    with pytest.raises(ValueError, match="expected 8 raw audio features"):
         AudioHistory(config()).push("ann", np.zeros(136, np.float32))
 
 

@@ -9,7 +9,7 @@ import pytest
 from cberl.checkpoint import WEIGHTS
 from cberl.encoders.expression import ExpressionEncoder
 from cberl.encoders.face import Box, CascadeDetector, YuNetDetector, find_face
-from cberl.encoders.log_ratio import evidence
+from cberl.encoders.log_ratio import log_ratio_scores
 from cberl.encoders.visual import FaceVisual, NoVisual, Seen, VisualEncoder, VisualEncoderConfig
 from cberl.labels import MELD
 
@@ -81,7 +81,7 @@ def test_pooling_is_the_mean_by_quality(expression: ExpressionEncoder) -> None:
     quality = np.array([face.quality for face in faces])
     assert 0 < quality[1] < quality[0]
     pooled = seen(encoder, frames)
-    np.testing.assert_allclose(pooled.vector, evidence(quality / quality.sum() @ probabilities), atol=1e-4)
+    np.testing.assert_allclose(pooled.vector, log_ratio_scores(quality / quality.sum() @ probabilities), atol=1e-4)
     assert pooled.quality == pytest.approx((quality**2).sum() / quality.sum(), rel=1e-4)
 
 

@@ -51,7 +51,4 @@ def test_every_kind_uses_relation_and_distance_and_learns(kind: GraphKind, futur
     assert all(parameter.grad.isfinite().all() for parameter in layer.parameters() if parameter.grad is not None)
 
 
-@pytest.mark.parametrize("kind", ["relational", "rgat"])
-def test_heads_must_divide_the_width(kind: GraphKind) -> None:
-    with pytest.raises(ValueError, match="hidden_dim 10 cannot be split into 4 heads"):
-        graph_layer(ModelConfig(hidden_dim=10, heads=4, graph=kind), 0)
+

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cberl.encoders.audio import AudioEncoderConfig
-from cberl.training import seeds
+from cberl.training.core import runs
 from cberl.training.core.recipe import load_recipe
 from cberl.training.core.runs import Material, Run, run_seed
 from testing.toys import features
@@ -23,12 +23,12 @@ def test_a_misheard_copy_is_learnt_from_too(tmp_path: Path, monkeypatch: pytest.
     material = Material.load(tmp_path)
     taught = []
 
-    class Watched(seeds.Trainer):
+    class Watched(runs.Trainer):
         def __init__(self, config, train, *rest):  # type: ignore[no-untyped-def]
             taught.append(train)
             super().__init__(config, train, *rest)
 
-    monkeypatch.setattr(seeds, "Trainer", Watched)
+    monkeypatch.setattr(runs, "Trainer", Watched)
     run = Run(load_recipe(None, TINY), 0, tmp_path / "run", "toy")
     run_seed(run, material, resume=False, report=lambda epoch: None)
     (shown,) = taught

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cberl.training import speech
+from cberl.training.encoders import speech
 from cberl.training.encoders.speech import SpeechTraining, train_speech
 
 RATE = 16_000

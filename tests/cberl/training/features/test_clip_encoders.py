@@ -14,8 +14,9 @@ from cberl.encoders.face import CascadeDetector
 from cberl.encoders.speech_emotion import SpeechEncoder
 from cberl.encoders.visual import FaceVisual, VisualEncoderConfig
 from cberl.training.features.clip_encoders import EXPRESSION, SPEECH, hearing, seeing, with_face, with_voice
+from cberl.types import SAMPLE_RATE
 from engine.ingest.video_reader import VideoReader
-from testing.recordings import SAMPLE_RATE, tone, write_film, write_wav
+from testing.recordings import tone, write_film, write_wav
 
 RATE = 12
 

@@ -107,7 +107,7 @@ def test_a_joined_voice_is_what_the_live_encoder_gives_and_streams_as_it_trained
         for row in range(10 * dialogue, 10 * dialogue + 10):
             speaker = f"speaker-{int(composed.speaker[row])}"
             heard = composed.x["audio"][row, 8:].abs().sum() > 0
-            voice = CLEAR.evidence[int(label[row])] if heard else np.full(7, np.nan, np.float32)
+            voice = CLEAR.scores[int(label[row])] if heard else np.full(7, np.nan, np.float32)
             vector = history.push(speaker, np.concatenate([raw[row].numpy(), voice]))
             assert (vector is not None) == bool(composed.present["audio"][row])
             x = {

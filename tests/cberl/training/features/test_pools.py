@@ -77,12 +77,12 @@ def test_made_data_becomes_pools_that_are_remembered(tmp_path: Path, capsys: pyt
     }
     assert counts["train"] == {"voice": [2 * COPIES, 2 * COPIES, 4 * COPIES], "face": [4, 4, 4]}
     assert counts["dev"] == {"voice": [COPIES, COPIES, 2 * COPIES], "face": [1, 1, 1]}
-    assert np.ptp(pools["train"]["voice"].evidence, axis=0).max() > 0.1
+    assert np.ptp(pools["train"]["voice"].scores, axis=0).max() > 0.1
     assert "voices for train" in capsys.readouterr().err
     again = read_pools(BOTH, "train", LABELS, cache, ravdess, fer2013)
     assert capsys.readouterr().err == ""
     for kind, pool in again.items():
-        np.testing.assert_array_equal(pool.evidence, pools["train"][kind].evidence)
+        np.testing.assert_array_equal(pool.scores, pools["train"][kind].scores)
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

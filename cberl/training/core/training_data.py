@@ -1,0 +1,125 @@
+"""What all runs on one corpus are trained on: encoded once, and saved for other processes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from safetensors.numpy import load_file, save_file
+
+from cberl.data.corpus import Corpus
+from cberl.data.dialogue import DataError
+from cberl.data.features import FeatureSet, features_about, load_features, save_features
+from cberl.encoders.audio import AudioEncoderConfig
+from cberl.encoders.bundle import TEXT_ENCODER, bundled_visual_config
+from cberl.encoders.visual import VisualEncoderConfig
+from cberl.storage import fingerprint
+from cberl.training.features.asr_noise_features import AsrNoiseFeatures
+from cberl.training.features.compose import ComposeConfig, Pool, Pools
+from cberl.training.features.corpus import corpus_features, fitted_audio, require_clips, text_fingerprint
+from cberl.training.features.pools import read_pools
+
+POOLS = "pools.safetensors"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """A corpus's features, the configuration of their encoders, where they are from, and what recipes add to them."""
+
+    labels: tuple[str, ...]
+    train: FeatureSet
+    dev: FeatureSet
+    audio: AudioEncoderConfig
+    text_sha256: str
+    provenance: dict[str, Any]
+    pools: Pools = field(default_factory=dict)
+    asr_corrupted: dict[float, FeatureSet] = field(default_factory=dict)  # `train` by word error rate
+    visual: VisualEncoderConfig | None = None  # if the corpus's own faces are read
+
+    def save(self, folder: Path) -> None:
+        """Writes `train`, `dev`, the corrupted copies and `pools.safetensors`."""
+        about = {
+            "labels": self.labels,
+            "audio": asdict(self.audio),
+            "visual": asdict(self.visual) if self.visual else None,
+            "text_sha256": self.text_sha256,
+            "provenance": self.provenance,
+            "asr_corrupted": list(self.asr_corrupted),
+        }
+        for rate, features in self.asr_corrupted.items():
+            save_features(features, folder / _corrupted_file(rate))
+        save_features(self.train, folder / "train.safetensors", {"training_data": json.dumps(about)})
+        save_features(self.dev, folder / "dev.safetensors")
+        arrays = {f"{kind}.scores": pool.scores for kind, pool in self.pools.items()}
+        save_file(arrays | {f"{kind}.label": pool.label for kind, pool in self.pools.items()}, folder / POOLS)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """What `save` wrote."""
+        train, dev = (load_features(folder / f"{split}.safetensors") for split in ("train", "dev"))
+        about = json.loads(features_about(folder / "train.safetensors")["training_data"])
+        arrays = load_file(folder / POOLS)
+        kinds = {name.partition(".")[0] for name in arrays}
+        return cls(
+            labels=tuple(about["labels"]),
+            train=train,
+            dev=dev,
+            audio=AudioEncoderConfig(**about["audio"]),
+            text_sha256=about["text_sha256"],
+            provenance=about["provenance"],
+            pools={kind: Pool(arrays[f"{kind}.scores"], arrays[f"{kind}.label"]) for kind in kinds},
+            asr_corrupted={rate: load_features(folder / _corrupted_file(rate)) for rate in about["asr_corrupted"]},
+            visual=VisualEncoderConfig(**about["visual"]) if about["visual"] else None,
+        )
+
+
+def _corrupted_file(rate: float) -> str:
+    return f"train-asr-corrupted-{rate}.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where features come from, beside the corpus's text and prosody."""
+
+    speech_emotion: bool = False  # scores of the speech emotion network for the corpus's own recordings
+    faces: bool = False  # scores of the expression network for them
+    ravdess: Path | None = None  # for recipes that compose a corpus
+    fer2013: Path | None = None
+    face_detector: Path | None = None  # YuNet's ONNX file; None = the bundled cascade
+
+
+def prepare(
+    corpus: Corpus,
+    composed: Sequence[ComposeConfig],
+    cache: Path,
+    text: Path = TEXT_ENCODER,
+    sources: Sources = Sources(),  # noqa: B008  # immutable
+) -> TrainingData:
+    """Encodes a corpus, and the pools and corrupted copies that any of `composed` needs.
+
+    Raises `DataError` or `EncoderError`.
+    """
+    pools: dict[str, Pool] = {}
+    for config in composed:
+        for kind, option, own in (
+            ("voice", "--speech-emotion", sources.speech_emotion),
+            ("face", "--faces", sources.faces),
+        ):
+            if own and kind in config.wanted:
+                raise DataError(f"{option} reads the corpus's own recordings, the recipe others: use the recipe real")
+        pools |= read_pools(config, "train", corpus.labels, cache, sources.ravdess, sources.fer2013)
+    audio = fitted_audio(corpus, cache, speech_emotion=sources.speech_emotion)
+    if sources.faces:
+        require_clips(corpus, "train")
+    visual = bundled_visual_config() if sources.faces else None
+    train, dev = (
+        corpus_features(corpus, split, audio, cache, text, visual, face_detector=sources.face_detector)
+        for split in ("train", "dev")
+    )
+    noise = AsrNoiseFeatures(corpus, "train", cache, text)
+    corrupted = {one.misheard: noise.features(train, one.misheard)[0] for one in composed if one.misheard}
+    provenance = {"corpus": corpus.name, "data_sha256": fingerprint(*corpus.files)}
+    if visual and sources.face_detector:
+        provenance["face_detector_sha256"] = fingerprint(sources.face_detector)
+    return TrainingData(corpus.labels, train, dev, audio, text_fingerprint(text), provenance, pools, corrupted, visual)
