@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     hub_timeout_s: float = Field(3.0, ge=0, le=600, description="Longest wait for the model hub to answer.")
     checkpoint: str = Field("", description="CBERL checkpoint to run; empty: the starter that comes along.")
     text_encoder: str = Field("", description="Text encoder the checkpoint is for; empty: the one that comes along.")
+    face_detector: str = Field("", description="Face detector (YuNet's ONNX file); empty: the bundled cascade.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run.")
 
     end_silence_ms: int = Field(500, ge=100, le=10_000, description="Silence that ends a turn.")

@@ -1,4 +1,4 @@
-"""Small media files, made where a test needs them."""
+"""Small media files for tests."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,17 +7,18 @@ from pathlib import Path
 import av
 import numpy as np
 
-from cberl.data.clips import Describe, Sense
+from cberl.data.clips import ClipEncoder, Encode
 from cberl.data.sound import read_spans
 from cberl.types import SAMPLE_RATE
 
 
-def hearing_by(describe: Describe, made_by: str) -> Sense:
-    return Sense("prosody", made_by, "sound", read_spans, partial(_itself, describe))
+def audio_clip_encoder(encode: Encode, made_by: str) -> ClipEncoder:
+    """A clip encoder that calls `encode`."""
+    return ClipEncoder("prosody", made_by, "audio", read_spans, partial(_itself, encode))
 
 
-def _itself(describe: Describe) -> Describe:
-    return describe
+def _itself(encode: Encode) -> Encode:
+    return encode
 
 
 def write_wav(path: Path, pcm: np.ndarray, rate: int = SAMPLE_RATE) -> Path:
@@ -39,7 +40,7 @@ def tone(hz: float, seconds: float, rate: int = SAMPLE_RATE) -> np.ndarray:
 
 
 def write_mp4(path: Path, pcm: np.ndarray) -> Path:
-    """float32[n] at 16 kHz as AAC, beside a few frames of grey video, as clips of films are."""
+    """float32[n] at 16 kHz as AAC, with a few frames of grey video."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=10)
@@ -57,7 +58,7 @@ def write_mp4(path: Path, pcm: np.ndarray) -> Path:
 
 
 def write_film(path: Path, pictures: Sequence[np.ndarray], rate: int, pcm: np.ndarray) -> Path:
-    """RGB pictures uint8[h, w, 3] at `rate` a second, beside float32[n] at 16 kHz."""
+    """RGB pictures uint8[h, w, 3] at `rate` per second, with float32[n] at 16 kHz."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         video, audio = container.add_stream("mpeg4", rate=rate), container.add_stream("pcm_s16le", rate=SAMPLE_RATE)

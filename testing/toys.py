@@ -1,4 +1,4 @@
-"""Small feature sets and untrained networks, made where a test needs them."""
+"""Small feature sets and untrained networks for tests."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def features(seed: int = 0) -> FeatureSet:
 
 
 def group(name: str, *seeds: int, tau: float = 0.0, **shape: object) -> Group:
-    """Untrained networks of CONFIG, changed by `shape`, that decide for every class, and a prior that tau can use."""
+    """Untrained networks of CONFIG, changed by `shape`, with a prior and large logits, so that all classes occur."""
     made = []
     for seed in seeds:
         torch.manual_seed(seed)

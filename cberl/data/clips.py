@@ -1,7 +1,7 @@
 """Raw features of a corpus's clips, computed in parallel processes and kept in a journal.
 
-The journal has one JSON object per line, written as results arrive. A run that was killed loses only what it was working
-on; a line that was cut short is ignored. A file that has changed is encoded again.
+The journal has one JSON object per line, written as results arrive. A run that was killed loses only the clips that it
+was working on; a line that was cut short is ignored. A file that has changed is encoded again.
 """
 
 import json

@@ -1,4 +1,5 @@
 """A corpus as the network reads it: one array per modality over all utterances, dialogue after dialogue."""
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Removes dialogues that overlap with another corpus's held-out part: EmoryNLP and MELD are of one television series."""
+"""Removes dialogues that overlap with another corpus's held-out part: EmoryNLP and MELD share a television series."""
 
 import re
 from collections.abc import Iterable, Sequence

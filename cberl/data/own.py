@@ -130,7 +130,9 @@ def read_own(folder: Path, split: str) -> list[Dialogue]:
     data = parse(folder)
     if data.problems or data.header is None:
         shown = "\n".join(f"  {problem}" for problem in data.problems[:_SHOWN])
-        raise DataError(f"{folder} has {len(data.problems)} problem(s):\n{shown}\n`cberl data check {folder}` lists all")
+        raise DataError(
+            f"{folder} has {len(data.problems)} problem(s):\n{shown}\n`cberl data check {folder}` lists all"
+        )
     if split not in splits(data):
         raise DataError(f"{folder / f'{split}.jsonl'} is missing: there is no {split} split")
     return dialogues(data, data.header, split)

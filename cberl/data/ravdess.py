@@ -53,7 +53,7 @@ def read_ravdess(folder: Path, actors: Collection[int]) -> list[Clip]:
 
 
 def loud_part(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
-    """From the first to the last 10 ms within 40 dB of the loudest, with a margin of 100 ms, as a turn detector cuts."""
+    """From the first to the last 10 ms within 40 dB of the loudest, with a margin of 100 ms, like a detected turn."""
     hop = SAMPLE_RATE // 100
     frames = pcm[: len(pcm) // hop * hop].reshape(-1, hop)  # (frames * hop,) -> (frames, hop)
     if not len(frames):

@@ -79,7 +79,7 @@ def encoder_configs(checkpoint: Checkpoint) -> EncoderConfigs:
 
 def open_text_encoder(folder: Path, sha256: str, *, threads: int = 1) -> TextEncoder:
     """The text encoder in `folder`. Raises `EncoderError` if it is missing or has another digest."""
-    _verify("text encoder", sha256, f"give the folder of its own as --text-encoder, {REMEDY}", *encoder_files(folder))
+    _verify("text encoder", sha256, f"give its folder as --text-encoder, {REMEDY}", *encoder_files(folder))
     return TextEncoder(folder, threads=threads)
 
 

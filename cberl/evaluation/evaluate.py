@@ -39,9 +39,7 @@ def features_for(
             f"{checkpoint.name} has the labels {', '.join(labels)}, but {corpus.name} {', '.join(corpus.labels)}"
         )
     text, configs = text_encoder_of(checkpoint, texts), encoder_configs(checkpoint)
-    features = corpus_features(
-        corpus, split, configs.audio, cache, text, configs.visual, face_detector=face_detector
-    )
+    features = corpus_features(corpus, split, configs.audio, cache, text, configs.visual, face_detector=face_detector)
     return widened(features, checkpoint.model.config.modality_dims)
 
 
@@ -117,4 +115,3 @@ def summary(runs: Sequence[Evaluated]) -> dict[str, Any]:
         "ece": spread([100 * ece for _, ece in runs]),
         "confusion": np.sum([one.confusion for one in scores], axis=0).tolist(),
     }
-

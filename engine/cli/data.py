@@ -16,9 +16,12 @@ from cberl.data.dialogue import SPLITS, DataError
 from cberl.data.features import FeatureSet, save_features
 from cberl.data.sample import make_sample
 from cberl.data.sdt import read_sdt
-from cberl.training.features.clip_encoders import with_face
+from cberl.encoders.audio import AudioEncoderConfig
+from cberl.encoders.bundle import bundled_visual_config
+from cberl.errors import CberlError
 from cberl.training.features.corpus import corpus_features, fitted_audio, require_clips, text_fingerprint
 from engine.cli.common import sentences
+from engine.cli.sources import face_detector, faces, speech_emotion
 
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 _CLASSES = click.option("--classes", type=int, help="6 or 4: which of IEMOCAP's label sets.")
@@ -26,7 +29,7 @@ _CLASSES = click.option("--classes", type=int, help="6 or 4: which of IEMOCAP's 
 
 @click.group("data")
 def command() -> None:
-    """Corpora: what a folder holds, what is wrong with it, and its features. docs/data.md tells the layouts."""
+    """Check a corpus, or compute its features. docs/data.md describes the layouts."""
 
 
 @command.command(
@@ -35,14 +38,14 @@ def command() -> None:
 Examples:
   cberl data check my-calls           your own data: every problem by file and line
   cberl data check MELD --json        counts as JSON
-Ends with 1 if anything is wrong.""",
+The exit status is 1 if there is any problem.""",
 )
 @_FOLDER
 @_CLASSES
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 def check_command(folder: Path, classes: int | None, as_json: bool) -> None:
-    """Read all of FOLDER and tell every problem; then counts by split and class."""
-    with sentences(DataError):
+    """Read all of FOLDER. Prints every problem, then counts by split and class."""
+    with sentences(CberlError):
         mine = folder.is_dir() and ((folder / own.HEADER).is_file() or bool(own.files(folder)))
         report = check_own(folder) if mine else check(detect(folder, classes))
     if as_json:
@@ -62,10 +65,10 @@ Examples:
 )
 @_FOLDER
 def sample_command(folder: Path) -> None:
-    """Write a small made-up corpus into FOLDER: to try training on, and to see the layout of your own data."""
-    with sentences(FileExistsError):
+    """Write a small synthetic corpus to FOLDER, to try the commands with and as an example of the layout."""
+    with sentences(CberlError):
         make_sample(folder)
-    click.echo(f"{folder}: look at it with `cberl data check {folder}`")
+    click.echo(f"{folder}: check it with `cberl data check {folder}`")
 
 
 @command.command(
@@ -74,29 +77,31 @@ def sample_command(folder: Path) -> None:
 Examples:
   cberl data features MELD --out features/meld.safetensors
   cberl data features iemocap_multi_features.pkl --out features/sdt.safetensors
-Writes a file a split: meld.train.safetensors, meld.dev.safetensors, meld.test.safetensors. Clips that were
-described before are not described again: a run that was stopped goes on.""",
+Writes one file per split: meld.train.safetensors, meld.dev.safetensors, meld.test.safetensors. Features of
+clips are kept in the cache, so that the same command continues a run that was stopped.""",
 )
 @_FOLDER
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Files' name; the split is put into it.")
-@click.option("--split", "wanted", type=click.Choice(SPLITS), multiple=True, help="Only this one (may be repeated).")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Name of the files; the split is inserted.")
+@click.option("--split", "wanted", type=click.Choice(SPLITS), multiple=True, help="Only this split; may be repeated.")
 @_CLASSES
-@click.option("--cache", type=click.Path(path_type=Path), default="cache", show_default=True, help="Described clips.")
-@click.option("--voices", is_flag=True, help="Beside prosody, what the speech network hears.")
-@click.option("--faces", is_flag=True, help="What the expression network sees.")
-@click.option("--processes", default=os.cpu_count() or 1, show_default="cores", help="That describe clips.")
+@click.option("--cache", type=click.Path(path_type=Path), default="cache", show_default=True, help="Features of clips.")
+@speech_emotion
+@faces
+@face_detector
+@click.option("--processes", default=os.cpu_count() or 1, show_default="cores", help="Processes for clips.")
 def features_command(
     folder: Path,
     out: Path,
     wanted: tuple[str, ...],
     classes: int | None,
     cache: Path,
-    voices: bool,
+    speech_emotion: bool,
     faces: bool,
+    face_detector: Path | None,
     processes: int,
 ) -> None:
-    """Encode FOLDER's utterances as the live engine would; or take over a published feature pickle."""
-    with sentences(DataError, FileNotFoundError):
+    """Encode FOLDER's utterances with the encoders of the live engine; or convert a published feature pickle."""
+    with sentences(CberlError):
         if folder.is_file():
             labels, sets = read_sdt(folder)
             for split in wanted or sets:
@@ -104,15 +109,23 @@ def features_command(
                     raise DataError(f"{folder} has no {split} split")
                 _save(sets[split], out, split, {"corpus": folder.name, "labels": json.dumps(labels)})
         else:
-            _encode(detect(folder, classes), out, wanted, cache, voices, faces, processes)
+            corpus = detect(folder, classes)
+            # Audio is normalised by mean and sd of the training split, for every split.
+            audio = fitted_audio(corpus, cache, speech_emotion=speech_emotion, processes=processes)
+            _encode(corpus, out, wanted, cache, audio, faces, face_detector, processes)
 
 
 def _encode(
-    corpus: Corpus, out: Path, wanted: tuple[str, ...], cache: Path, voices: bool, faces: bool, processes: int
+    corpus: Corpus,
+    out: Path,
+    wanted: tuple[str, ...],
+    cache: Path,
+    audio: AudioEncoderConfig,
+    faces: bool,
+    face_detector: Path | None,
+    processes: int,
 ) -> None:
-    # Audio is normalised by the training split's mean and spread, whatever split is wanted.
-    audio = fitted_audio(corpus, cache, voices=voices, processes=processes)
-    visual = with_face() if faces else None
+    visual = bundled_visual_config() if faces else None
     about = {
         "corpus": corpus.name,
         "labels": json.dumps(corpus.labels),
@@ -122,15 +135,18 @@ def _encode(
     }
     for split in wanted or corpus.splits:
         if faces:
-            require_clips(corpus, split, "faces")
-        _save(corpus_features(corpus, split, audio, cache, visual=visual, processes=processes), out, split, about)
+            require_clips(corpus, split)
+        features = corpus_features(
+            corpus, split, audio, cache, visual=visual, processes=processes, face_detector=face_detector
+        )
+        _save(features, out, split, about)
 
 
 def _save(features: FeatureSet, out: Path, split: str, about: dict[str, str]) -> None:
     path = out.with_name(f"{out.stem}.{split}{out.suffix or '.safetensors'}")
     save_features(features, path, about | {"split": split})
-    there = ", ".join(f"{int(has.sum())} with {name}" for name, has in features.present.items())
-    click.echo(f"{path}: {len(features.label)} utterances in {len(features.lengths)} conversations, {there}")
+    counts = ", ".join(f"{int(has.sum())} with {name}" for name, has in features.present.items())
+    click.echo(f"{path}: {len(features.label)} utterances in {len(features.lengths)} conversations, {counts}")
 
 
 def _show(report: Report) -> None:

@@ -2,8 +2,7 @@
 
 import click
 
-from cberl.checkpoint import CheckpointError
-from engine.conversation.models import resolve_device
+from cberl.checkpoint import CheckpointError, resolve_device
 
 
 def _resolved(_context: click.Context, _option: click.Parameter, device: str) -> str:
@@ -19,5 +18,5 @@ trains_on = click.option(
     default="cpu",
     show_default=True,
     callback=_resolved,
-    help="Where to train; auto is a GPU where there is one.",
+    help="Where to train; auto is the GPU if there is one.",
 )

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from cberl.checkpoint import CheckpointError
+from cberl.checkpoint import CheckpointError, resolve_device
 from cberl.types import SAMPLE_RATE
 from engine.cli.common import settings_from, settings_options
 from engine.config import Settings
-from engine.conversation.models import load_checkpoint_and_encoders, resolve_device
+from engine.conversation.models import load_configured
 from engine.speech.choose import choose_transcriber
 from engine.speech.speaker_embedding import SpeakerEncoderError, load_speaker_encoder
 from engine.speech.transcriber import TranscriberError
@@ -91,7 +91,7 @@ def _device(settings: Settings) -> Finding:
 
 def _checkpoint(settings: Settings) -> Finding:
     try:
-        checkpoint, encoders = load_checkpoint_and_encoders(settings)
+        checkpoint, encoders = load_configured(settings)
     except CheckpointError as error:
         return Finding("checkpoint", "missing", str(error))
     reads = ", ".join(checkpoint.model.config.modality_dims)

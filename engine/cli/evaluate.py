@@ -7,13 +7,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from cberl.checkpoint import STARTER, CheckpointError, load_checkpoint
+from cberl.checkpoint import STARTER, load_checkpoint
 from cberl.data.corpus import detect
-from cberl.data.dialogue import DataError
+from cberl.errors import CberlError
 from cberl.evaluation.evaluate import evaluate, features_for, summary
 from cberl.evaluation.report.plots import plot_confusion
 from cberl.metrics import Scores
 from engine.cli.common import sentences
+from engine.cli.sources import face_detector
 from engine.cli.text_encoder import scored_with
 
 
@@ -32,6 +33,7 @@ Examples:
 @click.option("--split", type=click.Choice(["train", "dev", "test"]), default="test", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write the confusion matrix as PNG.")
+@face_detector
 @scored_with
 @click.option("--cache", type=click.Path(path_type=Path), default="cache", show_default=True, help="Encoded features.")
 def command(
@@ -41,18 +43,20 @@ def command(
     split: str,
     as_json: bool,
     plot: Path | None,
+    face_detector: Path | None,
     text_encoders: tuple[Path, ...],
     cache: Path,
 ) -> None:
-    """Score CHECKPOINTS (default: the starter): F1 weighted, macro and by class, confusion matrix, calibration."""
-    with sentences(DataError, CheckpointError, FileNotFoundError):
+    """Score CHECKPOINTS (default: the starter): weighted and macro F1, F1 by class, confusion matrix, calibration."""
+    with sentences(CberlError):
         corpus = detect(data, classes)
         runs = []
         for folder in checkpoints or (STARTER,):
             checkpoint = load_checkpoint(folder)
-            runs.append(evaluate(checkpoint, features_for(checkpoint, corpus, split, cache, text_encoders)))
-    if plot:
-        plot_confusion(runs[0][0], plot)
+            features = features_for(checkpoint, corpus, split, cache, text_encoders, face_detector)
+            runs.append(evaluate(checkpoint, features))
+        if plot:
+            plot_confusion(runs[0][0], plot)
     if as_json:
         scores, ece = runs[0]
         body = scores.as_dict() | {"ece": round(100 * ece, 2)} if len(runs) == 1 else summary(runs)

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from cberl.data.corpus import Corpus, detect
-from cberl.data.dialogue import DataError, Dialogue
+from cberl.data.dialogue import Dialogue
 from cberl.data.overlap import without_overlap
+from cberl.errors import CberlError
 from cberl.metrics import Scores
 from cberl.training.core.train import set_threads
 from cberl.training.text.checkpoint import TextTraining
@@ -38,7 +39,7 @@ Needs: pip install 'cberl-engine[train]'.""",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with a corpus; its dev chooses the epoch.")
 @click.option(
-    "--also", type=click.Path(path_type=Path), multiple=True, help="Another corpus to learn from, with its own labels."
+    "--also", type=click.Path(path_type=Path), multiple=True, help="Another corpus to train on, with its own labels."
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), default="runs/text", show_default=True, help="Folder for the run."
@@ -47,32 +48,38 @@ Needs: pip install 'cberl-engine[train]'.""",
     "--base",
     default=DEFAULTS.base,
     show_default=True,
-    help="The pretrained encoder: minilm (all-MiniLM-L6-v2), or a folder or hub id of one like BERT or RoBERTa.",
+    help="The pretrained encoder: minilm (all-MiniLM-L6-v2), or the folder or hub id of one like BERT or RoBERTa.",
 )
-@click.option("--start", type=FILE, help="Go on from the encoder of this epoch-N.pt.")
+@click.option("--start", type=FILE, help="Start from the encoder of this epoch-N.pt.")
 @click.option("--epochs", default=DEFAULTS.epochs, show_default=True)
 @click.option("--learning-rate", default=DEFAULTS.learning_rate, show_default=True)
 @click.option("--class-weight-power", default=DEFAULTS.class_weight_power, show_default=True)
 @click.option(
-    "--word-noise", default=DEFAULTS.word_noise, show_default=True, help="Up to this share of words misheard in those."
+    "--strip-punctuation",
+    default=DEFAULTS.strip_punctuation,
+    show_default=True,
+    help="Share of inputs without case and punctuation, like an ASR transcript.",
 )
 @click.option(
-    "--strip-punctuation", default=DEFAULTS.strip_punctuation, show_default=True, help="Share of inputs made ASR-like."
+    "--word-noise", default=DEFAULTS.word_noise, show_default=True, help="Highest word error rate of these inputs."
 )
 @click.option(
     "--teacher",
     "teachers",
     type=FILE,
     multiple=True,
-    help="Learn, too, what this epoch-N.pt says (with several, their mean). Then --also is read without its labels.",
+    help="An epoch-N.pt whose probabilities are soft labels; of several, the mean. Labels of --also then are ignored.",
 )
 @click.option(
-    "--teacher-share", default=DEFAULTS.teacher_share, show_default=True, help="Of a labelled utterance's loss."
+    "--teacher-share",
+    default=DEFAULTS.teacher_share,
+    show_default=True,
+    help="Share of soft labels in the loss of a labelled utterance.",
 )
 @click.option("--past-turns", default=DEFAULTS.past_turns, show_default=True)
 @click.option("--max-tokens", default=DEFAULTS.max_tokens, show_default=True)
 @click.option("--seed", default=DEFAULTS.seed, show_default=True)
-@click.option("--resume", is_flag=True, help="Go on where the run in --out was stopped.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out, if it was stopped.")
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
 @trains_on
 @click.option("--average", "averaged", type=FILE, multiple=True, help="Train nothing; export the mean of these files.")
@@ -80,7 +87,7 @@ Needs: pip install 'cberl-engine[train]'.""",
     "--export",
     "exported",
     type=FILE,
-    help="Train nothing; export this epoch-N.pt. With --data it says what int8 costs.",
+    help="Train nothing; export this epoch-N.pt. With --data, measure the loss from int8.",
 )
 def command(
     data: Path | None,
@@ -97,14 +104,14 @@ def command(
 ) -> None:
     """Fine-tune a text encoder with past turns in its input, and export the epoch that is best on dev to OUT/onnx.
 
-    An earlier epoch may serve CBERL better: it is less sure of what it was trained on. Compare on dev.
+    An earlier epoch may be better for CBERL, as it is less confident on its training data. Compare on dev.
     """
     logging.basicConfig(level="INFO", format="%(message)s")
     set_threads(threads)
-    config = TextTraining(**settings)  # type: ignore[arg-type]  # click has made each what its default is
+    config = TextTraining(**settings)  # type: ignore[arg-type]  # click converts each to the type of its default
     if data is None and exported is None:
-        raise click.UsageError("give --data, a folder with a corpus")
-    with sentences(DataError, FileNotFoundError, ModuleNotFoundError, ValueError):
+        raise click.UsageError("--data, the folder with a corpus, is required")
+    with sentences(CberlError):
         tasks = _tasks(detect(data), [detect(folder) for folder in also]) if data is not None else []
         if exported is None:
             if averaged:
@@ -125,14 +132,14 @@ def _f1(scores: Scores) -> str:
 
 
 def _tasks(main: Corpus, others: list[Corpus]) -> list[Task]:
-    """The others give all their splits, less what is held out of the main corpus."""
+    """All splits of the other corpora are used, without overlap with dev and test of the main one."""
     held_out = [one for split in ("dev", "test") if split in main.splits for one in main.read(split)]
     tasks = [Task(main.name, main.labels, main.read("train"), main.read("dev"))]
     for other in others:
         everything: list[Dialogue] = [one for split in other.splits for one in other.read(split)]
         kept = without_overlap(everything, held_out)
         logging.info(
-            "%s: %d of %d dialogues; the rest is held out of %s", other.name, len(kept), len(everything), main.name
+            "%s: %d of %d dialogues; the rest overlaps with %s", other.name, len(kept), len(everything), main.name
         )
         tasks.append(Task(other.name, other.labels, kept))
     return tasks

@@ -6,19 +6,19 @@ from pathlib import Path
 import click
 
 from cberl.checkpoint import Checkpoint, CheckpointError, load_checkpoint
-from cberl.data.corpus import Corpus, detect
-from cberl.data.dialogue import DataError
+from cberl.data.corpus import detect
 from cberl.data.features import FeatureSet
+from cberl.errors import CberlError
 from cberl.evaluation.compare import Group
 from cberl.evaluation.evaluate import features_for, text_encoder_of
 from cberl.evaluation.report.gather import Source, gather
 from cberl.evaluation.report.page import write_report
 from cberl.training.core.train import set_threads
-from cberl.training.features.asr_noise_features import NoisyText
-from cberl.training.features.compose import Pools
+from cberl.training.features.asr_noise_features import AsrNoiseFeatures
 from cberl.training.features.composed import composed_split, held_out_pools
 from cberl.training.features.corpus import text_name
 from engine.cli.common import sentences
+from engine.cli.sources import face_detector
 from engine.cli.text_encoder import scored_with
 
 
@@ -30,8 +30,8 @@ Examples:
   cberl report runs/starter --data MELD --split test --out out/test
   cberl report runs/starter --data MELD --asr-noise 0,10,20,30,40
   cberl report runs/starter --data MELD --ravdess RAVDESS --fer2013 FER2013.npz --out docs/report-composed
-Each GROUP is a folder of `cberl train --seeds N`; the others are compared with the first, which is shown in depth.
-Groups trained with --set model.lookahead=2 or --set model.direction=offline show what the future is worth.""",
+Each GROUP is a folder of `cberl train --seeds N`. The first is reported in detail, the others are compared with it.
+Groups trained with --set model.lookahead=2 or --set model.direction=offline show the gain from later utterances.""",
 )
 @click.argument("groups", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder with the corpus.")
@@ -41,11 +41,12 @@ Groups trained with --set model.lookahead=2 or --set model.direction=offline sho
     "--plain",
     metavar="GROUP",
     multiple=True,
-    help="A group without any lever: it decides by argmax, as it comes. Of several, targets go by the first.",
+    help="A baseline group, which decides by argmax without logit adjustment; may be repeated. Targets use the first.",
 )
-@click.option("--asr-noise", metavar="LIST", default="", help="Word error rates in percent, as 0,10,20.")
-@click.option("--ravdess", type=click.Path(path_type=Path), help="With --fer2013: voices to join to each utterance.")
-@click.option("--fer2013", type=click.Path(path_type=Path), help="With --ravdess: faces to join to each utterance.")
+@click.option("--asr-noise", metavar="LIST", default="", help="Word error rates in percent, such as 0,10,20.")
+@click.option("--ravdess", type=click.Path(path_type=Path), help="With --fer2013: speech for a composed corpus.")
+@click.option("--fer2013", type=click.Path(path_type=Path), help="With --ravdess: faces for a composed corpus.")
+@face_detector
 @scored_with
 @click.option(
     "--out", type=click.Path(path_type=Path), default="docs/report", show_default=True, help="Without suffix."
@@ -61,48 +62,60 @@ def command(
     asr_noise: str,
     ravdess: Path | None,
     fer2013: Path | None,
+    face_detector: Path | None,
     text_encoders: tuple[Path, ...],
     out: Path,
     cache: Path,
     threads: int,
 ) -> None:
-    """Compare groups of runs, and show the first in depth: one page with tables and plots, and every figure as JSON.
+    """Compare groups of runs: one page with tables and plots, and all figures as JSON.
 
-    With --ravdess and --fer2013 every utterance is joined with a voice and a face that show its label six times of
-    ten: that tells what networks do with all modalities and with any subset, not how well they read real ones.
+    With --ravdess and --fer2013, every utterance gets speech emotion and face scores of other people, of which six in
+    ten have its label. This measures the use of all modalities and of subsets, not the accuracy on real recordings.
     """
     if (ravdess is None) != (fer2013 is None):
         raise click.UsageError("give both --ravdess and --fer2013, or neither")
     set_threads(threads)
     rates = _rates(asr_noise)
-    with sentences(DataError, CheckpointError, FileNotFoundError):
+    with sentences(CberlError):
         corpus = detect(data, classes)
         loaded = [_load(folder, text_encoders) for folder in groups]
         pools = held_out_pools(corpus, cache, ravdess, fer2013) if ravdess and fer2013 else None
-        misheard = NoisyText(corpus, split, cache, text_encoder_of(loaded[0].checkpoints[0], text_encoders))
-        source = _source(corpus, split, cache, text_encoders, pools, misheard)
-        found, maps = gather(loaded, source, plain, rates)
+        noise = AsrNoiseFeatures(corpus, split, cache, text_encoder_of(loaded[0].checkpoints[0], text_encoders))
+
+        def features(checkpoint: Checkpoint, of: str) -> FeatureSet:
+            if pools is None:
+                return features_for(checkpoint, corpus, of, cache, text_encoders, face_detector)
+            return composed_split(checkpoint, corpus, of, pools, cache, text_encoder_of(checkpoint, text_encoders))
+
+        name = corpus.name if pools is None else f"{corpus.name} with composed speech emotion and faces"
+        found, maps = gather(loaded, Source(name, split, features, noise.features), plain, rates)
+        found = {
+            "command": _command(groups, split, plain, asr_noise, text_encoders, composed=pools is not None),
+            **found,
+        }
+        write_report(found, maps, out)
+    click.echo(f"{out}.md")
+
+
+def _command(
+    groups: Sequence[Path],
+    split: str,
+    plain: Sequence[str],
+    asr_noise: str,
+    text_encoders: Sequence[Path],
+    *,
+    composed: bool,
+) -> str:
+    """The command line, without paths that mean nothing on other machines."""
     words = [folder.name for folder in groups] + ["--split", split]
     for name in plain:
         words += ["--plain", name]
     words += ["--asr-noise", asr_noise] if asr_noise else []
-    for folder in text_encoders[:-1]:  # the last comes along
+    for folder in text_encoders[:-1]:  # the last is the bundled one
         words += ["--text-encoder", f"{folder.parent.name}/{folder.name}"]
-    words += ["--ravdess", "RAVDESS", "--fer2013", "FER2013.npz"] if ravdess else []
-    write_report({"command": f"cberl report {' '.join(words)}", **found}, maps, out)
-    click.echo(f"{out}.md")
-
-
-def _source(
-    corpus: Corpus, split: str, cache: Path, texts: Sequence[Path], pools: Pools | None, misheard: NoisyText
-) -> Source:
-    def features(checkpoint: Checkpoint, of: str) -> FeatureSet:
-        if pools is None:
-            return features_for(checkpoint, corpus, of, cache, texts)
-        return composed_split(checkpoint, corpus, of, pools, cache, text_encoder_of(checkpoint, texts))
-
-    name = corpus.name if pools is None else f"{corpus.name} with joined voices and faces"  # no figure is the corpus's
-    return Source(name, split, features, misheard.features)
+    words += ["--ravdess", "RAVDESS", "--fer2013", "FER2013.npz"] if composed else []
+    return f"cberl report {' '.join(words)}"
 
 
 def _rates(asr_noise: str) -> list[float]:
@@ -110,7 +123,7 @@ def _rates(asr_noise: str) -> list[float]:
     try:
         rates = [float(rate) / 100 for rate in asr_noise.split(",") if rate.strip()]
     except ValueError as error:
-        raise click.BadParameter(f"{asr_noise!r} is no list of percentages such as 0,10,20") from error
+        raise click.BadParameter(f"{asr_noise!r} is not a list of percentages such as 0,10,20") from error
     if any(not 0 <= rate <= 1 for rate in rates):
         raise click.BadParameter("a word error rate is from 0 to 100 percent", param_hint="--asr-noise")
     return rates

@@ -1,4 +1,4 @@
-"""The option that names text encoders, for the verbs that train with one or score with the right one of several."""
+"""The options that name a text encoder to train with, or several to score with."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 import click
 
-from cberl.training.features.corpus import TEXT_ENCODER
+from cberl.encoders.bundle import TEXT_ENCODER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-_SHOWN: dict[str, Any] = {"type": click.Path(path_type=Path), "show_default": "the one that comes along"}
+_SHOWN: dict[str, Any] = {"type": click.Path(path_type=Path), "show_default": "the bundled one"}
 
 trained_with = click.option(
     "--text-encoder",
@@ -20,12 +20,12 @@ trained_with = click.option(
 
 
 def scored_with(command: Command) -> Command:
-    """Gives the verb `text_encoders`; the one that comes along is always among them."""
+    """Adds the parameter `text_encoders`, which always includes the bundled one."""
     return click.option(
         "--text-encoder",
         "text_encoders",
         multiple=True,
         callback=lambda _, __, given: (*given, TEXT_ENCODER),
-        help="Folder of a text encoder that checkpoints were trained with; may be repeated: each finds its own.",
+        help="Folder of a text encoder that checkpoints were trained with; may be repeated.",
         **_SHOWN,
     )(command)

@@ -11,15 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from cberl.checkpoint import STARTER, WEIGHTS, Checkpoint, CheckpointError, load_checkpoint
-from cberl.data.features import fingerprint
+from cberl.checkpoint import STARTER, Checkpoint, resolve_device
 from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig
-from cberl.encoders.expression import ExpressionEncoder
-from cberl.encoders.face import CascadeDetector
-from cberl.encoders.onnx import network_files
-from cberl.encoders.speech_emotion import SpeechEncoder
-from cberl.encoders.text import TextEncoder, TextHistory, TextInput, encoder_files
-from cberl.encoders.visual import FaceVisual, NoVisual, Seen, VisualEncoder, VisualEncoderConfig
+from cberl.encoders.bundle import TEXT_ENCODER, Encoders, load_checkpoint_and_encoders
+from cberl.encoders.text import TextEncoder, TextInput
+from cberl.encoders.visual import Seen, VisualEncoder
 from cberl.streaming import StepInput, initial_state
 from cberl.types import SAMPLE_RATE, Float32
 from engine.config import Settings
@@ -55,69 +51,14 @@ class Models:
         return "visual" in self.checkpoint.model.config.modality_dims
 
 
-def resolve_device(wanted: str) -> str:
-    """`auto` is a GPU where there is one. Raises `CheckpointError` for a GPU that is not there."""
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise CheckpointError("device cuda was asked for, but PyTorch sees no GPU here: use --device auto or cpu")
-    return wanted
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Encoders:
-    """What a checkpoint was trained with."""
-
-    text: TextEncoder
-    audio: AudioEncoder
-    visual: VisualEncoder
-
-
-def load_checkpoint_and_encoders(settings: Settings) -> tuple[Checkpoint, Encoders]:
-    """The checkpoint and the encoders that it was trained with. Raises `CheckpointError`."""
-    folder = Path(settings.checkpoint) if settings.checkpoint else STARTER
-    text = Path(settings.text_encoder) if settings.text_encoder else WEIGHTS / "text"
-    checkpoint = load_checkpoint(folder, resolve_device(settings.device))
-    try:
-        wanted = checkpoint.encoders["text"]["sha256"]
-        audio = AudioEncoderConfig(**checkpoint.encoders["audio"])
-        seen_by = checkpoint.encoders.get("visual")
-        visual = VisualEncoderConfig(**seen_by) if seen_by else None
-        files = encoder_files(text)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder} does not say how its input was encoded ({error}): train it again") from error
-    except FileNotFoundError as error:
-        remedy = (
-            "give the folder that `cberl finetune-text` wrote" if settings.text_encoder else "reinstall cberl-engine"
-        )
-        raise CheckpointError(f"{error}; {remedy}") from error
-    _require_same(folder, "text encoder", wanted, *files)  # before it is loaded: it may be damaged
-    return checkpoint, Encoders(TextEncoder(text), _ears(folder, audio), _eyes(folder, visual))
-
-
-def _ears(checkpoint: Path, config: AudioEncoderConfig) -> AudioEncoder:
-    if config.features != "prosody+speech":
-        return AudioEncoder(config)
-    folder = WEIGHTS / "speech"
-    _require_same(checkpoint, "speech network", config.speech_sha256, *network_files(folder, "speech"))
-    return AudioEncoder(config, SpeechEncoder(folder))
-
-
-def _eyes(checkpoint: Path, config: VisualEncoderConfig | None) -> VisualEncoder:
-    if config is None:
-        return NoVisual()
-    folder = WEIGHTS / "expression"
-    _require_same(checkpoint, "expression network", config.expression_sha256, *network_files(folder, "expression"))
-    return FaceVisual(CascadeDetector(), ExpressionEncoder(folder), config)
-
-
-def _require_same(checkpoint: Path, what: str, sha256: str, *files: Path) -> None:
-    if sha256 != fingerprint(*files):
-        own = "give its folder as --text-encoder, " if what == "text encoder" else ""
-        raise CheckpointError(
-            f"{checkpoint} was trained with another {what} than the one in {files[0].parent}: {own}"
-            "train it again with `cberl train`, or install the version of cberl-engine that it came with"
-        )
+def load_configured(settings: Settings) -> tuple[Checkpoint, Encoders]:
+    """The checkpoint and encoders that the settings name. Raises `CheckpointError`."""
+    return load_checkpoint_and_encoders(
+        Path(settings.checkpoint) if settings.checkpoint else STARTER,
+        Path(settings.text_encoder) if settings.text_encoder else TEXT_ENCODER,
+        resolve_device(settings.device),
+        Path(settings.face_detector) if settings.face_detector else None,
+    )
 
 
 @asynccontextmanager
@@ -125,7 +66,7 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
     """Loads, warms and, at the end, releases. Raises `CheckpointError`, `TranscriberError`, `VadError` or
     `SpeakerEncoderError`.
     """
-    checkpoint, encoders = await asyncio.to_thread(load_checkpoint_and_encoders, settings)
+    checkpoint, encoders = await asyncio.to_thread(load_configured, settings)
     transcriber, note = await asyncio.to_thread(
         choose_transcriber, settings.asr, settings.whisper_model, settings.hub_timeout_s
     )
@@ -185,6 +126,6 @@ async def _warm(models: Models) -> None:
     await models.transcribe(second)
     await models.describe_audio(second)
     await models.describe_visual((VideoFrame(Track("a", "a"), 0.0, np.zeros((360, 640, 3), np.uint8)),))
-    vector = await models.encode_text(TextHistory(models.text_encoder.prompt).peek("a", "hello there"))
+    vector = await models.encode_text(models.text_encoder.prompt.build((), "a", "hello there"))
     state = initial_state(models.checkpoint.model)
     await models.graph(GraphRequest(state, StepInput("a", {"text": torch.from_numpy(vector)})))

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cberl.encoders.audio import AudioHistory
-from cberl.encoders.text import TextHistory
+from cberl.encoders.conversation import ConversationHistory
 from engine.conversation.classifier import EmotionClassifier
 from engine.conversation.models import Models
 from engine.conversation.turn_analysis import TurnAnalysis
@@ -85,7 +84,6 @@ class ConversationRecognizer:
 
 def open_recognizer(conversation: str, models: Models) -> ConversationRecognizer:
     """Of a conversation that starts."""
-    encoder = UtteranceEncoder(
-        models.encode_text, TextHistory(models.text_encoder.prompt), AudioHistory(models.audio_config)
-    )
+    history = ConversationHistory(models.text_encoder.prompt, models.audio_config)
+    encoder = UtteranceEncoder(models.encode_text, history)
     return ConversationRecognizer(encoder, EmotionClassifier(conversation, models.checkpoint, models.graph))

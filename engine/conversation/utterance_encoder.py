@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from cberl.encoders.audio import AudioHistory
-from cberl.encoders.text import TextHistory, TextInput
+from cberl.encoders.conversation import ConversationHistory
+from cberl.encoders.text import TextInput
 from cberl.types import Float32
 from engine.conversation.turn_analysis import TurnAnalysis
 from engine.conversation.utterance import Utterance
@@ -14,25 +14,22 @@ EncodeText = Callable[[TextInput], Awaitable[Float32]]
 
 
 class UtteranceEncoder:
-    """One conversation's text and audio history. Call `encode` in the order of the turns."""
+    """Encodes one conversation's turns in context. Call `encode` in the order of the turns."""
 
-    def __init__(self, encode_text: EncodeText, text_history: TextHistory, audio_history: AudioHistory) -> None:
+    def __init__(self, encode_text: EncodeText, history: ConversationHistory) -> None:
         self._encode_text = encode_text
-        self._text_history = text_history
-        self._audio_history = audio_history
+        self._history = history
 
     def copy(self) -> "UtteranceEncoder":
         """An independent encoder with the same history."""
-        return UtteranceEncoder(self._encode_text, self._text_history.copy(), self._audio_history.copy())
+        return UtteranceEncoder(self._encode_text, self._history.copy())
 
     async def encode_ahead(self, analysis: TurnAnalysis) -> TurnAnalysis:
         """Encode the text with the history as it is now. `encode` reuses the vector if no turn comes in between."""
-        if analysis.transcript is None or not analysis.transcript.text:
-            return analysis
         watch = Stopwatch()
         with watch("encode"):
-            text = self._text_history.peek(analysis.turn.speaker, analysis.transcript.text)
-            if analysis.encoded is not None and analysis.encoded[0] == text:
+            text = self._history.peek(analysis.turn.speaker, _words(analysis)).text
+            if text is None or (analysis.encoded is not None and analysis.encoded[0] == text):
                 return analysis
             vector = await self._encode_text(text)
         return replace(analysis, timings_ms=analysis.timings_ms | watch.timings_ms, encoded=(text, vector))
@@ -40,21 +37,23 @@ class UtteranceEncoder:
     async def encode(self, analysis: TurnAnalysis) -> Utterance:
         """The next utterance. A modality without content is absent (None), never a vector of zeros."""
         watch = Stopwatch(analysis.timings_ms)
-        turn, transcript = analysis.turn, analysis.transcript
-        vector = None
+        turn, vector = analysis.turn, None
         with watch("encode"):
-            if transcript and transcript.text:
-                text = self._text_history.push(turn.speaker, transcript.text)
+            text, audio = self._history.push(turn.speaker, _words(analysis), analysis.audio)
+            if text is not None:
                 encoded, ahead = analysis.encoded or (None, None)
                 vector = ahead if encoded == text else await self._encode_text(text)
-            audio = self._audio_history.push(turn.speaker, analysis.audio)
         visual, quality = (analysis.visual.vector, analysis.visual.quality) if analysis.visual else (None, 0.0)
-        return Utterance(turn, transcript, vector, audio, visual, quality, watch.timings_ms)
+        return Utterance(turn, analysis.transcript, vector, audio, visual, quality, watch.timings_ms)
 
     async def preview(self, analysis: TurnAnalysis) -> Utterance:
         """The utterance of a turn in progress. The history does not change."""
         ahead = await self.encode_ahead(analysis)
         vector = ahead.encoded[1] if ahead.encoded else None
-        audio = self._audio_history.peek(analysis.turn.speaker, analysis.audio)
+        audio = self._history.peek(analysis.turn.speaker, audio=analysis.audio).audio
         visual, quality = (analysis.visual.vector, analysis.visual.quality) if analysis.visual else (None, 0.0)
         return Utterance(analysis.turn, analysis.transcript, vector, audio, visual, quality, ahead.timings_ms)
+
+
+def _words(analysis: TurnAnalysis) -> str:
+    return analysis.transcript.text if analysis.transcript else ""

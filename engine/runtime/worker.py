@@ -1,17 +1,15 @@
 """The only way off the event loop: one bounded queue a model, shared by all sessions, answered in batches."""
 
 import asyncio
-import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from multiprocessing import active_children
 from typing import Any, Generic, Literal, Self, TypeVar
+
+from cberl.processes import SPAWN, exit_with_parent, interrupts_blocked
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
@@ -182,31 +180,19 @@ class Worker(Generic[Req, Res]):
 
 
 class _OneProcess(ProcessPoolExecutor):
-    """One spawned process, started at once. (A fork would copy locks that other threads hold.)"""
+    """One spawned process, started at once."""
 
     def __init__(self, run: Callable[[list[Any]], list[Any]]) -> None:
-        spawn = multiprocessing.get_context("spawn")
-        super().__init__(1, spawn, initializer=_start_child, initargs=(run,))
-        with _interrupts_held():
+        super().__init__(1, SPAWN, initializer=_start_child, initargs=(run,))
+        with interrupts_blocked():
             self._pid = self.submit(os.getpid)
 
     def terminate(self) -> None:
         """End the process without waiting for its batch."""
         if not self._pid.exception():  # known as soon as the process is up
-            for process in multiprocessing.active_children():
+            for process in active_children():
                 if process.pid == self._pid.result():
                     process.terminate()
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """A process started inside never hears of Ctrl-C, from its first moment on: the parent decides what it means."""
-    resource_tracker.ensure_running()  # else it starts inside, and lets interrupts through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _child_run: Callable[[list[Any]], list[Any]]  # in the child process only: what it was started for
@@ -215,15 +201,7 @@ _child_run: Callable[[list[Any]], list[Any]]  # in the child process only: what 
 def _start_child(run: Callable[[list[Any]], list[Any]]) -> None:
     global _child_run
     _child_run = run
-    # A parent that was killed ends nothing: then the child must see to it itself.
-    threading.Thread(target=_follow_parent, name="follow parent", daemon=True).start()
-
-
-def _follow_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    exit_with_parent()
 
 
 def _run_in_child(requests: list[Any]) -> list[Any]:

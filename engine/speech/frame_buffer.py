@@ -2,21 +2,18 @@
 
 from collections.abc import Iterable
 
+from cberl.data.pictures import thinned
 from engine.media import VideoFrame
-
-MAX_FRAMES = 48  # more than is read of a turn; above it every second one goes
 
 
 class FrameBuffer:
-    """Keeps frames until no turn can contain them any more. Above the bound, every second frame is discarded."""
+    """Keeps frames until no turn can contain them any more. Above `MAX_PICTURES`, every second one is discarded."""
 
     def __init__(self) -> None:
         self._frames: list[VideoFrame] = []
 
     def push(self, frames: Iterable[VideoFrame]) -> None:
-        self._frames.extend(frames)
-        while len(self._frames) > MAX_FRAMES:
-            self._frames = self._frames[::2]
+        self._frames = thinned([*self._frames, *frames])
 
     def between(self, start_s: float, end_s: float) -> tuple[VideoFrame, ...]:
         """The frames of this time, both ends included."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
 
+from cberl.encoders.onnx import open_session
+from cberl.errors import EncoderError
 from cberl.types import SAMPLE_RATE, Float32
 from engine.errors import EngineError
 
@@ -55,13 +55,10 @@ class SileroVad:
         path = path or _find_model()
         if not path.is_file():
             raise VadError(f"there is no Silero VAD network at {path}: reinstall silero-vad")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # a window is too small for more
-        options.inter_op_num_threads = 1
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except (Fail, InvalidGraph, InvalidProtobuf) as error:
-            raise VadError(f"{path} is not an ONNX network that can be loaded: {error}") from error
+            self._session = open_session(path)
+        except EncoderError as error:
+            raise VadError(str(error)) from error
 
     def run(self, requests: list[VadRequest]) -> list[VadResult]:
         """One result per request, bit for bit the same whatever else is in the batch."""

@@ -58,7 +58,7 @@ def test_the_threshold_keeps_what_was_asked_for_and_hardly_more(coverage: float)
 def test_nothing_is_uncertain_unless_asked_for() -> None:
     assert threshold_at_coverage(torch.rand(10), 1.0) == 0.0
     assert not Calibration((0.0, 0.0)).uncertain(torch.zeros(3, 2)).any()
-    with pytest.raises(ValueError, match="coverage is a share"):
+    with pytest.raises(ValueError, match="coverage must be above 0"):
         threshold_at_coverage(torch.rand(10), 0.0)
 
 

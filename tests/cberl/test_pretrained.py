@@ -101,7 +101,7 @@ def test_a_network_comes_from_the_hub_once_then_from_the_cache(
 
 
 def test_what_the_hub_has_not_is_named(hub: list[str]) -> None:
-    with pytest.raises(CheckpointError, match=r"me/none is no folder and cannot be had from the model hub: .*404"):
+    with pytest.raises(CheckpointError, match=r"me/none is not a folder and cannot be downloaded from the model hub: .*404"):
         CBERL.from_pretrained("me/none")
 
 
@@ -113,7 +113,7 @@ def test_without_a_hub_it_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE forbids"):
         CBERL.from_pretrained("me/tiny")
-    with pytest.raises(CheckpointError, match=r"nowhere is no checkpoint: config\.json is missing"):
+    with pytest.raises(CheckpointError, match=r"nowhere is not a checkpoint: config\.json is missing"):
         CBERL.from_pretrained(tmp_path / "nowhere")
 
 

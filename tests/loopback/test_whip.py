@@ -7,8 +7,7 @@ from collections import Counter
 import pytest
 
 import engine.conversation.turn_analysis
-from cberl.encoders.audio import AudioHistory
-from cberl.encoders.text import TextHistory
+from cberl.encoders.conversation import ConversationHistory
 from cberl.types import SAMPLE_RATE
 from engine.conversation.classifier import EmotionClassifier
 from engine.conversation.models import Models
@@ -27,7 +26,7 @@ def part(speaker: int, start_s: float, end_s: float) -> Voice:
 async def uninterrupted(models: Models, turns: list[Turn]) -> list[EmotionEvent]:
     """The same turns, one after the other, in a conversation of their own."""
     describer = UtteranceEncoder(
-        models.encode_text, TextHistory(models.text_encoder.prompt), AudioHistory(models.audio_config)
+        models.encode_text, ConversationHistory(models.text_encoder.prompt, models.audio_config)
     )
     inference = EmotionClassifier("again", models.checkpoint, models.graph)
     heard = [await analyze_turn(it, models.transcribe, models.describe_audio, models.describe_visual) for it in turns]

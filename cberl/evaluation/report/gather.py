@@ -201,7 +201,7 @@ def _losses(complete: Sequence[Predicted], less: Sequence[Predicted]) -> dict[st
 
 
 def _future(measured: Sequence[Measured]) -> dict[str, Any]:
-    """The groups that use later utterances, and a streaming one: with the same settings if there is one, else the first."""
+    """The groups that use later utterances, and a streaming one: with equal settings if possible, else the first."""
     ahead = [one for one in measured if not one.config.streams]
     streaming = [one for one in measured if one.config.streams]
     if not streaming or not ahead:

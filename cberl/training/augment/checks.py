@@ -27,7 +27,9 @@ class ClassCheck:
     nearest_made: float  # median distance to the nearest training utterance of the class
     nearest_real: float
     copies: float  # share of `made` closer to a training utterance of the class than 95 % of held-out ones are
-    source_made: float  # median distance to the nearest training utterance of any class, including a translation's source
+    source_made: (
+        float  # median distance to the nearest training utterance of any class, including a translation's source
+    )
     source_real: float
     diversity_made: float  # mean distance between two of the class, over that of training utterances
     diversity_real: float
@@ -50,7 +52,7 @@ def synthetic_rows(augmented: FeatureSet, real: int) -> tuple[Utterances, Tensor
 
 
 def check(train: FeatureSet, held_out: FeatureSet, made: Utterances, made_label: Tensor, classes: int) -> Check:
-    """Compares `made`, from `train`, with `held_out` of the same corpus, which must have every class of `made_label`."""
+    """Compares `made`, from `train`, with `held_out`, which must have examples of every class in `made_label`."""
     space = Space.of(train)
     real, other, fake = (space.joined(one) for one in (utterances_of(train), utterances_of(held_out), made))
     guess_other, guess_fake = _linear_classifier(real, train.label, classes, other, fake)  # predicted classes

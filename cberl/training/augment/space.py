@@ -11,7 +11,7 @@ from cberl.nn.fusion import Modalities, Present
 
 
 class Utterances(NamedTuple):
-    """Features of N utterances without dialogues: (N, dim) and bool (N,) per modality; rows where it is absent are 0."""
+    """Features of N utterances without dialogues: (N, dim) and bool (N,) per modality; absent rows are 0."""
 
     x: Modalities
     present: Present

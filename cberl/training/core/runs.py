@@ -1,4 +1,4 @@
-"""One run: a seed of a recipe, from features to a checkpoint in its folder. `cberl train` and `cberl sweep` share it."""
+"""One run: a seed of a recipe, from features to a checkpoint in its folder. Used by `cberl train` and `cberl sweep`."""
 
 import json
 from collections.abc import Callable

@@ -157,7 +157,9 @@ class Trainer:
     def resume(self, state: dict[str, Any]) -> None:
         """Continues from `state`. Raises `TrainingError` if it belongs to another configuration."""
         if state["config"] != json.dumps(asdict(self.config)):
-            raise TrainingError("the run to resume was started with other settings: give the same ones, or another --out")
+            raise TrainingError(
+                "the run to resume was started with other settings: give the same ones, or another --out"
+            )
         self.model.load_state_dict(state["model"])
         self.objective.load_state_dict(state["objective"])
         self.average.load_state_dict(state["average"])

@@ -108,7 +108,9 @@ class _Last:
             return []
         state = torch.load(self._path, weights_only=True)
         if state["config"] != self._config:
-            raise TrainingError("the run to resume was started with other settings: give the same ones, or another --out")
+            raise TrainingError(
+                "the run to resume was started with other settings: give the same ones, or another --out"
+            )
         for name, part in self._parts.items():
             part.load_state_dict(state[name])
         self._rng.setstate(state["order"])

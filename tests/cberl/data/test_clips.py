@@ -1,4 +1,4 @@
-"""Describing clips: once, in parallel, through kills and broken files."""
+"""Encoding clips: once, in parallel, after kills and with broken files."""
 
 import os
 import signal
@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cberl.data.clips import describe_clips
+from cberl.data.clips import encode_clips
 from cberl.data.dialogue import Clip, Dialogue, Line
 from cberl.encoders.prosody import prosody
 from cberl.types import SAMPLE_RATE
-from testing.recordings import hearing_by, tone, write_wav
+from testing.recordings import audio_clip_encoder, tone, write_wav
 
 CALLS: list[int] = []
 
@@ -27,7 +27,7 @@ def dialogue(*clips: Clip | None) -> Dialogue:
     return Dialogue("d", tuple(Line("a", "hi", 0, float(i), i + 1.0, clip=clip) for i, clip in enumerate(clips)))
 
 
-def test_described_once_and_problems_reported(tmp_path: Path) -> None:
+def test_each_clip_is_encoded_once_and_problems_are_reported(tmp_path: Path) -> None:
     long = write_wav(tmp_path / "long.wav", tone(200, 3)[None])
     short = write_wav(tmp_path / "short.wav", tone(300, 1)[None])
     (tmp_path / "broken.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(50))
@@ -41,43 +41,43 @@ def test_described_once_and_problems_reported(tmp_path: Path) -> None:
         Clip(long, 10.0, 11.0),
     )
     CALLS.clear()
-    ((told,), problems) = describe_clips([spoken], hearing_by(loudness, "loudness"), tmp_path / "cache")
-    lengths = [None if line.prosody is None else round(float(line.prosody[0]), 2) for line in told.lines]
+    ((encoded,), problems) = encode_clips([spoken], audio_clip_encoder(loudness, "loudness"), tmp_path / "cache")
+    lengths = [None if line.prosody is None else round(float(line.prosody[0]), 2) for line in encoded.lines]
     assert lengths == [1.0, 2.0, 1.0, None, None, None, None]
-    assert np.isnan(told.lines[0].prosody[2])
+    assert np.isnan(encoded.lines[0].prosody[2])
     assert len(problems) == 3
     for name, text in (("nowhere", "is missing"), ("broken", "cannot be read"), ("long", "between 10 s and 11 s")):
         assert any(name in problem and text in problem for problem in problems)
     assert len(CALLS) == 3
 
-    ((again,), _) = describe_clips([spoken], hearing_by(loudness, "loudness"), tmp_path / "cache")
-    assert len(CALLS) == 3  # nothing anew
-    np.testing.assert_array_equal(again.lines[1].prosody, told.lines[1].prosody)
+    ((again,), _) = encode_clips([spoken], audio_clip_encoder(loudness, "loudness"), tmp_path / "cache")
+    assert len(CALLS) == 3  # all from the journal
+    np.testing.assert_array_equal(again.lines[1].prosody, encoded.lines[1].prosody)
     write_wav(short, tone(300, 2)[None])
-    ((changed,), _) = describe_clips([spoken], hearing_by(loudness, "loudness"), tmp_path / "cache")
+    ((changed,), _) = encode_clips([spoken], audio_clip_encoder(loudness, "loudness"), tmp_path / "cache")
     assert changed.lines[2].prosody[0] == pytest.approx(2.0)
-    describe_clips([spoken], hearing_by(loudness, "another encoder"), tmp_path / "cache")
+    encode_clips([spoken], audio_clip_encoder(loudness, "another encoder"), tmp_path / "cache")
     assert len(CALLS) == 7
 
 
-def test_a_line_cut_short_is_passed_over(tmp_path: Path) -> None:
+def test_a_journal_line_that_was_cut_short_is_ignored(tmp_path: Path) -> None:
     spoken = dialogue(*(Clip(write_wav(tmp_path / f"{i}.wav", tone(200, 0.2)[None])) for i in range(3)))
-    describe_clips([spoken], hearing_by(loudness, "x"), tmp_path / "cache")
+    encode_clips([spoken], audio_clip_encoder(loudness, "x"), tmp_path / "cache")
     (journal,) = (tmp_path / "cache").glob("*.jsonl")
     journal.write_bytes(journal.read_bytes()[:-20])
     CALLS.clear()
-    for expected in (1, 1):  # what was lost is described again, and kept this time
-        ((told,), _) = describe_clips([spoken], hearing_by(loudness, "x"), tmp_path / "cache")
-        assert all(line.prosody is not None for line in told.lines)
+    for expected in (1, 1):  # the lost clip is encoded again, and kept this time
+        ((encoded,), _) = encode_clips([spoken], audio_clip_encoder(loudness, "x"), tmp_path / "cache")
+        assert all(line.prosody is not None for line in encoded.lines)
         assert len(CALLS) == expected
 
 
-def test_processes_give_what_one_gives(tmp_path: Path) -> None:
+def test_two_processes_give_the_results_of_one(tmp_path: Path) -> None:
     spoken = dialogue(*(Clip(write_wav(tmp_path / f"{i}.wav", tone(150 + 20 * i, 0.5)[None])) for i in range(6)))
     done: list[int] = []
-    ((alone,), _) = describe_clips([spoken], hearing_by(prosody, "p"), tmp_path / "a")
-    ((together,), _) = describe_clips(
-        [spoken], hearing_by(prosody, "p"), tmp_path / "b", processes=2, advance=done.append
+    ((alone,), _) = encode_clips([spoken], audio_clip_encoder(prosody, "p"), tmp_path / "a")
+    ((together,), _) = encode_clips(
+        [spoken], audio_clip_encoder(prosody, "p"), tmp_path / "b", processes=2, advance=done.append
     )
     for one, other in zip(alone.lines, together.lines, strict=True):
         np.testing.assert_array_equal(one.prosody, other.prosody)
@@ -88,21 +88,21 @@ KILLED = """
 import sys
 from pathlib import Path
 from tests.cberl.data.test_clips import dialogue
-from cberl.data.clips import describe_clips
+from cberl.data.clips import encode_clips
 from cberl.data.dialogue import Clip
 from cberl.encoders.prosody import prosody
-from testing.recordings import hearing_by
+from testing.recordings import audio_clip_encoder
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     spoken = dialogue(*(Clip(path) for path in sorted(folder.glob("*.wav"))))
-    sense = hearing_by(prosody, "p")
-    describe_clips([spoken], sense, folder / "cache", processes=2, advance=lambda n: print(n, flush=True))
+    encoder = audio_clip_encoder(prosody, "p")
+    encode_clips([spoken], encoder, folder / "cache", processes=2, advance=lambda n: print(n, flush=True))
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-def test_goes_on_after_a_kill(tmp_path: Path) -> None:
+def test_a_run_continues_after_a_kill(tmp_path: Path) -> None:
     for i in range(24):
         write_wav(tmp_path / f"{i:02}.wav", tone(200, 2)[None])
     (tmp_path / "run.py").write_text(KILLED)
@@ -117,5 +117,5 @@ def test_goes_on_after_a_kill(tmp_path: Path) -> None:
     kept = journal.read_text().count("}\n")
     assert 3 <= kept < 24
     finished = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    assert int(finished.stdout.split()[0]) == kept  # told as done at once
+    assert int(finished.stdout.split()[0]) == kept  # reported as done at once
     assert sum(map(int, finished.stdout.split())) == 24

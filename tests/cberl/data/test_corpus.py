@@ -28,9 +28,9 @@ def test_the_corpora_at_hand(shared: Path) -> None:
 
 
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         detect(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"no corpus that is known here. Known are MELD .*your own"):
+    with pytest.raises(DataError, match=r"holds no supported corpus\. Supported are MELD .*your own"):
         detect(tmp_path)
     (tmp_path / "test_sent_emo.csv").write_text("a,b\n")
     with pytest.raises(DataError, match="has no train split: it has test"):

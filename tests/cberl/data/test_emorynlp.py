@@ -1,13 +1,11 @@
-"""EmoryNLP's CSV, and its labels in the words of others."""
+"""EmoryNLP's CSV files."""
 
 from pathlib import Path
 
 import pytest
 
-from cberl.data.dialogue import UNLABELLED, DataError
+from cberl.data.dialogue import DataError
 from cberl.data.emorynlp import LABELS, read_emorynlp
-from cberl.data.transfer import counterpart, relabel
-from cberl.labels import IEMOCAP4, IEMOCAP6, MELD
 
 HEADER = "Utterance,Speaker,Emotion,Scene_ID,Utterance_ID,Season,Episode,Start_Time,End_Time\n"
 
@@ -30,9 +28,6 @@ def test_a_tiny_file(tmp_path: Path) -> None:
     assert [LABELS[line.label] for line in first.lines] == ["peaceful", "scared"]
     assert second.lines[0].start_s == pytest.approx(3603.795)
 
-    in_meld = [line.label for one in relabel([first, second], LABELS, MELD) for line in one.lines]
-    assert in_meld == [UNLABELLED, MELD.index("fear"), MELD.index("joy")]
-
 
 def test_problems_are_named_by_file_and_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="emorynlp_dev_final.csv is missing"):
@@ -50,18 +45,3 @@ def test_the_real_corpus(shared: Path) -> None:
     assert {split: len(some) for split, some in read.items()} == {"train": 659, "dev": 89, "test": 79}
     utterances = {split: sum(len(one.lines) for one in some) for split, some in read.items()}
     assert utterances == {"train": 7551, "dev": 954, "test": 984}
-
-
-def test_counterparts() -> None:
-    assert [counterpart(name, MELD) for name in IEMOCAP6] == ["joy", "sadness", "neutral", "anger", "joy", "anger"]
-    assert [counterpart(name, IEMOCAP4) for name in MELD] == [
-        "neutral",
-        None,
-        None,
-        "sadness",
-        "happiness",
-        None,
-        "anger",
-    ]
-    assert counterpart("joy", IEMOCAP6) is None  # happiness, or excitement?
-    assert [counterpart(name, MELD) for name in LABELS] == ["neutral", "joy", None, None, "fear", "anger", "sadness"]

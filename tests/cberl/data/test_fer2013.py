@@ -41,7 +41,7 @@ def test_pictures_and_labels_come_out_as_they_went_in(tmp_path: Path) -> None:
 
 
 def test_problems_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is missing: point --data"):
+    with pytest.raises(DataError, match="is missing: --data takes"):
         read_fer2013(tmp_path / "none.npz", "Training")
     path = write(tmp_path / "f.npz", [flat(1)], [0], [0], labels=None)
     with pytest.raises(DataError, match="no array labels"):

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cberl.data.clips import describe_clips
+from cberl.data.clips import encode_clips
 from cberl.data.corpus import read_corpus
 from cberl.data.dialogue import UNLABELLED, DataError
 from cberl.data.iemocap import DEV, read_iemocap, read_iemocap_release, split_of
 from cberl.encoders.prosody import prosody
 from cberl.labels import IEMOCAP4, IEMOCAP6
-from testing.recordings import hearing_by, tone, write_wav
+from testing.recordings import audio_clip_encoder, tone, write_wav
 
 EVALUATION = """% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
 
@@ -82,8 +82,8 @@ def test_sentences_are_heard(tmp_path: Path) -> None:
     sounds = tmp_path / "Session2" / "sentences" / "wav" / "Ses02F_impro01"
     for name in ("F000", "M000", "F001", "M001"):
         write_wav(sounds / f"Ses02F_impro01_{name}.wav", tone(180, 0.6)[None])
-    (one,), problems = describe_clips(
-        read_iemocap_release(tmp_path, "train"), hearing_by(prosody, "p"), tmp_path / "cache"
+    (one,), problems = encode_clips(
+        read_iemocap_release(tmp_path, "train"), audio_clip_encoder(prosody, "p"), tmp_path / "cache"
     )
     assert [line.prosody is not None for line in one.lines] == [True] * 4 + [False]
     assert one.lines[0].prosody is not None
@@ -98,7 +98,7 @@ def test_problems_of_a_release_are_named_by_file_and_line(tmp_path: Path) -> Non
     path = tmp_path / "Session1" / "dialog" / "EmoEvaluation" / "Ses01F_impro01.txt"
     for broken, why in (("\tfru\t", r"\tbored\t"), ("[7.5712 - 10.4750]", "[7.5712 + 10.4750]")):
         path.write_text(EVALUATION.format("Ses01F_impro01").replace(broken, why.replace(r"\t", "\t")))
-        with pytest.raises(DataError, match=r"Ses01F_impro01.txt, line 3: ('bored' is no emotion|expected \[start)"):
+        with pytest.raises(DataError, match=r"Ses01F_impro01.txt, line 3: ('bored' is not an emotion|expected \[start)"):
             read_iemocap_release(tmp_path, "train")
     (tmp_path / "Session1" / "dialog" / "transcriptions" / "Ses01F_impro01.txt").unlink()
     with pytest.raises(DataError, match="transcriptions.*is missing"):

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cberl.data.clips import describe_clips
+from cberl.data.clips import encode_clips
 from cberl.data.dialogue import DataError
 from cberl.data.meld import clean_text, read_meld
 from cberl.encoders.prosody import prosody
 from cberl.labels import MELD
-from testing.recordings import hearing_by, tone, write_mp4, write_wav
+from testing.recordings import audio_clip_encoder, tone, write_mp4, write_wav
 
 HEADER = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\n"
 
@@ -67,7 +67,7 @@ def test_clips_of_the_release_are_described(tmp_path: Path) -> None:
         write_mp4(media / f"dia0_utt{n}.mp4", tone(hz, 1.0))
     write_wav(media / "dia0_utt2.wav", tone(300, 0.5)[None])
     (media / "._dia0_utt0.mp4").write_bytes(b"left by another system")
-    dialogues, problems = describe_clips(read_meld(tmp_path, "dev"), hearing_by(prosody, "p"), tmp_path / "cache")
+    dialogues, problems = encode_clips(read_meld(tmp_path, "dev"), audio_clip_encoder(prosody, "p"), tmp_path / "cache")
     heard = [line.prosody for line in dialogues[0].lines]
     assert heard[0] is not None
     assert heard[1] is not None

@@ -121,7 +121,7 @@ def test_headers_and_missing_files(tmp_path: Path) -> None:
     assert "corpus.toml: missing in" in told()
     (tmp_path / "train.jsonl").unlink()
     assert "needs one or more of train.jsonl, dev.jsonl, test.jsonl" in told()
-    with pytest.raises(DataError, match="no corpus that is known here"):
+    with pytest.raises(DataError, match="holds no supported corpus"):
         detect(tmp_path)
 
 

@@ -39,7 +39,7 @@ def test_problems_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no 03-01"):
         read_ravdess(tmp_path, [1])
     write(tmp_path / "03-01-09-01-01-01-07.wav", tone(0.1))
-    with pytest.raises(DataError, match="is not a RAVDESS name"):
+    with pytest.raises(DataError, match="is not a name of RAVDESS"):
         read_ravdess(tmp_path, [7])
     (tmp_path / "03-01-09-01-01-01-07.wav").rename(tmp_path / "03-01-01-01-01-01-07.wav")
     with pytest.raises(DataError, match=r"no clip of actors \[8\]"):

@@ -94,7 +94,7 @@ def test_the_speech_network_joins_the_prosody_where_asked():
     np.testing.assert_array_equal(AudioHistory(alone).push("ann", heard[:8]), AudioHistory(both).push("ann", heard)[:8])
 
 
-def test_evidence_by_hand():
+def test_log_ratio_scores_by_hand():
     even = log_ratio_scores(np.full(7, 1 / 7))
     np.testing.assert_allclose(even, np.zeros(7), atol=1e-6)
     sure = log_ratio_scores(np.array([[0, 0, 0, 1, 0, 0, 0.0]]))

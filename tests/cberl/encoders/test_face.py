@@ -1,4 +1,4 @@
-"""Finding, choosing and cutting out a face: in a real video, and in pictures without one."""
+"""Face detection and cropping: in a real video, and in pictures without a face."""
 
 from pathlib import Path
 
@@ -6,7 +6,19 @@ import av
 import numpy as np
 import pytest
 
-from cberl.encoders.face import FACE_PX, Box, CascadeDetector, FaceDetector, YuNetDetector, find_face, main_box
+from cberl.encoders.face import (
+    FACE_PX,
+    Box,
+    CascadeDetector,
+    Face,
+    FaceDetector,
+    YuNetDetector,
+    cut_out,
+    find_boxes,
+    open_detector,
+    prominence,
+)
+from cberl.errors import EncoderError
 
 
 def frames(path: Path, one_in: int) -> list[np.ndarray]:
@@ -28,6 +40,13 @@ def yunet(shared: Path) -> YuNetDetector:
     return YuNetDetector(shared / "models/face_detection_yunet.onnx")
 
 
+def find_face(detector: FaceDetector, rgb: np.ndarray) -> Face | None:
+    """The most prominent face."""
+    height, width, _ = rgb.shape
+    box = max(find_boxes(detector, rgb), key=lambda box: prominence(box, width, height), default=None)
+    return None if box is None else cut_out(rgb, box)
+
+
 def test_both_detectors_find_the_same_face_in_every_frame(
     video: list[np.ndarray], cascade: CascadeDetector, shared: Path
 ) -> None:
@@ -40,7 +59,7 @@ def test_both_detectors_find_the_same_face_in_every_frame(
         off = max(abs(ours.box.centre_x - theirs.box.centre_x), abs(ours.box.centre_y - theirs.box.centre_y))
         assert off < 0.15 * ours.box.side
         assert 0.8 < ours.box.side / theirs.box.side < 1.25
-        # Cut out by two boxes, it is still the same face.
+        # The crops of both boxes show the same face.
         assert np.corrcoef(ours.pixels.ravel(), theirs.pixels.ravel())[0, 1] > 0.5
 
 
@@ -52,7 +71,7 @@ def test_no_face_is_none(cascade: CascadeDetector, shared: Path) -> None:
             assert find_face(detector, rgb) is None
 
 
-def test_a_blurred_or_small_face_counts_less(video: list[np.ndarray], cascade: CascadeDetector) -> None:
+def test_a_blurred_or_small_face_has_a_lower_quality(video: list[np.ndarray], cascade: CascadeDetector) -> None:
     import cv2
 
     sharp = find_face(cascade, video[0])
@@ -75,7 +94,7 @@ class OneBox:
         return [self.box]
 
 
-def test_the_cut_is_the_box_to_the_pixel_even_over_the_edge() -> None:
+def test_the_crop_matches_the_box_to_the_pixel_also_past_the_edge() -> None:
     rgb = np.zeros((200, 300, 3), np.uint8)
     rgb[50:146, 100:196] = np.repeat(np.repeat(np.arange(48 * 48).reshape(48, 48) % 251, 2, 0), 2, 1)[..., None]
     smooth = np.add.outer(np.arange(200), np.arange(300))[..., None].repeat(3, 2) // 2
@@ -88,15 +107,17 @@ def test_the_cut_is_the_box_to_the_pixel_even_over_the_edge() -> None:
     assert (beyond.pixels == 77).all()
 
 
-def test_the_largest_face_wins_unless_it_sits_at_the_edge() -> None:
+def test_the_largest_face_is_the_most_prominent_unless_it_is_at_the_edge() -> None:
     small, large, edge = Box(150, 100, 50, 0.9), Box(150, 100, 60, 0.5), Box(10, 100, 65, 0.9)
-    assert main_box([small, edge, large], 300, 200) is large
-    assert main_box([edge], 300, 200) is edge
-    assert main_box([], 300, 200) is None
+    assert max([small, edge, large], key=lambda box: prominence(box, 300, 200)) is large
 
 
 def test_bad_input_is_one_sentence(cascade: CascadeDetector, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must be RGB, uint8\[h, w, 3\], not float64\[4, 4, 3\]"):
-        find_face(cascade, np.zeros((4, 4, 3)))  # type: ignore[arg-type]
-    with pytest.raises(FileNotFoundError, match=r"yunet.onnx is missing: give"):
-        YuNetDetector(tmp_path / "yunet.onnx")
+        find_boxes(cascade, np.zeros((4, 4, 3)))  # type: ignore[arg-type]
+    file = tmp_path / "yunet.onnx"
+    with pytest.raises(EncoderError, match=r"yunet.onnx is missing: --face-detector takes"):
+        open_detector(file)
+    file.write_bytes(b"not a network")
+    with pytest.raises(EncoderError, match=r"yunet.onnx cannot be loaded as YuNet"):
+        open_detector(file)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from cberl.encoders.normalize import RunningNormalizer, fit_prior
+from cberl.errors import EncoderError
 
 MEAN, SD, WEIGHT = [10.0, -3.0, 0.5], [2.0, 1.0, 0.1], 4
 
@@ -62,9 +63,9 @@ def test_the_prior_of_a_corpus_ignores_what_is_missing():
     mean, sd = fit_prior(np.array([[1, np.nan], [3, 10], [np.nan, 14]], np.float32))
     assert (mean, sd) == ([2.0, 12.0], [1.0, 2.0])
     assert all(type(number) is float for number in mean + sd)
-    with pytest.raises(ValueError, match=r"columns \[1\] hold fewer than two numbers"):
+    with pytest.raises(EncoderError, match=r"features \[1\] have fewer than two values"):
         fit_prior(np.array([[1, np.nan], [2, 3]]))
-    with pytest.raises(ValueError, match=r"columns \[0\] never vary"):
+    with pytest.raises(EncoderError, match=r"features \[0\] never vary"):
         fit_prior(np.array([[1, 2], [1, 3]]))
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from cberl.checkpoint import WEIGHTS
 from cberl.encoders.text import TextEncoder, TextHistory, TextPrompt
+from cberl.errors import EncoderError
 
 
 @pytest.fixture(scope="module")
@@ -59,5 +60,5 @@ def test_a_row_is_the_same_alone_and_in_company(encoder: TextEncoder) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"text.onnx is missing"):
+    with pytest.raises(EncoderError, match=r"text.onnx is missing"):
         TextEncoder(tmp_path)

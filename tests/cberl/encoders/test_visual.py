@@ -1,4 +1,4 @@
-"""A turn's frames to one vector: absence, pooling, bounds, and real faces."""
+"""From a turn's frames to one vector: absence, pooling, bounds, and real faces."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 
 from cberl.checkpoint import WEIGHTS
 from cberl.encoders.expression import ExpressionEncoder
-from cberl.encoders.face import Box, CascadeDetector, YuNetDetector, find_face
+from cberl.encoders.face import Box, CascadeDetector, YuNetDetector, cut_out, find_boxes
 from cberl.encoders.log_ratio import log_ratio_scores
 from cberl.encoders.visual import FaceVisual, NoVisual, Seen, VisualEncoder, VisualEncoderConfig
 from cberl.labels import MELD
@@ -46,21 +46,21 @@ class Counting:
 
 
 def textured(level: int, blur: int = 1) -> np.ndarray:
-    """Noise in cells of `blur` pixels; the first pixel says which frame it is."""
+    """Noise in cells of `blur` pixels; the first pixel identifies the frame."""
     cells = np.random.default_rng(level).integers(1, 255, (64 // blur, 64 // blur), np.uint8)
     rgb = cells.repeat(blur, 0).repeat(blur, 1)[..., None].repeat(3, 2)
     rgb[0, 0] = level
     return rgb
 
 
-def test_seeing_nothing_is_absence_and_not_zeros() -> None:
+def test_without_a_visual_encoder_the_modality_is_absent() -> None:
     encoder: VisualEncoder = NoVisual()
     assert encoder.dim == 0
     assert encoder.describe([]) is None
     assert encoder.describe([np.zeros((48, 48, 3), np.uint8)]) is None
 
 
-def test_no_frames_and_no_face_are_none(expression: ExpressionEncoder) -> None:
+def test_without_frames_or_a_face_the_modality_is_absent(expression: ExpressionEncoder) -> None:
     encoder: VisualEncoder = FaceVisual(CascadeDetector(), expression, CONFIG)
     assert encoder.describe([]) is None
     assert encoder.describe([np.zeros((360, 640, 3), np.uint8)] * 3) is None
@@ -74,9 +74,9 @@ def test_frames_without_a_face_do_not_count(expression: ExpressionEncoder) -> No
 
 
 def test_pooling_is_the_mean_by_quality(expression: ExpressionEncoder) -> None:
-    frames = [textured(1), textured(2, blur=32)]  # the second is as good as featureless
+    frames = [textured(1), textured(2, blur=32)]  # the second has almost no texture
     encoder = FaceVisual(Counting(), expression, CONFIG)
-    faces = [face for frame in frames if (face := find_face(Counting(), frame)) is not None]
+    faces = [cut_out(frame, find_boxes(Counting(), frame)[0]) for frame in frames]
     _, probabilities = expression.encode(np.stack([face.pixels for face in faces]))
     quality = np.array([face.quality for face in faces])
     assert 0 < quality[1] < quality[0]
@@ -85,7 +85,7 @@ def test_pooling_is_the_mean_by_quality(expression: ExpressionEncoder) -> None:
     assert pooled.quality == pytest.approx((quality**2).sum() / quality.sum(), rel=1e-4)
 
 
-def test_a_long_turn_costs_no_more_than_its_share_of_frames(expression: ExpressionEncoder) -> None:
+def test_of_a_long_turn_only_max_frames_are_searched(expression: ExpressionEncoder) -> None:
     detector = Counting()
     seen(FaceVisual(detector, expression, VisualEncoderConfig("", max_frames=4)), [textured(i) for i in range(1, 101)])
     assert detector.seen == [1, 34, 67, 100]
@@ -93,21 +93,21 @@ def test_a_long_turn_costs_no_more_than_its_share_of_frames(expression: Expressi
         VisualEncoderConfig("", max_frames=0)
 
 
-def test_a_turn_told_again_and_again_has_each_picture_searched_once(expression: ExpressionEncoder) -> None:
-    """Thirty seconds of a camera at three pictures a second, told every second while they last."""
+def test_each_picture_is_searched_once_however_often_its_turn_is_described(expression: ExpressionEncoder) -> None:
+    """Thirty seconds of a camera at three pictures per second, described every second."""
     detector = Counting()
     encoder = FaceVisual(detector, expression, CONFIG)
     frames = [textured(i) for i in range(1, 91)]
-    for told in range(3, 91, 3):
-        seen(encoder, frames[:told])
+    for count in range(3, 91, 3):
+        seen(encoder, frames[:count])
     assert sorted(detector.seen) == sorted(set(detector.seen))
     again = [frame.copy() for frame in frames[:8]]
     seen(encoder, again)
     assert detector.seen[-8:] == list(range(1, 9))
 
 
-def test_of_two_faces_the_one_who_stays_is_read(expression: ExpressionEncoder, video: list[np.ndarray]) -> None:
-    """Another face comes in at the side, larger, for one picture of five."""
+def test_of_two_people_the_one_in_all_pictures_is_read(expression: ExpressionEncoder, video: list[np.ndarray]) -> None:
+    """One picture of five shows another face at the side."""
     alone = [np.hstack([frame, np.zeros_like(frame)]) for frame in video[:5]]
     joined = [*alone[:2], np.hstack([video[2], np.ascontiguousarray(video[2][:, ::-1])]), *alone[3:]]
     encoder = FaceVisual(CascadeDetector(), expression, CONFIG)
@@ -116,7 +116,7 @@ def test_of_two_faces_the_one_who_stays_is_read(expression: ExpressionEncoder, v
     assert one.quality == pytest.approx(other.quality, abs=1e-5)
 
 
-def test_a_real_face_reads_alike_by_either_detector(
+def test_both_detectors_give_similar_vectors_of_a_real_face(
     expression: ExpressionEncoder, video: list[np.ndarray], shared: Path
 ) -> None:
     detectors = (CascadeDetector(), YuNetDetector(shared / "models/face_detection_yunet.onnx"))

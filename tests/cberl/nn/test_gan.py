@@ -1,9 +1,9 @@
-"""The GAN's parts: closed forms, absence, and that gradients reach every weight."""
+"""The networks of the GAN: losses by hand, absent modalities, and gradients of all weights."""
 
 import pytest
 import torch
 
-from cberl.nn.gan import EmotionClassifier, Judges, Translator, cycle_loss, discriminator_loss, generator_loss
+from cberl.nn.gan import Discriminators, EmotionClassifier, Generators, cycle_loss, discriminator_loss, generator_loss
 
 DIMS = {"text": 6, "audio": 3}
 LABEL = torch.tensor([0, 1, 2, 0, 1])
@@ -21,44 +21,45 @@ PRESENT = {"text": torch.ones(5, dtype=torch.bool), "audio": torch.tensor([True,
 
 
 def test_absent_modalities_stay_absent_and_the_target_matters(x: dict[str, torch.Tensor]) -> None:
-    translator = Translator(DIMS, 3, 16)
-    made = translator(x, PRESENT, LABEL)
+    generators = Generators(DIMS, 3, 16)
+    made = generators(x, PRESENT, LABEL)
     assert (made["audio"][3:] == 0).all()
-    other = translator(x, PRESENT, (LABEL + 1) % 3)
+    other = generators(x, PRESENT, (LABEL + 1) % 3)
     assert not torch.isclose(made["text"], other["text"]).all(-1).any()
 
 
 def test_every_weight_of_every_part_gets_a_gradient(x: dict[str, torch.Tensor]) -> None:
-    translator, judges = Translator(DIMS, 3, 16), Judges(DIMS, 3, 16, 0.0)
+    generators, discriminators = Generators(DIMS, 3, 16), Discriminators(DIMS, 3, 16, 0.0)
     classifier = EmotionClassifier(DIMS, 3, 16, 0.0, 0.0)
-    made = translator(x, PRESENT, LABEL)
-    verdicts = judges(made, PRESENT, LABEL)
-    assert {name: len(scores) for name, scores in verdicts.items()} == {"text": 5, "audio": 3, "joint": 5}
+    made = generators(x, PRESENT, LABEL)
+    scores = discriminators(made, PRESENT, LABEL)
+    assert {name: len(rows) for name, rows in scores.items()} == {"text": 5, "audio": 3, "joint": 5}
     logits = classifier(made, PRESENT)
-    (generator_loss(verdicts) + torch.nn.functional.cross_entropy(logits, LABEL)).backward()
-    for part in (translator, judges, classifier):
+    (generator_loss(scores) + torch.nn.functional.cross_entropy(logits, LABEL)).backward()
+    for part in (generators, discriminators, classifier):
         for name, parameter in part.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0, name
 
 
-def test_the_joint_judge_sees_which_modalities_are_there(x: dict[str, torch.Tensor]) -> None:
-    judges = Judges(DIMS, 3, 16, 0.0).eval()
+def test_the_joint_discriminator_reads_which_modalities_are_present(x: dict[str, torch.Tensor]) -> None:
+    discriminators = Discriminators(DIMS, 3, 16, 0.0).eval()
     x["audio"][:] = 0
     without = {"text": PRESENT["text"], "audio": torch.zeros(5, dtype=torch.bool)}
-    assert len(judges(x, without, LABEL)["audio"]) == 0
-    assert (judges(x, without, LABEL)["joint"][:3] != judges(x, PRESENT, LABEL)["joint"][:3]).all()
+    assert len(discriminators(x, without, LABEL)["audio"]) == 0
+    joint = [discriminators(x, present, LABEL)["joint"][:3] for present in (without, PRESENT)]
+    assert (joint[0] != joint[1]).all()
 
 
 def test_discriminator_is_spectrally_normalised() -> None:
     torch.manual_seed(0)
-    judges = Judges(DIMS, 3, 16, 0.0)
+    joint = Discriminators(DIMS, 3, 16, 0.0).joint
     with torch.no_grad():
-        for layer in (judges.joint.body[0], judges.joint.body[3]):
+        for layer in (joint.body[0], joint.body[3]):
             layer.parametrizations.weight.original.mul_(50)
-        for _ in range(50):  # power iterations, one a forward pass
-            judges.joint(torch.randn(4, 11), torch.zeros(4, dtype=torch.long))
-    for layer in (judges.joint.body[0], judges.joint.body[3], judges.joint.real):
+        for _ in range(50):  # one power iteration per forward pass
+            joint(torch.randn(4, 11), torch.zeros(4, dtype=torch.long))
+    for layer in (joint.body[0], joint.body[3], joint.real):
         assert torch.linalg.matrix_norm(layer.weight, 2).item() == pytest.approx(1.0, abs=0.02)
 
 
@@ -73,7 +74,7 @@ def test_losses_are_the_formulas() -> None:
     assert cycle_loss(x, back, there).item() == pytest.approx((1.0 + 3.0) / 2)
 
 
-def test_a_modality_that_no_row_has_costs_nothing() -> None:
+def test_the_loss_of_a_modality_that_no_row_has_is_zero() -> None:
     nobody = {"audio": torch.zeros(0, requires_grad=True)}
     assert discriminator_loss(nobody, nobody).item() == 0
     assert cycle_loss({"audio": torch.ones(2, 1)}, {"audio": torch.zeros(2, 1)}, {"audio": torch.zeros(2) > 0}) == 0

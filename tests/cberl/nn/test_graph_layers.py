@@ -49,6 +49,3 @@ def test_every_kind_uses_relation_and_distance_and_learns(kind: GraphKind, futur
     idle = {name for name, parameter in layer.named_parameters() if parameter.grad is None}
     assert idle <= {"conv.w", "conv.l1", "conv.l2", "conv.b1", "conv.b2"}  # RGATConv's other modes
     assert all(parameter.grad.isfinite().all() for parameter in layer.parameters() if parameter.grad is not None)
-
-
-

@@ -129,7 +129,7 @@ def test_a_model_that_cannot_be_used_is_one_sentence(
 ) -> None:
     (tmp_path / "empty").mkdir()
     assert_one_sentence(
-        cberl("run", "x.wav", "--checkpoint", "empty"), "empty is no checkpoint: config.json is missing"
+        cberl("run", "x.wav", "--checkpoint", "empty"), "empty is not a checkpoint: config.json is missing"
     )
     shutil.copytree(STARTER, tmp_path / "old")
     config = json.loads((STARTER / "config.json").read_text())
@@ -158,7 +158,7 @@ def test_a_file_that_cannot_be_heard_is_one_sentence(cberl: Cli, tmp_path: Path)
         ("film.mp4", "film.mp4 has no audio stream"),
     ):
         assert_one_sentence(cberl("run", file, "--asr", "sphinx"), says)
-    assert_one_sentence(cberl("evaluate", "--data", "nowhere"), "nowhere is no folder")
+    assert_one_sentence(cberl("evaluate", "--data", "nowhere"), "nowhere is not a folder")
 
 
 def test_a_port_in_use_is_one_sentence(cberl: Cli) -> None:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cberl.data.features import features_about, load_features
-from cberl.training.features.corpus import TEXT_ENCODER
+from cberl.encoders.bundle import TEXT_ENCODER
 from engine.cli.app import cli
 
 RATE = 16_000
@@ -80,5 +80,5 @@ def test_features(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
     (folder / "call.wav").unlink()
     code, output = run(*words, "--split", "train", "--processes", "1")
     assert code == 0
-    assert f"without sound: {folder / 'call.wav'} is missing" in caplog.text
+    assert f"without audio: {folder / 'call.wav'} is missing" in caplog.text
     assert not load_features(tmp_path / "out" / "calls.train.safetensors").present["audio"].any()

@@ -13,11 +13,11 @@ from cberl.calibration import Calibration
 from cberl.checkpoint import Checkpoint
 from cberl.config import ModelConfig
 from cberl.encoders.audio import AudioEncoderConfig
+from cberl.encoders.bundle import TEXT_ENCODER, bundled_visual_config, unfitted_audio_config
 from cberl.model import CBERL
-from cberl.training.features.clip_encoders import UNSCALED, with_face, with_voice
-from cberl.training.features.corpus import TEXT_ENCODER, text_fingerprint
+from cberl.training.features.corpus import text_fingerprint
 from engine.cli.app import cli
-from tests.cberl.training.features.test_pools import make_faces, make_voices
+from testing.corpora import make_fer2013, make_ravdess
 
 LABELS = ("neutral", "fear")
 SAID = ("it is on the table", "please do not leave me here", "we take the train", "something is in the dark")
@@ -45,13 +45,20 @@ def talks(tmp_path: Path) -> Path:
     return folder
 
 
+AUDIO = unfitted_audio_config()
+
+
 def checkpoint(
-    folder: Path, seed: int, text: Path = TEXT_ENCODER, audio: AudioEncoderConfig = UNSCALED, **shape: object
+    folder: Path,
+    seed: int,
+    text: Path = TEXT_ENCODER,
+    audio: AudioEncoderConfig = AUDIO,
+    **shape: object,
 ) -> None:
     torch.manual_seed(seed)
     config = ModelConfig(labels=LABELS, latent_dim=8, hidden_dim=8, heads=2, audio_dim=audio.dim, **shape)  # type: ignore[arg-type]
     model = CBERL(config)
-    visual = asdict(with_face()) if "visual_dim" in shape else None
+    visual = asdict(bundled_visual_config()) if "visual_dim" in shape else None
     encoders = {"text": {"sha256": text_fingerprint(text)}, "audio": asdict(audio), "visual": visual}
     Checkpoint("toy", model, Calibration((-0.6, -0.8)), encoders, {}).save(folder / f"seed-{seed}")
 
@@ -91,7 +98,7 @@ def test_groups_on_different_text_encoders_are_each_read_by_their_own(talks: Pat
     words += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "page")]
     refused = CliRunner().invoke(cli, words)
     assert refused.exit_code == 1
-    assert "give the folder of that one as --text-encoder" in refused.output
+    assert "give the folder of its own as --text-encoder" in refused.output
     shown = CliRunner().invoke(cli, [*words, "--text-encoder", str(own)])
     assert shown.exit_code == 0, shown.output
     page = (tmp_path / "page.md").read_text()
@@ -102,20 +109,20 @@ def test_groups_on_different_text_encoders_are_each_read_by_their_own(talks: Pat
     assert len(list((tmp_path / "cache").glob("talks-dev-*"))) == 2
 
 
-def test_a_report_with_voices_and_faces_joined_tells_what_each_is_worth(talks: Path, tmp_path: Path) -> None:
-    checkpoint(tmp_path / "sees", 0, audio=with_voice(), visual_dim=7)
+def test_a_report_on_a_composed_corpus_has_all_modalities(talks: Path, tmp_path: Path) -> None:
+    checkpoint(tmp_path / "sees", 0, audio=unfitted_audio_config(speech_emotion=True), visual_dim=7)
     checkpoint(tmp_path / "reads", 0)
     out, cache = tmp_path / "page", tmp_path / "cache"
     words = ["report", str(tmp_path / "sees"), str(tmp_path / "reads"), "--data", str(talks), "--cache", str(cache)]
-    words += ["--out", str(out), "--threads", "1", "--ravdess", str(make_voices(tmp_path / "ravdess"))]
+    words += ["--out", str(out), "--threads", "1", "--ravdess", str(make_ravdess(tmp_path / "ravdess"))]
     refused = CliRunner().invoke(cli, words)
     assert refused.exit_code == 2
     assert "both --ravdess and --fer2013" in refused.output
-    shown = CliRunner().invoke(cli, [*words, "--fer2013", str(make_faces(tmp_path / "faces.npz"))])
+    shown = CliRunner().invoke(cli, [*words, "--fer2013", str(make_fer2013(tmp_path / "faces.npz"))])
     assert shown.exit_code == 0, shown.output
     found = json.loads(out.with_suffix(".json").read_text())
-    assert found["corpus"] == "talks with joined voices and faces"
-    assert found["modalities"]["subsets"].keys() == {"text", "visual", "text+visual"}  # no sound, so no voice
+    assert found["corpus"] == "talks with composed speech emotion and faces"
+    assert found["modalities"]["subsets"].keys() == {"text", "visual", "text+visual"}  # no audio, so no speech emotion
     assert found["targets"] == {}
 
 

@@ -52,7 +52,7 @@ def test_a_sweep_stops_on_ctrl_c_goes_on_and_compares(sample: Path, tmp_path: Pa
         os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to all
         said, _ = process.communicate()  # ends when nobody holds the pipe any more: no run is left behind
         assert process.returncode == 130
-    assert "of 2 runs are finished; the same command goes on" in said
+    assert "of 2 runs are finished; the same command continues" in said
     assert said.endswith("interrupted\n")
     assert "Traceback" not in said
     (out / "focal_gamma=0" / "seed-0" / "last.pt").write_bytes(b"damaged")

@@ -17,11 +17,10 @@ import torch
 from click.testing import CliRunner
 
 from cberl.checkpoint import WEIGHTS, CheckpointError, load_checkpoint
+from cberl.encoders.bundle import load_checkpoint_and_encoders
 from cberl.training.core.recipe import FOLDER, names
 from engine.cli.app import cli
-from engine.config import Settings
-from engine.conversation.models import load_checkpoint_and_encoders
-from tests.cberl.training.features.test_pools import make_faces, make_voices
+from testing.corpora import make_fer2013, make_ravdess
 
 LABELS = ("neutral", "anger", "fear")
 SAID = {
@@ -84,7 +83,7 @@ def test_train_with_every_lever_then_evaluate(folder: Path, tmp_path: Path) -> N
 
 
 def test_a_composed_corpus_makes_a_checkpoint_that_names_its_encoders(folder: Path, tmp_path: Path) -> None:
-    ravdess, fer2013 = make_voices(tmp_path / "ravdess"), make_faces(tmp_path / "fer2013.npz")
+    ravdess, fer2013 = make_ravdess(tmp_path / "ravdess"), make_fer2013(tmp_path / "fer2013.npz")
     common = ["--data", str(folder), "--cache", str(tmp_path / "cache")]
     small = ["--set", "train.epochs=1", "--set", "model.hidden_dim=16", "--set", "model.heads=2", "--threads", "1"]
     words = ["train", "starter", *common, *small, "--out", str(tmp_path / "runs")]
@@ -94,7 +93,7 @@ def test_a_composed_corpus_makes_a_checkpoint_that_names_its_encoders(folder: Pa
     trained = CliRunner().invoke(cli, [*words, "--ravdess", str(ravdess), "--fer2013", str(fer2013)])
     assert trained.exit_code == 0, trained.output
     run = tmp_path / "runs" / "seed-0"
-    checkpoint, encoders = load_checkpoint_and_encoders(Settings(checkpoint=str(run)))
+    checkpoint, encoders = load_checkpoint_and_encoders(run)
     assert checkpoint.model.config.modality_dims == {"text": 384, "audio": 15, "visual": 7}
     assert (encoders.audio.dim, encoders.visual.dim) == (15, 7)
     assert checkpoint.provenance["compose"]["mismatch"] == 0.4
@@ -104,7 +103,7 @@ def test_a_composed_corpus_makes_a_checkpoint_that_names_its_encoders(folder: Pa
     other["encoders"]["visual"]["expression_sha256"] = "0"
     (run / "config.json").write_text(json.dumps(other))
     with pytest.raises(CheckpointError, match="another expression network than the one in"):
-        load_checkpoint_and_encoders(Settings(checkpoint=str(run)))
+        load_checkpoint_and_encoders(run)
 
 
 def test_a_checkpoint_runs_live_with_the_text_encoder_it_was_trained_on(folder: Path, tmp_path: Path) -> None:
@@ -125,18 +124,18 @@ def test_a_checkpoint_runs_live_with_the_text_encoder_it_was_trained_on(folder: 
     ]
     trained = CliRunner().invoke(cli, [*words, *small, "--text-encoder", str(own)])
     assert trained.exit_code == 0, trained.output
-    run = str(tmp_path / "runs" / "seed-0")
+    run = tmp_path / "runs" / "seed-0"
     with pytest.raises(CheckpointError, match="another text encoder than .*: give its folder as --text-encoder"):
-        load_checkpoint_and_encoders(Settings(checkpoint=run))
-    _, encoders = load_checkpoint_and_encoders(Settings(checkpoint=run, text_encoder=str(own)))
+        load_checkpoint_and_encoders(run)
+    _, encoders = load_checkpoint_and_encoders(run, own)
     assert encoders.text.prompt.past_turns == 1
 
 
 def test_a_checkpoint_is_not_scored_on_other_labels(folder: Path, tmp_path: Path) -> None:
     scored = CliRunner().invoke(cli, ["evaluate", "--data", str(folder), "--split", "dev", "--cache", str(tmp_path)])
     assert scored.exit_code == 1
-    assert "cberl-starter-3 knows neutral, surprise" in scored.output
-    assert "talks is labelled neutral, anger, fear" in scored.output
+    assert "cberl-starter-3 has the labels neutral, surprise" in scored.output
+    assert "but talks neutral, anger, fear" in scored.output
 
 
 @pytest.mark.timeout(600)  # trains twice, and a process of its own loads PyTorch

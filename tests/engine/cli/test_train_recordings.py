@@ -1,4 +1,4 @@
-"""Training on one's own films: their voices and faces reach the network, and the live engine opens what was trained."""
+"""Training on the user's own recordings, with speech emotion and faces; the checkpoint opens in the live engine."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,9 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from cberl.data.features import load_features
+from cberl.encoders.bundle import load_checkpoint_and_encoders
 from engine.cli.app import cli
-from engine.config import Settings
-from engine.conversation.models import load_checkpoint_and_encoders
-from tests.cberl.training.features.test_clip_encoders import make_talking_film
+from testing.corpora import make_talking_film
 
 SMALL = ["--set", "train.epochs=1", "--set", "model.hidden_dim=16", "--set", "model.heads=2", "--threads", "1"]
 
@@ -29,40 +28,42 @@ def make_corpus(folder: Path, media: str | None) -> Path:
     return folder
 
 
-def test_own_voices_and_faces_are_learnt_and_scored(shared: Path, tmp_path: Path) -> None:
+def test_speech_emotion_and_faces_of_own_recordings_are_trained_on_and_scored(shared: Path, tmp_path: Path) -> None:
     folder = make_corpus(tmp_path / "films", "film.mkv")
     make_talking_film(shared, folder / "film.mkv")
     common = ["--data", str(folder), "--cache", str(tmp_path / "cache")]
-    words = ["train", "plain", *common, *SMALL, "--out", str(tmp_path / "runs"), "--voices", "--faces"]
+    words = ["train", "plain", *common, *SMALL, "--out", str(tmp_path / "runs"), "--speech-emotion", "--faces"]
     trained = CliRunner().invoke(cli, words)
     assert trained.exit_code == 0, trained.output
     run = tmp_path / "runs" / "seed-0"
-    checkpoint, encoders = load_checkpoint_and_encoders(Settings(checkpoint=str(run)))
+    checkpoint, encoders = load_checkpoint_and_encoders(run)
     assert checkpoint.model.config.modality_dims == {"text": 384, "audio": 15, "visual": 7}
     assert (encoders.audio.dim, encoders.visual.dim) == (15, 7)
     scored = CliRunner().invoke(cli, ["evaluate", str(run), *common, "--split", "dev"])
     assert scored.exit_code == 0, scored.output
-    joined = CliRunner().invoke(cli, ["train", "starter", *common, *SMALL, "--voices", "--out", str(tmp_path / "no")])
-    assert "--voices reads the corpus's own, and the recipe joins others" in joined.output
+    refused = CliRunner().invoke(
+        cli, ["train", "starter", *common, *SMALL, "--speech-emotion", "--out", str(tmp_path / "no")]
+    )
+    assert "--speech-emotion reads the corpus's own recordings, the recipe others" in refused.output
 
 
-def test_features_hold_what_is_heard_and_seen(shared: Path, tmp_path: Path) -> None:
+def test_features_include_speech_emotion_and_faces(shared: Path, tmp_path: Path) -> None:
     folder = make_corpus(tmp_path / "films", "film.mkv")
     make_talking_film(shared, folder / "film.mkv")
     words = ["data", "features", str(folder), "--out", str(tmp_path / "x.safetensors"), "--cache", str(tmp_path / "c")]
-    made = CliRunner().invoke(cli, [*words, "--voices", "--faces", "--processes", "1"])
+    made = CliRunner().invoke(cli, [*words, "--speech-emotion", "--faces", "--processes", "1"])
     assert made.exit_code == 0, made.output
     features = load_features(tmp_path / "x.train.safetensors")
     assert features.x["audio"].shape == (8, 15)
-    assert features.x["audio"][:, 8:].any(1).all()  # every turn has a voice
-    assert features.present["visual"].tolist() == [True] * 7 + [False]  # the last turn begins when the face is gone
+    assert features.x["audio"][:, 8:].any(1).all()  # every turn has speech emotion scores
+    assert features.present["visual"].tolist() == [True] * 7 + [False]  # the last turn starts after the face has gone
     assert features.x["visual"].any(1).tolist() == features.present["visual"].tolist()
 
 
-def test_where_there_are_no_recordings_it_says_so(tmp_path: Path) -> None:
+def test_a_corpus_without_recordings_is_refused(tmp_path: Path) -> None:
     folder = make_corpus(tmp_path / "words", None)
     common = ["--data", str(folder), "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "runs")]
-    for flag, what in (("--voices", "voices"), ("--faces", "faces")):
+    for flag in ("--speech-emotion", "--faces"):
         refused = CliRunner().invoke(cli, ["train", "plain", *common, *SMALL, flag])
         assert refused.exit_code == 1
-        assert f"has no recordings, so there are no {what} in it" in refused.output
+        assert "has no recordings to encode" in refused.output

@@ -6,14 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cberl.checkpoint import Checkpoint
-from cberl.encoders.audio import AudioHistory
+from cberl.checkpoint import STARTER, Checkpoint
+from cberl.encoders.bundle import Encoders, load_checkpoint_and_encoders
+from cberl.encoders.conversation import ConversationHistory
 from cberl.encoders.prosody import PROSODY_NAMES
-from cberl.encoders.text import TextHistory, TextInput
+from cberl.encoders.text import TextInput
 from cberl.types import Float32
-from engine.config import Settings
 from engine.conversation.classifier import EmotionClassifier, GraphRequest, GraphResult, run_graph
-from engine.conversation.models import Encoders, load_checkpoint_and_encoders
 from engine.conversation.recognizer import ConversationRecognizer
 from engine.conversation.turn_analysis import TurnAnalysis
 from engine.conversation.utterance_encoder import UtteranceEncoder
@@ -37,7 +36,7 @@ VOICE = np.ones(1, np.float32)
 
 @pytest.fixture(scope="module")
 def starter() -> tuple[Checkpoint, Encoders]:
-    return load_checkpoint_and_encoders(Settings())
+    return load_checkpoint_and_encoders(STARTER)
 
 
 def conversation(names: list[str], dim: int) -> list[TurnAnalysis]:
@@ -60,7 +59,7 @@ def recognizer(checkpoint: Checkpoint, encoders: Encoders, asked: list[TextInput
     async def graph(request: GraphRequest) -> GraphResult:
         return run_graph(checkpoint, [request])[0]
 
-    describer = UtteranceEncoder(encode, TextHistory(encoders.text.prompt), AudioHistory(encoders.audio.config))
+    describer = UtteranceEncoder(encode, ConversationHistory(encoders.text.prompt, encoders.audio.config))
     return ConversationRecognizer(describer, EmotionClassifier("talk", checkpoint, graph))
 
 

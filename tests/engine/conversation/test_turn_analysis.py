@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cberl.checkpoint import WEIGHTS
-from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig, AudioHistory
+from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig
+from cberl.encoders.conversation import ConversationHistory
 from cberl.encoders.text import TextEncoder, TextHistory, TextInput
 from cberl.encoders.visual import Seen
 from cberl.types import SAMPLE_RATE, Float32
@@ -39,7 +40,7 @@ def describe_all(encoder: TextEncoder, *heard: TurnAnalysis) -> list[Utterance]:
         return encoder.encode([one])[0]
 
     async def main() -> list[Utterance]:
-        describer = UtteranceEncoder(encode, TextHistory(encoder.prompt), AudioHistory(AUDIO))
+        describer = UtteranceEncoder(encode, ConversationHistory(encoder.prompt, AUDIO))
         return [await describer.encode(one) for one in heard]
 
     return asyncio.run(main())
@@ -74,7 +75,7 @@ def test_text_encoded_ahead_is_encoded_again_only_if_a_turn_came_in_between(enco
         return encoder.encode([one])[0]
 
     async def main() -> list[Utterance]:
-        describer = UtteranceEncoder(encode, TextHistory(encoder.prompt), AudioHistory(AUDIO))
+        describer = UtteranceEncoder(encode, ConversationHistory(encoder.prompt, AUDIO))
         first = await describer.encode_ahead(heard("hello"))
         second = await describer.encode_ahead(heard("fine"))
         return [await describer.encode(one) for one in (first, second)]

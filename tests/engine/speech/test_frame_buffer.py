@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from cberl.data.pictures import MAX_PICTURES
 from engine.media import Track, VideoFrame
-from engine.speech.frame_buffer import MAX_FRAMES, FrameBuffer
+from engine.speech.frame_buffer import FrameBuffer
 
 ANN = Track("a", "ann")
 
@@ -28,8 +29,8 @@ def test_frames_cover_a_long_turn_in_bounded_memory() -> None:
     sight = FrameBuffer()
     for number in range(1000):
         sight.push(frames(number / 3))
-        assert len(times(sight, 0.0, 1e9)) <= MAX_FRAMES
+        assert len(times(sight, 0.0, 1e9)) <= MAX_PICTURES
     kept = times(sight, 0.0, 1e9)
     assert kept[0] == 0.0
     assert kept[-1] > 330
-    assert len(kept) > MAX_FRAMES / 2 - 1
+    assert len(kept) > MAX_PICTURES / 2 - 1

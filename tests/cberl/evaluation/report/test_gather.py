@@ -1,4 +1,4 @@
-"""A whole report on made data: every figure is there, once computed as said, and the page shows it."""
+"""A whole report on synthetic data: its figures, and the page that shows them."""
 
 import json
 from dataclasses import replace
@@ -23,8 +23,8 @@ def source(checkpoint: Checkpoint, split: str) -> FeatureSet:
     return features({"dev": 0, "test": 1}[split])
 
 
-def misheard(clean: FeatureSet, rate: float) -> tuple[FeatureSet, float]:
-    """Half of all words wrong: nothing of the text is left."""
+def corrupt(clean: FeatureSet, rate: float) -> tuple[FeatureSet, float]:
+    """Above a rate of 0, no text is left."""
     return only(clean, ["audio"]) if rate else clean, rate / 2
 
 
@@ -37,7 +37,7 @@ GROUPS = [
 
 
 def test_every_figure_of_a_report(tmp_path: Path) -> None:
-    found, maps = gather(GROUPS, Source("made", "test", source, misheard), ["plain"], (0.0, 0.5))
+    found, maps = gather(GROUPS, Source("made", "test", source, corrupt), ["plain"], (0.0, 0.5))
     given = features(1)
     assert [row["decisions"] for row in found["groups"]] == ["adjusted", "argmax", "adjusted", "adjusted"]
     assert [row["later"] for row in found["groups"]] == [0, 0, None, 2]
@@ -81,7 +81,7 @@ def test_several_plain_groups() -> None:
     assert [one.title for one in maps][2:] == ["graph states, bare"]
 
 
-def test_what_sees_the_future_is_held_against_what_was_trained_alike() -> None:
+def test_groups_that_use_later_utterances_are_compared_with_one_of_equal_settings() -> None:
     other = group("other", 6, labels=LABELS, past=2)
     found, _ = gather([other, *GROUPS], Source("made", "test", source))
     assert found["future"]["rows"][0]["name"] == "ours"
@@ -89,7 +89,7 @@ def test_what_sees_the_future_is_held_against_what_was_trained_alike() -> None:
     assert found["future"]["rows"][0]["name"] == "other"
 
 
-def test_plain_decides_by_argmax_and_is_calibrated_anew() -> None:
+def test_a_plain_group_decides_by_argmax_and_is_calibrated_again() -> None:
     found, _ = gather(GROUPS[:2], Source("made", "test", source), ["plain"])
     plain, given = GROUPS[1].checkpoints[0], features(1)
     bare = GROUPS[1].predict(given)[0]
@@ -103,7 +103,7 @@ def test_plain_decides_by_argmax_and_is_calibrated_anew() -> None:
     assert torch.equal(argmax.logits, bare.logits)
 
 
-def test_a_report_of_one_group_has_what_it_can_have(tmp_path: Path) -> None:
+def test_a_report_of_one_group_has_no_comparisons(tmp_path: Path) -> None:
     found, maps = gather([group("alone", 1)], Source("MELD", "dev", source))
     assert found["future"] == {"rows": []}
     assert found["targets"]["causal_offline_gap"]["met"] is None
@@ -116,6 +116,6 @@ def test_a_report_of_one_group_has_what_it_can_have(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("plain", ["ours", "missing"])
-def test_plain_is_another_group(plain: str) -> None:
-    with pytest.raises(CheckpointError, match="not as the first"):
+def test_a_plain_group_must_exist_and_not_be_the_first(plain: str) -> None:
+    with pytest.raises(CheckpointError, match="and not of the first"):
         gather(GROUPS, Source("made", "test", source), [plain])

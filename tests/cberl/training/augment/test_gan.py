@@ -1,4 +1,4 @@
-"""The GAN learns a toy, moves only what it should, and is the same twice."""
+"""The GAN on a toy: what it learns, which parameters each optimizer updates, and equal seeds."""
 
 from dataclasses import replace
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from cberl.data.dialogue import DataError
 from cberl.data.features import FeatureSet
 from cberl.training.augment.gan import GanConfig, GanStep, GanTrainer, train_gan
 
@@ -38,15 +39,15 @@ def weights(part: nn.Module) -> torch.Tensor:
 
 
 def test_translations_reach_their_class_as_one_utterance() -> None:
-    features, heard = toy(), list[GanStep]()
-    trainer = train_gan(CONFIG, features, 3, [1, 2], heard.append)
-    assert [one.step for one in heard] == [50, 100, 150, 200]
-    assert heard[-1].emotion < 0.5 * heard[0].emotion
+    features, reports = toy(), list[GanStep]()
+    trainer = train_gan(CONFIG, features, 3, [1, 2], reports.append)
+    assert [one.step for one in reports] == [50, 100, 150, 200]
+    assert reports[-1].emotion < 0.5 * reports[0].emotion
     slots = torch.arange(300, 380)
     made = trainer.translate(features, slots, torch.Generator().manual_seed(1))
     nearest = torch.cdist((made.x["text"] - 5) / 2, CENTRES).argmin(1)
     assert (nearest == features.label[slots]).float().mean() > 0.9
-    # Of one utterance: the toy's audio repeats two features of its text, closer than another one's of the class would.
+    # The toy's audio repeats two features of its text. In a translation they must be closer than to another's text.
     both = made.rows(made.present["audio"] & (features.label[slots] == 1))
     audio, text = both.x["audio"], both.x["text"][:, :2]
     assert (audio - text).abs().mean() < 0.85 * (audio.roll(1, 0) - text).abs().mean()
@@ -56,9 +57,9 @@ def test_translations_reach_their_class_as_one_utterance() -> None:
 
 def test_cycle_loss_falls() -> None:
     trainer = GanTrainer(CONFIG, toy(), 3, [1, 2])
-    with torch.no_grad():  # a fresh generator changes little and so comes back by itself: start far from that
-        for translator in (trainer.to_target, trainer.to_source):
-            for parameter in translator.generators.parameters():
+    with torch.no_grad():  # fresh generators change little, so their cycle loss is small: start with large changes
+        for generators in (trainer.to_target, trainer.to_source):
+            for parameter in generators.parameters():
                 parameter.mul_(3)
     cycle = [trainer.step(trainer.sample())[2] for _ in range(60)]
     assert sum(cycle[-5:]) < 0.3 * sum(cycle[:5])
@@ -67,22 +68,22 @@ def test_cycle_loss_falls() -> None:
 def test_each_optimizer_moves_its_own_parameters_only() -> None:
     trainer = GanTrainer(CONFIG, toy(), 3, [1, 2])
     parts = {
-        "judges": [trainer.judges],
+        "discriminators": [trainer.discriminators],
         "classifier": [trainer.classifier],
         "generators": [trainer.to_target, trainer.to_source],
     }
     updates = {
-        "judges": trainer.update_judges,
+        "discriminators": trainer.update_discriminators,
         "classifier": trainer.update_classifier,
         "generators": trainer.update_generators,
     }
-    for mover, update in updates.items():
+    for updated, update in updates.items():
         pairs = trainer.sample()
         before = {name: [weights(part) for part in group] for name, group in parts.items()}
         update(pairs, trainer.translate_round(pairs))
         for name, group in parts.items():
             moved = [not torch.equal(weights(part), old) for part, old in zip(group, before[name], strict=True)]
-            assert moved == [name == mover] * len(group), (mover, name)
+            assert moved == [name == updated] * len(group), (updated, name)
     assert all(parameter.requires_grad for group in parts.values() for part in group for parameter in part.parameters())
 
 
@@ -111,5 +112,5 @@ def test_same_seed_same_utterances_and_the_callers_random_state_is_kept() -> Non
 
 
 def test_a_class_without_examples_is_refused() -> None:
-    with pytest.raises(ValueError, match="class 3 needs examples"):
+    with pytest.raises(DataError, match="class 3 cannot be augmented"):
         GanTrainer(CONFIG, toy(), 4, [1, 3])

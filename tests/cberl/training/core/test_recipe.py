@@ -28,7 +28,7 @@ def test_settings_go_over_the_recipe_and_a_file_of_ones_own(tmp_path: Path) -> N
     ("setting", "sentence"),
     [
         ("train.focal_gama=1", "did you mean focal_gamma"),
-        ("train.seed=3", r"train.seed is no setting"),
+        ("train.seed=3", r"train.seed is not a setting"),
         ("model.past=often", r"model.past: Input should be a valid integer"),
         ("augment.method=magic", r"augment.method"),
         ("focal", "write it as"),

@@ -13,7 +13,7 @@ from cberl.encoders.audio import AudioEncoderConfig
 from cberl.training.core.cluster import run_on_ray
 from cberl.training.core.parallel import Failure, Report, Task, run_in_processes
 from cberl.training.core.recipe import RecipeError, load_recipe
-from cberl.training.core.runs import Material, Result, Run
+from cberl.training.core.runs import Result, Run, TrainingData
 from cberl.training.core.sweep import combinations, compared
 from cberl.training.core.train import Epoch
 
@@ -86,7 +86,7 @@ def test_a_run_that_fails_or_dies_takes_no_other_down(
         {"text": text}, {"text": torch.ones(12, dtype=torch.bool)}, torch.arange(12) % 2, torch.arange(12) % 3, lengths
     )
     audio = AudioEncoderConfig((0.0,) * 8, (1.0,) * 8)
-    Material(("a", "b", "c"), talk, talk, audio, "none", {"corpus": "tiny"}).save(tmp_path)
+    TrainingData(("a", "b", "c"), talk, talk, audio, "none", {"corpus": "tiny"}).save(tmp_path)
     recipe = load_recipe("plain", TINY)
     tasks = [Task(Run(recipe, seed, tmp_path / f"seed-{seed}", "tiny"), tmp_path, threads=1) for seed in range(2)]
     (tmp_path / "seed-0").mkdir()

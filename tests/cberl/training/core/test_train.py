@@ -10,6 +10,7 @@ import torch
 from cberl.checkpoint import load_checkpoint
 from cberl.config import ModelConfig, TrainConfig
 from cberl.data.features import FeatureSet
+from cberl.errors import TrainingError
 from cberl.training.core.train import Epoch, Trainer, fit
 
 MODEL = ModelConfig(text_dim=20, audio_dim=8, latent_dim=16, hidden_dim=16, heads=2, past=3)
@@ -124,7 +125,7 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
     assert same(dict(whole.model.state_dict()), dict(resumed.model.state_dict()))
     logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "parts")]
     assert logs[0] == logs[1]
-    with pytest.raises(ValueError, match="started with other settings"):
+    with pytest.raises(TrainingError, match="started with other settings"):
         Trainer(PLAIN, TRAIN, DEV).resume(torch.load(tmp_path / "parts/last.pt", weights_only=True))
 
 

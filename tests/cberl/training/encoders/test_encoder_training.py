@@ -9,11 +9,11 @@ import torch
 from cberl.data.fer2013 import FACE_PX
 from cberl.training.encoders.expression import ExpressionTraining, augment
 from cberl.training.encoders.schedules import moving_average, resume, warm_cosine
-from cberl.training.encoders.speech_augment import VoiceAugmentation, mask_frames, voice
+from cberl.training.encoders.speech_augment import SpeechAugmentation, augment_speech, mask_frames
 
 RATE = 16_000
 STILL = ExpressionTraining(rotate_deg=0, zoom=0, shift_px=0, erase=0, crop_px=44)
-UNCHANGED = VoiceAugmentation(speed=0, gain_db=0, noise_share=0, narrow_share=0, tilt_db=0)
+UNCHANGED = SpeechAugmentation(speed=0, gain_db=0, noise_share=0, narrow_share=0, tilt_db=0)
 
 
 def faces(count: int) -> torch.Tensor:
@@ -53,27 +53,27 @@ def speech(seconds: float = 1.0) -> np.ndarray:
 def test_a_voice_unchanged_is_a_stretch_of_the_clip_and_a_short_one_repeats() -> None:
     rng = np.random.default_rng(1)
     pcm = speech(2.0)
-    cut = voice(pcm, RATE, UNCHANGED, rng)
+    cut = augment_speech(pcm, RATE, UNCHANGED, rng)
     # Speed 1 drops the last sample at most; the stretch is found at one place alone.
     starts = np.flatnonzero(np.isclose(pcm[: RATE + 1], cut[0], atol=1e-5))
     assert any(np.allclose(pcm[start : start + RATE], cut, atol=1e-5) for start in starts)
-    assert voice(speech(0.3), RATE, UNCHANGED, rng).shape == (RATE,)
+    assert augment_speech(speech(0.3), RATE, UNCHANGED, rng).shape == (RATE,)
 
 
 def test_noise_has_the_ratio_asked_for_and_a_narrow_band_ends_where_a_telephone_does() -> None:
     rng = np.random.default_rng(2)
     pcm = speech(1.1)
-    plain = voice(pcm[: RATE + 1], RATE, UNCHANGED, rng)
-    noisy = voice(pcm[: RATE + 1], RATE, VoiceAugmentation(0, 0, 1.0, (10.0, 10.0), 0, 0), rng)
+    plain = augment_speech(pcm[: RATE + 1], RATE, UNCHANGED, rng)
+    noisy = augment_speech(pcm[: RATE + 1], RATE, SpeechAugmentation(0, 0, 1.0, (10.0, 10.0), 0, 0), rng)
     ratio_db = 10 * np.log10((plain**2).sum() / ((noisy - plain) ** 2).sum())
     assert ratio_db == pytest.approx(10, abs=0.5)
-    narrow = np.abs(np.fft.rfft(voice(pcm, RATE, VoiceAugmentation(0, 0, 0, (0.0, 0.0), 1.0, 0), rng)))
+    narrow = np.abs(np.fft.rfft(augment_speech(pcm, RATE, SpeechAugmentation(0, 0, 0, (0.0, 0.0), 1.0, 0), rng)))
     assert narrow[4001:].max() < 1e-2 < narrow[:3400].mean()
 
 
 def test_masks_cover_stretches_of_time_and_bands_and_leave_the_rest() -> None:
     frames = torch.randn(6, 120, 64, generator=torch.Generator().manual_seed(0))
-    masked = mask_frames(frames, VoiceAugmentation(), np.random.default_rng(0))
+    masked = mask_frames(frames, SpeechAugmentation(), np.random.default_rng(0))
     changed = masked != frames
     assert 0.02 < changed.float().mean() < 0.6
     for row, mask in enumerate(changed):

@@ -12,6 +12,7 @@ import torch
 from cberl.encoders.expression import ExpressionEncoder
 from cberl.encoders.logmel import log_mel
 from cberl.encoders.speech_emotion import SpeechEncoder
+from cberl.errors import EncoderError
 from cberl.labels import MELD
 from cberl.nn.expression import ExpressionNet
 from cberl.nn.speech import SpeechNet
@@ -83,9 +84,9 @@ def test_what_was_trained_is_written_beside_the_network(exported: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_used_says_why(exported: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"speech.onnx is missing: make it with `cberl train-encoder speech`"):
+    with pytest.raises(EncoderError, match=r"speech.onnx is missing: make it with `cberl train-encoder speech`"):
         SpeechEncoder(tmp_path)
     (tmp_path / "speech.onnx").write_bytes((exported / "speech.onnx").read_bytes())
     (tmp_path / "speech.json").write_text(json.dumps({"dim": 64, "labels": ["happy", "sad"]}))
-    with pytest.raises(ValueError, match="has labels happy, sad; this encoder needs neutral"):
+    with pytest.raises(EncoderError, match="has labels happy, sad; this encoder needs neutral"):
         SpeechEncoder(tmp_path)

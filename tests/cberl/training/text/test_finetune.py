@@ -20,6 +20,7 @@ from transformers import MPNetConfig, MPNetModel
 
 from cberl.data.dialogue import UNLABELLED, Dialogue, Line
 from cberl.encoders.text import TextEncoder, TextInput
+from cberl.errors import EncoderError, TrainingError
 from cberl.hub import HubError
 from cberl.metrics import score
 from cberl.training.text.checkpoint import TextTraining, load, prompt_of, save
@@ -111,7 +112,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(
             finetune(TASKS, tmp_path, CONFIG)
     assert (tmp_path / "epoch-1.pt").exists()
     assert not (tmp_path / "epoch-2.pt").exists()
-    with pytest.raises(ValueError, match="started with other settings"):
+    with pytest.raises(TrainingError, match="started with other settings"):
         finetune(TASKS, tmp_path, replace(CONFIG, learning_rate=1e-3), resume=True)
     finetune(TASKS, tmp_path, CONFIG, resume=True)
     once, resumed = (torch.load(folder / "epoch-2.pt", weights_only=True) for folder in (run, tmp_path))
@@ -134,7 +135,7 @@ def test_a_run_goes_on_from_another_s_encoder(run: Path, tmp_path: Path) -> None
         1,
         score(np.array([0]), np.array([0]), ("x", "y")),
     )
-    with pytest.raises(ValueError, match="was trained from other, not from minilm: give --base other"):
+    with pytest.raises(TrainingError, match="was trained from other, not from minilm: give --base other"):
         finetune(TASKS[:1], tmp_path, still, start=tmp_path / "other.pt")
 
 
@@ -145,7 +146,7 @@ def test_the_average_of_two_files_is_the_mean_of_their_weights(run: Path, tmp_pa
     for name, value in mean.items():
         torch.testing.assert_close(value, ((one[name].double() + two[name]) / 2).to(value.dtype), atol=1e-7, rtol=1e-6)
     torch.save({"model": {"heads.third.weight": torch.zeros(3, 384)}}, tmp_path / "other.pt")
-    with pytest.raises(ValueError, match="networks of different shapes"):
+    with pytest.raises(TrainingError, match="networks of different shapes"):
         average([files[0], tmp_path / "other.pt"], TASKS[0], tmp_path / "none.pt")
 
 
@@ -158,7 +159,7 @@ def test_what_is_exported_is_what_was_learnt(run: Path, tmp_path: Path) -> None:
     full, int8 = cost(run / "epoch-2.pt", tmp_path, TASKS[0])
     assert full.confusion.sum() == int8.confusion.sum() == sum(len(one.lines) for one in TASKS[0].dev)
     assert full.confusion.tolist() == int8.confusion.tolist()  # it has learnt them: none is near the border
-    with pytest.raises(ValueError, match="knows first, second, not third"):
+    with pytest.raises(TrainingError, match="has heads for first, second, not third"):
         cost(run / "epoch-2.pt", tmp_path, replace(TASKS[0], corpus="third"))
 
 
@@ -209,7 +210,9 @@ def test_an_encoder_of_another_kind_learns_and_is_exported(roberta: Path, tmp_pa
 
 def test_a_base_that_is_not_to_be_had_is_refused_in_words(roberta: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (roberta / "tokenizer.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"tokenizer\.json is missing: an encoder's folder holds config\.json"):
+    with pytest.raises(
+        EncoderError, match=r"tokenizer\.json is missing: the folder of a base encoder holds config\.json"
+    ):
         load_base(str(roberta))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(HubError, match="someone/encoder is neither a folder nor in the local cache"):
