@@ -1,4 +1,4 @@
-"""The sections of a report's page: (figures, folder of plots) -> lines of Markdown, none where nothing was measured."""
+"""The sections of a report's page: (figures, folder of plots) -> lines of Markdown; none without measurements."""
 
 import json
 from collections.abc import Sequence
@@ -20,20 +20,20 @@ def groups(found: Found, folder: str) -> list[str]:
         lines.append(_row(name, "", *("" if value is None else f"{value:.1f}" for value in shown), ""))
     lines += _text_encoders(found["groups"])
     if found["anchors"]:
-        lines += ["", "Rows in italics are published by others, on test, most with large encoders: not measured here."]
+        lines += ["", "Rows in italics are results on test published by others, most with large encoders."]
     return [*lines, "", *_plot("F1 by class", folder, "classes")]
 
 
 def _text_encoders(groups: Sequence[Found]) -> list[str]:
-    """Which groups read text with what."""
+    """The text encoder of each group."""
     names: dict[str, list[str]] = {}
     for group in groups:
         names.setdefault(group["text_encoder"], []).append(f"`{group['name']}`")
     if len(names) == 1:
-        lines = [f"All read text with a fine-tuned {encoder}." for encoder in names if encoder]
+        lines = [f"The text encoder of all groups is a fine-tuned {encoder}." for encoder in names if encoder]
     else:
         lines = [
-            f"- {', '.join(readers)}: text is read by a fine-tuned {encoder}." for encoder, readers in names.items()
+            f"- {', '.join(users)}: the text encoder is a fine-tuned {encoder}." for encoder, users in names.items()
         ]
     return ["", *lines] if lines else []
 
@@ -41,7 +41,7 @@ def _text_encoders(groups: Sequence[Found]) -> list[str]:
 def targets(found: Found, folder: str) -> list[str]:
     if not found["targets"]:
         return []
-    lines = ["## Targets", "", f"What `{found['groups'][0]['name']}` reaches of what this project aims at.", ""]
+    lines = ["## Targets", "", f"The targets of this project, and the results of `{found['groups'][0]['name']}`.", ""]
     lines += _table("", "reached", "target", "met", "published by others")
     for name, one in found["targets"].items():
         aim = f"≥ {one['at_least']:g}" if "at_least" in one else f"≤ {one['at_most']:g}"
@@ -55,7 +55,7 @@ def against(found: Found, folder: str) -> list[str]:
     first, *others = found["groups"]
     if not others:
         return []
-    lines = [f"## Against `{first['name']}`", "", "Each group minus the first, in points.", ""]
+    lines = [f"## Differences to `{first['name']}`", "", "Score of each group minus that of the first, in points.", ""]
     lines += _table("", "weighted F1", "macro F1")
     lines += [_row(_name(group), *(_interval(group["against_first"][key]) for key in _BOTH)) for group in others]
     lines += ["", *_plot("Differences", folder, "forest")]
@@ -66,12 +66,12 @@ def trained(found: Found, folder: str) -> list[str]:
     first, *others = found["groups"]
     if not others:
         return []
-    lines = ["## How the groups were trained", "", f"Otherwise than `{first['name']}`, as `--set` takes it.", ""]
+    lines = ["## Settings of the groups", "", f"Differences to the settings of `{first['name']}`.", ""]
     lines += _table("", "settings")
     for group in others:
-        said = [f"`{key}={_toml(value)}`" for key, value in group["otherwise"].items()]
-        said += ["another text encoder"] if group["text_encoder"] != first["text_encoder"] else []
-        lines.append(_row(group["name"], ", ".join(said) or "nothing"))
+        settings = [f"`{key}={_toml(value)}`" for key, value in group["otherwise"].items()]
+        settings += ["another text encoder"] if group["text_encoder"] != first["text_encoder"] else []
+        lines.append(_row(group["name"], ", ".join(settings) or "none"))
     return [*lines, ""]
 
 
@@ -84,10 +84,10 @@ def rare(found: Found, folder: str) -> list[str]:
     if not measured:
         return []
     plain = [f"`{name}`" for name in measured["plain"]]
-    lines = ["## Rare emotions", "", f"F1 of {' and '.join(measured['classes'])}, summed."]
+    lines = ["## Rare emotions", "", f"The sum of F1 of {' and '.join(measured['classes'])}."]
     if plain:
-        lines.append(f"By argmax, without logit adjustment: {', '.join(plain)}.")
-    lines += ["", *_table("", "summed F1", *(f"over {name}" for name in plain))]
+        lines.append(f"Decisions by argmax, without logit adjustment: {', '.join(plain)}.")
+    lines += ["", *_table("", "sum of F1", *(f"minus {name}" for name in plain))]
     for row in measured["rows"]:
         over = [_interval(row["over"][name]) if name in row["over"] else "" for name in measured["plain"]]
         lines.append(_row(row["name"], _spread(row["summed_f1"]), *over))
@@ -100,11 +100,11 @@ def modalities(found: Found, folder: str) -> list[str]:
     lines = [
         f"## `{first}` with fewer modalities",
         "",
-        "The same networks, with every other modality absent. Half missing: each modality of each utterance is lost",
-        f"with chance 1/2, but never an utterance's last ({half['missing']['mean']:.1f} % are lost);",
-        f"mean of {half['draws']} draws.",
+        "The same networks, with all other modalities absent. Random half missing: each modality of each utterance is",
+        f"removed with probability 1/2, except the last one of an utterance ({half['missing']['mean']:.1f} % are",
+        f"removed); mean of {half['draws']} draws.",
         "",
-        *_table("", "weighted F1", "macro F1", "weighted lost"),
+        *_table("", "weighted F1", "macro F1", "loss of weighted F1"),
     ]
     lines += [_row(name, *_f1(row), "") for name, row in measured["subsets"].items()]
     lines.append(_row("random half missing", *_f1(half), _interval(half["loss"]["weighted_f1"])))
@@ -114,12 +114,12 @@ def modalities(found: Found, folder: str) -> list[str]:
 def context(found: Found, folder: str) -> list[str]:
     first, rows = found["groups"][0], found["future"]["rows"]
     lines = [
-        "## Context, and how much of the future is worth",
+        "## Context and later utterances",
         "",
-        "Without context each utterance is a dialogue of its own (the text encoder still reads past turns).",
-        "Groups that see later utterances are trained so; beside them is the difference to the causal group.",
+        "Without context, each utterance is a dialogue of its own (the text encoder's input still has past turns).",
+        "Groups that use later utterances were trained to do so; their gain is over the causal group.",
         "",
-        *_table("", "later utterances", "weighted F1", "macro F1", "weighted gained"),
+        *_table("", "later utterances", "weighted F1", "macro F1", "gain of weighted F1"),
         _row(f"{first['name']}, no context", "0", *_f1(found["without_context"]), ""),
     ]
     for row in rows or [first]:
@@ -133,9 +133,9 @@ def calibration(found: Found, folder: str) -> list[str]:
     lines = [
         "## Calibration",
         "",
-        f"Probabilities of `{found['groups'][0]['name']}` without and with the temperature that dev chose",
-        f"({one['temperature']['mean']:.2f} ± {one['temperature']['sd']:.2f}). 15 bins; a point's size is",
-        "how many are in it.",
+        f"Probabilities of `{found['groups'][0]['name']}` without and with the temperature chosen on dev",
+        f"({one['temperature']['mean']:.2f} ± {one['temperature']['sd']:.2f}). 15 bins; the size of a point is the",
+        "number of utterances in its bin.",
         "",
         *_table("", "ECE", "MCE"),
         _row("without temperature", _spread(one["before"]["ece"]), _spread(one["before"]["mce"])),
@@ -150,8 +150,8 @@ def selective(found: Found, folder: str) -> list[str]:
     lines = [
         "## `uncertain`",
         "",
-        "Scores of the surest utterances alone: an event is called uncertain when its probability is below a",
-        f"threshold that keeps {one['stated_coverage']:g} % of dev.",
+        "Scores of the utterances with the highest confidence. An event is called uncertain if its probability is",
+        f"below a threshold that keeps {one['stated_coverage']:g} % of dev.",
         f"Area under the risk-coverage curve: {_spread(one['aurc'])} %.",
         "",
         *_table("", "coverage", "accuracy", "weighted F1", "macro F1"),
@@ -165,26 +165,26 @@ def frontier(found: Found, folder: str) -> list[str]:
     chosen = found["frontier"]["chosen"]
     taus = ", ".join(f"{tau:g}" for tau in chosen["tau"])
     lines = [
-        "## Frequent against rare classes",
+        "## Frequent and rare classes",
         "",
-        "Decisions by argmax of logits − tau · log prior: a larger tau moves them towards rare classes.",
-        f"Each seed's tau was chosen on dev: {taus}.",
+        "Decisions are the argmax of logits − tau · log prior; a larger tau moves them towards rare classes.",
+        f"The tau of each seed was chosen on dev: {taus}.",
         "",
     ]
     return [*lines, *_plot("Weighted and macro F1 by tau", folder, "frontier")]
 
 
-def misheard(found: Found, folder: str) -> list[str]:
+def asr_corrupted(found: Found, folder: str) -> list[str]:
     rows = found["misheard"]
     if not rows:
         return []
     lines = [
-        "## Misheard words",
+        "## Errors of speech recognition",
         "",
-        "Each word of the current and the past turns is wrong at the asked rate (similar-sounding words, losses,",
-        "insertions) and encoded anew. Even at 0 the text has neither case nor punctuation.",
+        "Words of the current and the past turns are corrupted at a nominal rate (substitutions by similar-sounding",
+        "words, deletions, insertions). Even at 0 the text has neither case nor punctuation.",
         "",
-        *_table("asked", "word error rate", "weighted F1", "macro F1", "weighted lost"),
+        *_table("nominal rate", "word error rate", "weighted F1", "macro F1", "loss of weighted F1"),
     ]
     for row in rows:
         name = "as written" if row["asked"] is None else f"{row['asked']:g}"
@@ -196,10 +196,10 @@ def misheard(found: Found, folder: str) -> list[str]:
 def maps(found: Found, folder: str) -> list[str]:
     rows = [_row(name, f"{one['silhouette']:.3f}") for name, one in found["maps"].items()]
     lines = [
-        "## Where emotions lie",
+        "## Maps of the states",
         "",
-        "First two principal components of what fusion gives and of what the graph gives, for the seed that is best",
-        "on dev; labels only colour them. The silhouette (−1 to 1) is of all dimensions.",
+        "The first two principal components of the fused latent and of the graph's output, for the seed that is best",
+        "on dev, coloured by label. The silhouette (−1 to 1) is that of all dimensions.",
         "",
         *_table("", "silhouette"),
     ]
@@ -208,7 +208,7 @@ def maps(found: Found, folder: str) -> list[str]:
 
 def confusion(found: Found, folder: str) -> list[str]:
     title = f"Confusion matrix of `{found['groups'][0]['name']}`"
-    return [f"## {title}", "", "Seeds summed.", "", *_plot("Confusion matrix", folder, "confusion")]
+    return [f"## {title}", "", "Sum over seeds.", "", *_plot("Confusion matrix", folder, "confusion")]
 
 
 SECTIONS = (
@@ -222,7 +222,7 @@ SECTIONS = (
     calibration,
     selective,
     frontier,
-    misheard,
+    asr_corrupted,
     maps,
     confusion,
 )
@@ -231,9 +231,9 @@ SECTIONS = (
 def _name(group: Found) -> str:
     notes = ["by argmax"] if group["decisions"] == "argmax" else []
     if group["later"] is None:
-        notes.append("sees all")
+        notes.append("uses all later utterances")
     elif group["later"]:
-        notes.append(f"sees {group['later']} later")
+        notes.append(f"uses {group['later']} later utterance{'s' * (group['later'] > 1)}")
     return f"{group['name']} ({', '.join(notes)})" if notes else str(group["name"])
 
 

@@ -98,7 +98,9 @@ def test_problems_of_a_release_are_named_by_file_and_line(tmp_path: Path) -> Non
     path = tmp_path / "Session1" / "dialog" / "EmoEvaluation" / "Ses01F_impro01.txt"
     for broken, why in (("\tfru\t", r"\tbored\t"), ("[7.5712 - 10.4750]", "[7.5712 + 10.4750]")):
         path.write_text(EVALUATION.format("Ses01F_impro01").replace(broken, why.replace(r"\t", "\t")))
-        with pytest.raises(DataError, match=r"Ses01F_impro01.txt, line 3: ('bored' is not an emotion|expected \[start)"):
+        with pytest.raises(
+            DataError, match=r"Ses01F_impro01.txt, line 3: (.bored. is not an emotion|expected \[start)"
+        ):
             read_iemocap_release(tmp_path, "train")
     (tmp_path / "Session1" / "dialog" / "transcriptions" / "Ses01F_impro01.txt").unlink()
     with pytest.raises(DataError, match="transcriptions.*is missing"):

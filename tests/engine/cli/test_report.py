@@ -103,8 +103,8 @@ def test_groups_on_different_text_encoders_are_each_read_by_their_own(talks: Pat
     assert shown.exit_code == 0, shown.output
     page = (tmp_path / "page.md").read_text()
     assert f"--text-encoder {tmp_path.name}/own`" in page
-    assert "- `ours`: text is read by a fine-tuned all-MiniLM-L6-v2, 24 MB, 60.3 weighted" in page
-    assert "- `alike`: text is read by a fine-tuned large, 24 MB" in page
+    assert "- `ours`: the text encoder is a fine-tuned all-MiniLM-L6-v2, 24 MB, 60.3 weighted" in page
+    assert "- `alike`: the text encoder is a fine-tuned large, 24 MB" in page
     assert "| alike | another text encoder |" in page
     assert len(list((tmp_path / "cache").glob("talks-dev-*"))) == 2
 

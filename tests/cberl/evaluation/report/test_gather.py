@@ -60,8 +60,8 @@ def test_every_figure_of_a_report(tmp_path: Path) -> None:
     page = (tmp_path / "new" / "made.md").read_text()
     assert "plain (by argmax)" in page
     assert "| all |" in page.split("## Rare emotions")[1].split("##")[0]
-    assert "two (sees 2 later)" in page
-    assert "| plain | nothing |" in page
+    assert "two (uses 2 later utterances)" in page
+    assert "| plain | none |" in page
     assert "| all | `model.direction=offline` |" in page
     assert "| two | `model.lookahead=2` |" in page
     shown = {line.split("](")[1].split(")")[0] for line in page.splitlines() if line.startswith("![")}
@@ -111,7 +111,7 @@ def test_a_report_of_one_group_has_no_comparisons(tmp_path: Path) -> None:
     page = (tmp_path / "made.md").read_text()
     assert "not measured" in page
     assert "## Rare emotions" not in page
-    assert "## Against" not in page
+    assert "## Differences" not in page
     assert not (tmp_path / "made" / "forest.png").exists()
 
 
