@@ -13,9 +13,10 @@ from cberl.encoders.audio import AudioEncoderConfig
 from cberl.training.core.cluster import run_on_ray
 from cberl.training.core.parallel import Failure, Report, Task, run_in_processes
 from cberl.training.core.recipe import RecipeError, load_recipe
-from cberl.training.core.runs import Result, Run, TrainingData
+from cberl.training.core.runs import Result, Run
 from cberl.training.core.sweep import combinations, compared
 from cberl.training.core.train import Epoch
+from cberl.training.core.training_data import TrainingData
 
 TINY = ["train.epochs=2", "model.latent_dim=8", "model.hidden_dim=8", "model.heads=2"]
 
@@ -72,7 +73,7 @@ def test_combinations_are_compared_by_their_means_best_first() -> None:
 
 def on_ray(tasks: Sequence[Task], at_once: int, report: Report) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[cluster]'")
-    run_on_ray(tasks, at_once, tasks[0].material / "tune", report)
+    run_on_ray(tasks, at_once, tasks[0].data / "tune", report)
 
 
 @pytest.mark.timeout(600)  # each process loads PyTorch
