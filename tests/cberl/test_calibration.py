@@ -25,7 +25,7 @@ def test_tau_moves_decisions_towards_the_rare_class_and_temperature_none() -> No
     torch.testing.assert_close(Calibration(PRIOR, 0.5, 3.0).decide(logits), Calibration(PRIOR, 0.5).decide(logits))
 
 
-def test_temperature_finds_how_much_logits_boast() -> None:
+def test_the_temperature_of_overconfident_logits_is_found() -> None:
     generator = torch.Generator().manual_seed(0)
     honest = torch.randn(20_000, 3, generator=generator)
     label = torch.multinomial(honest.softmax(-1), 1, generator=generator).squeeze(1)
@@ -48,14 +48,14 @@ def test_reliability_bins_by_hand() -> None:
 
 
 @pytest.mark.parametrize("coverage", [0.05, 0.5, 0.7, 0.9, 0.999])
-def test_the_threshold_keeps_what_was_asked_for_and_hardly_more(coverage: float) -> None:
+def test_the_threshold_keeps_the_coverage_asked_for_and_hardly_more(coverage: float) -> None:
     confidence = torch.rand(1000, generator=torch.Generator().manual_seed(3), dtype=torch.double)
     chosen = Calibration((0.0, 0.0), uncertain_below=threshold_at_coverage(confidence, coverage))
     kept = float((~chosen.uncertain(torch.stack([confidence, 0 * confidence], dim=-1))).double().mean())
     assert coverage <= kept < coverage + 1 / 1000 + 1e-9
 
 
-def test_nothing_is_uncertain_unless_asked_for() -> None:
+def test_nothing_is_uncertain_by_default() -> None:
     assert threshold_at_coverage(torch.rand(10), 1.0) == 0.0
     assert not Calibration((0.0, 0.0)).uncertain(torch.zeros(3, 2)).any()
     with pytest.raises(ValueError, match="coverage must be above 0"):
@@ -64,7 +64,9 @@ def test_nothing_is_uncertain_unless_asked_for() -> None:
 
 def test_risk_by_coverage_by_hand() -> None:
     top = torch.tensor([0.9, 0.6, 0.8, 0.6, 0.7])
-    labels = torch.tensor([0, 0, 1, 1, 0])  # right, right, wrong, wrong, right
+    labels = torch.tensor([0, 0, 1, 1, 0])  # correct, correct, wrong, wrong, correct
     coverage, risk = risk_coverage(torch.stack([top, 1 - top], dim=-1), labels)
-    torch.testing.assert_close(coverage, torch.tensor([1, 2, 3, 5]).double() / 5)  # the two at 0.6 come together
+    torch.testing.assert_close(
+        coverage, torch.tensor([1, 2, 3, 5]).double() / 5
+    )  # the two with 0.6 are kept or dropped together
     torch.testing.assert_close(risk, torch.tensor([0, 1 / 2, 1 / 3, 2 / 5]).double())

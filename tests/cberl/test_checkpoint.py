@@ -1,4 +1,4 @@
-"""A checkpoint comes back as it was saved, and says what is wrong where it cannot be used."""
+"""Checkpoints are saved and loaded; errors say what to do."""
 
 import json
 from pathlib import Path

@@ -29,7 +29,7 @@ def test_no_edge_reaches_further_back_than_the_window() -> None:
     assert len(distance) == 20 * 4 - (1 + 2 + 3)
 
 
-def test_later_utterances_have_relations_of_their_own() -> None:
+def test_edges_from_later_utterances_have_their_own_relations() -> None:
     index, relation, distance = window_edges(torch.tensor([0, 0, 0, 1]), torch.tensor([5, 6, 5, 6]), past=1, future=2)
     into_first = index[1] == 0
     found = dict(zip(index[0, into_first].tolist(), relation[into_first].tolist(), strict=True))
@@ -39,7 +39,7 @@ def test_later_utterances_have_relations_of_their_own() -> None:
     assert index[0, into_third].sort().values.tolist() == [1, 2]  # the next row is another dialogue
 
 
-def test_without_a_future_the_edges_are_the_causal_ones() -> None:
+def test_without_later_utterances_the_edges_are_causal() -> None:
     dialogue, speaker = torch.tensor([0] * 7 + [1] * 3), torch.arange(10) % 3
     causal, wide = window_edges(dialogue, speaker, 3), window_edges(dialogue, speaker, 3, future=2)
     earlier = wide.edge_index[0] <= wide.edge_index[1]

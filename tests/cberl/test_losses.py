@@ -1,4 +1,4 @@
-"""Losses against closed forms."""
+"""Losses compared with closed forms."""
 
 import math
 from statistics import mean
@@ -42,7 +42,7 @@ def test_focal_closed_form(logits: torch.Tensor) -> None:
     torch.testing.assert_close(focal_loss(logits, LABELS, gamma=2.0), (-((1 - p) ** 2) * p.log()).mean())
 
 
-def test_unlabelled_rows_neither_count_nor_pull(logits: torch.Tensor) -> None:
+def test_unlabelled_rows_have_no_effect(logits: torch.Tensor) -> None:
     labels = torch.where(torch.arange(20) < 10, LABELS, -1)
     loss = focal_loss(logits, labels, gamma=1.0)
     torch.testing.assert_close(loss, focal_loss(logits[:10], LABELS[:10], gamma=1.0))
@@ -65,7 +65,7 @@ def gaussian(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(6, 4, generator=generator), torch.randn(6, 4, generator=generator)
 
 
-def test_divergence_of_gaussians_is_that_of_torch() -> None:
+def test_the_divergence_of_gaussians_equals_pytorchs() -> None:
     q, p = gaussian(0), gaussian(1)
     expected = kl_divergence(Normal(q[0], (q[1] / 2).exp()), Normal(p[0], (p[1] / 2).exp())).mean(-1)
     torch.testing.assert_close(gaussian_kl(q, p), expected)
@@ -73,7 +73,7 @@ def test_divergence_of_gaussians_is_that_of_torch() -> None:
     torch.testing.assert_close(prior_kl(q), 0.5 * (q[1].exp() + q[0] ** 2 - 1 - q[1]).mean(-1))
 
 
-def test_masked_mean_does_not_look_where_it_must_not() -> None:
+def test_masked_mean_ignores_rows_outside_the_mask() -> None:
     values, where = torch.tensor([1.0, float("nan"), 4.0]), torch.tensor([True, False, True])
     assert masked_mean(values, where) == 2.5
     assert masked_mean(values, torch.zeros(3, dtype=torch.bool)) == 0
@@ -81,12 +81,12 @@ def test_masked_mean_does_not_look_where_it_must_not() -> None:
 
 def test_scaled_cosine_error_closed_form() -> None:
     target = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 0.0]])
-    guessed = torch.tensor([[3.0, 0.0], [5.0, 0.0], [-1.0, 0.0]])  # cosines 1, 0, -1
-    assert scaled_cosine_error(guessed, target, gamma=1.0) == pytest.approx((0 + 1 + 2) / 3)
-    assert scaled_cosine_error(guessed, target, gamma=3.0) == pytest.approx((0 + 1 + 8) / 3)
+    predicted = torch.tensor([[3.0, 0.0], [5.0, 0.0], [-1.0, 0.0]])  # cosines 1, 0, -1
+    assert scaled_cosine_error(predicted, target, gamma=1.0) == pytest.approx((0 + 1 + 2) / 3)
+    assert scaled_cosine_error(predicted, target, gamma=3.0) == pytest.approx((0 + 1 + 8) / 3)
 
 
-def test_contrastive_term_against_the_sums_written_out() -> None:
+def test_the_contrastive_loss_equals_the_sums_written_out() -> None:
     generator = torch.Generator().manual_seed(2)
     points = F.normalize(torch.randn(7, 3, generator=generator), dim=-1).requires_grad_()
     labels = torch.tensor([0, 0, 1, 1, 1, 2, -1])  # class 2 has one example, the last row none
@@ -101,11 +101,11 @@ def test_contrastive_term_against_the_sums_written_out() -> None:
     loss.backward()
     assert points.grad is not None
     assert torch.isfinite(points.grad).all()
-    assert (points.grad[5] != 0).any()  # alone in its class, it is pushed away
+    assert (points.grad[5] != 0).any()  # alone in its class, it is only repelled
     assert (points.grad[6] == 0).all()
 
 
-def test_contrastive_term_has_nothing_to_say_of_singletons() -> None:
+def test_the_contrastive_loss_of_singletons_is_zero() -> None:
     points = F.normalize(torch.ones(3, 2), dim=-1).requires_grad_()
     for labels in (torch.tensor([0, 1, 2]), torch.full((3,), -1), torch.tensor([1, -1, -1])):
         loss = supervised_contrastive(points, labels, temperature=0.1)

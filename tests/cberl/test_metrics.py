@@ -1,4 +1,4 @@
-"""Scores against scikit-learn's."""
+"""Scores compared with scikit-learn."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_scores_equal_the_reference(seed: int) -> None:
     np.testing.assert_array_equal(ours.confusion, confusion_matrix(labels, predictions))
 
 
-def test_a_class_that_never_occurs_does_not_count() -> None:
+def test_a_class_that_does_not_occur_is_ignored() -> None:
     ours = score(np.array([0, 0, 1]), np.array([0, 0, 1]), NAMES)
     assert ours.macro_f1 == 100.0
     assert ours.f1.tolist() == [100.0, 100.0, 0.0, 0.0]

@@ -1,4 +1,4 @@
-"""A network comes back from a folder and from a model hub, and nothing is ever unpickled or waited for in vain."""
+"""Networks are loaded from a folder and from a model hub; no pickle is read, and an unreachable hub fails fast."""
 
 import re
 import subprocess
@@ -36,7 +36,7 @@ def saved(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hub(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A model hub on this machine with one repository, me/tiny, and an empty local cache. Yields what it was asked."""
+    """A model hub on this machine with one repository, me/tiny, and an empty local cache. Yields the requests."""
     asked: list[str] = []
 
     class Hub(BaseHTTPRequestHandler):
@@ -81,7 +81,7 @@ def assert_same(left: CBERL, right: CBERL) -> None:
     assert (left.config, left.calibration, left.about) == (right.config, right.calibration, right.about)
 
 
-def test_a_network_comes_back_with_all_that_belongs_to_it(tmp_path: Path) -> None:
+def test_a_network_is_saved_and_loaded(tmp_path: Path) -> None:
     model = cberl.CBERL.from_pretrained(STARTER)
     assert not model.training
     assert model.about["name"].startswith("cberl-starter")
@@ -91,21 +91,21 @@ def test_a_network_comes_back_with_all_that_belongs_to_it(tmp_path: Path) -> Non
     assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == sorted(FILES)
 
 
-def test_a_network_comes_from_the_hub_once_then_from_the_cache(
+def test_a_network_is_downloaded_once_and_then_read_from_the_cache(
     hub: list[str], saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert_same(CBERL.from_pretrained("me/tiny"), CBERL.from_pretrained(saved))
     assert {path.rpartition("/")[2] for path in hub if "resolve" in path} == set(FILES)
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # the discard port: nobody listens
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # the discard port: nothing listens
     assert_same(CBERL.from_pretrained("me/tiny"), CBERL.from_pretrained(saved))
 
 
-def test_what_the_hub_has_not_is_named(hub: list[str]) -> None:
+def test_a_repository_that_does_not_exist_is_named(hub: list[str]) -> None:
     with pytest.raises(CheckpointError, match=r"me/none is not a folder and cannot be downloaded .*404"):
         CBERL.from_pretrained("me/none")
 
 
-def test_without_a_hub_it_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unreachable_hub_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(CheckpointError, match=r"^me/tiny is neither a folder nor .* cannot be reached"):
@@ -117,7 +117,7 @@ def test_without_a_hub_it_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_p
         CBERL.from_pretrained(tmp_path / "nowhere")
 
 
-def test_importing_the_package_loads_no_pytorch() -> None:
+def test_importing_the_package_does_not_import_pytorch() -> None:
     code = "import sys, cberl.labels; print('torch' in sys.modules); from cberl import CBERL; print(CBERL.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "CBERL"]

@@ -12,12 +12,12 @@ import torch
 from cberl.calibration import Calibration
 from cberl.checkpoint import WEIGHTS, Checkpoint
 from cberl.config import ModelConfig
-from cberl.data.features import fingerprint
 from cberl.encoders.audio import AudioEncoderConfig
 from cberl.encoders.onnx import network_files
 from cberl.encoders.text import encoder_files
 from cberl.encoders.visual import VisualEncoderConfig
 from cberl.model import CBERL
+from cberl.storage import fingerprint
 from cberl.types import SAMPLE_RATE
 from engine.config import Settings
 from engine.delivery.wire import decode

@@ -1,4 +1,4 @@
-"""Noise like a recogniser's: as much as was asked for, of the kinds that were meant, and the same for the same seed."""
+"""Simulated errors of speech recognition: their rate, their kinds, and equal results for equal seeds."""
 
 import random
 
@@ -13,7 +13,7 @@ TEXT = " ".join(random.Random(0).choices(KNOWN.split(), k=4000))
 
 
 def word_errors(said: str, heard: str) -> int:
-    """The fewest words to replace, drop and add (Wagner & Fischer 1974)."""
+    """The minimum number of substitutions, deletions and insertions (Wagner & Fischer 1974)."""
     row = list(range(len(heard.split()) + 1))
     for i, word in enumerate(said.split(), 1):
         before, row[0] = row[0], i
@@ -23,27 +23,27 @@ def word_errors(said: str, heard: str) -> int:
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.3, 0.6])
-def test_as_many_words_are_wrong_as_was_asked_for(rate: float) -> None:
+def test_the_word_error_rate_is_the_one_asked_for(rate: float) -> None:
     rng = random.Random(1)
     lines = [TEXT.split()[n : n + 20] for n in range(0, 4000, 20)]
     wrong = sum(word_errors(" ".join(line), NOISE.corrupt(" ".join(line), rate, rng)) for line in lines)
-    # A little less than asked for: dropping one word and adding another beside it can be one replacement.
+    # A little less: a deletion next to an insertion can count as one substitution.
     assert rate - 0.06 * (rate > 0) <= wrong / 4000 <= rate + 0.03 * (rate > 0)
 
 
-def test_equal_seeds_hear_equal_words() -> None:
+def test_equal_seeds_give_equal_text() -> None:
     heard = [NOISE.corrupt(TEXT, 0.3, random.Random(seed)) for seed in (5, 5, 6)]
     assert heard[0] == heard[1] != heard[2]
 
 
-def test_a_misheard_word_sounds_alike_where_one_does() -> None:
+def test_a_substitute_sounds_similar_if_there_is_such_a_word() -> None:
     heard = {NOISE.corrupt("sea", 1.0, random.Random(seed)) for seed in range(60)}
     alike = {word for word in heard if jellyfish.soundex(word.split()[0]) == jellyfish.soundex("sea")}
     assert "see" in alike
     assert alike == heard
 
 
-def test_case_and_marks_are_lost_and_nothing_becomes_empty() -> None:
+def test_case_and_punctuation_are_removed_and_no_text_becomes_empty() -> None:
     assert NOISE.corrupt("Where's the BEAR?!", 0.0, random.Random(0)) == "where's the bear"
     assert all(NOISE.corrupt("bread", 1.0, random.Random(seed)) for seed in range(50))
     assert NOISE.corrupt("?!", 0.5, random.Random(0)) == "?!"

@@ -1,4 +1,4 @@
-"""Knowing a corpus by its files."""
+"""Corpora are detected by their file names."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from cberl.data.dialogue import DataError, held_out
 from cberl.labels import IEMOCAP4, IEMOCAP6, MELD
 
 
-def test_the_corpora_at_hand(shared: Path) -> None:
+def test_the_available_corpora(shared: Path) -> None:
     data = shared / "data"
     found = {name: detect(data / name) for name in ("meld", "emorynlp", "iemocap")}
     assert [corpus.name for corpus in found.values()] == ["MELD", "EmoryNLP", "IEMOCAP-6"]
@@ -27,7 +27,7 @@ def test_the_corpora_at_hand(shared: Path) -> None:
         detect(data / "iemocap", classes=5)
 
 
-def test_what_is_not_there_is_told(tmp_path: Path) -> None:
+def test_problems_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a folder"):
         detect(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"holds no supported corpus\. Supported are MELD .*your own"):
@@ -39,10 +39,10 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     assert "has no column" in str(problem)
 
 
-def test_what_is_held_out_is_the_same_everywhere() -> None:
+def test_the_held_out_part_is_the_same_everywhere() -> None:
     ids = [f"c{n}" for n in range(100)]
     assert held_out(ids, 0.1) == held_out(reversed(ids), 0.1)
     assert len(held_out(ids, 0.1)) == 10
     assert held_out(ids, 0.1) != held_out(ids, 0.1, seed=1)
     assert held_out(["only"], 0.1) == set()
-    assert held_out(["a", "b", "c", "d", "e"], 0.4) == {"b", "c"}  # fixed for ever: results depend on it
+    assert held_out(["a", "b", "c", "d", "e"], 0.4) == {"b", "c"}  # must never change: results depend on it

@@ -1,4 +1,4 @@
-"""Features on disk, as batches, and as the live pipeline would make them."""
+"""Features as files and as batches, and equal to those of the live encoders."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["file.safetensors"]
 
 
-def test_extraction_is_what_the_live_encoders_give_turn_by_turn() -> None:
+def test_extraction_equals_the_live_encoders_turn_by_turn() -> None:
     numbers = np.array([2.0, 60.0, 8.0, 150.0, 30.0, 90.0, 4.0, 9.0], dtype=np.float32)
     dialogues = [
         Dialogue(

@@ -1,4 +1,4 @@
-"""FER2013 as an .npz of JPEG bytes: a tiny one of our own, and the real one."""
+"""FER2013 as an .npz of JPEG bytes: a small synthetic file, and the real one."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def flat(grey: int, side: int = 48) -> np.ndarray:
     return np.full((side, side), grey, np.uint8)
 
 
-def test_pictures_and_labels_come_out_as_they_went_in(tmp_path: Path) -> None:
+def test_pictures_and_labels_are_read(tmp_path: Path) -> None:
     path = write(tmp_path / "f.npz", [flat(10), flat(90), flat(200)], [0, 3, 6], [0, 1, 0])
     train, test = read_fer2013(path, "Training"), read_fer2013(path, "PublicTest")
     assert [MELD[label] for label in train.labels] == ["anger", "neutral"]
@@ -57,7 +57,7 @@ def test_problems_are_one_sentence(tmp_path: Path) -> None:
 
 def test_copies_of_a_picture_stay_together_and_classes_keep_their_share() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (200, 2, 2), np.uint8)
-    pixels[1::2] = pixels[::2]  # each twice
+    pixels[1::2] = pixels[::2]  # every picture twice
     faces = Faces(pixels, np.repeat([0, 1], [160, 40]))
     train, dev = split_faces(faces, 0.25, seed=1)
     assert np.bincount(dev.labels).tolist() == [40, 10]

@@ -1,4 +1,4 @@
-"""The official release, written here in small, and the file of the whole corpus."""
+"""A small release in the official layout, and the file with the whole corpus."""
 
 import gzip
 import json
@@ -77,7 +77,7 @@ def test_a_tiny_release(tmp_path: Path) -> None:
     assert [line.label for line in read_corpus(tmp_path, "train", classes=4)[0].lines] == [line.label for line in four]
 
 
-def test_sentences_are_heard(tmp_path: Path) -> None:
+def test_recordings_of_utterances_are_encoded(tmp_path: Path) -> None:
     release(tmp_path, "Ses02F_impro01")
     sounds = tmp_path / "Session2" / "sentences" / "wav" / "Ses02F_impro01"
     for name in ("F000", "M000", "F001", "M001"):

@@ -1,4 +1,4 @@
-"""The official CSV layout: a tiny release of our own, and the real one."""
+"""The official CSV layout: a small release, and the real one."""
 
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def test_clean_text() -> None:
     assert clean_text("Joey\x92s  \u201cplan\u201d \u2014 no\xa0way") == 'Joey\'s "plan" - no way'
 
 
-def test_clips_of_the_release_are_described(tmp_path: Path) -> None:
+def test_clips_of_the_release_are_encoded(tmp_path: Path) -> None:
     rows = [f'{n},Hi,Ross,joy,positive,0,{n},1,1,"00:00:0{n},000","00:00:0{n},900"' for n in range(4)]
     write(tmp_path, *rows)
     media = tmp_path / "dev" / "dev_splits_complete"

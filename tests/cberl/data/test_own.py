@@ -1,4 +1,4 @@
-"""One's own data: read, and every problem told at its line."""
+"""The user's own data: reading, and problems by file and line."""
 
 import json
 from pathlib import Path
@@ -84,7 +84,7 @@ BAD = [
 ]
 
 
-def test_every_problem_is_told_at_its_line(tmp_path: Path) -> None:
+def test_every_problem_is_reported_with_its_line(tmp_path: Path) -> None:
     write_wav(tmp_path / "media" / "c.wav", tone(200, 2)[None])
     (tmp_path / "media" / "text.wav").write_text("no sound")
     write(tmp_path, "train", utterance("both"))
@@ -96,7 +96,7 @@ def test_every_problem_is_told_at_its_line(tmp_path: Path) -> None:
         assert len(here) == 1, (number, why, told)
         assert why in here[0]
     with pytest.raises(DataError, match=r"has 13 problem\(s\):\n  dev.jsonl, line 2: not JSON(.|\n)*cberl data check"):
-        read_corpus(tmp_path, "dev")  # which does not open media: that is seen when they are heard
+        read_corpus(tmp_path, "dev")  # does not open media: their problems are reported when they are read
 
 
 def test_headers_and_missing_files(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_headers_and_missing_files(tmp_path: Path) -> None:
         detect(tmp_path)
 
 
-def test_what_is_odd_but_allowed_is_noted(tmp_path: Path) -> None:
+def test_what_is_unusual_but_allowed_is_a_warning(tmp_path: Path) -> None:
     write_wav(tmp_path / "one.wav", tone(200, 3)[None])
     write(tmp_path, "dev", utterance("d", emotion="joy"))
     write(

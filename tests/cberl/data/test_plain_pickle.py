@@ -1,4 +1,4 @@
-"""What a pickle may hold, and what it may not: it must not even be tried."""
+"""Which pickles are read, and that no code of any pickle is executed."""
 
 import builtins
 import io
@@ -15,7 +15,7 @@ from cberl.data.plain_pickle import load_plain
 
 
 class Calls:
-    """Pickles as a call of `function`."""
+    """Its pickle is a call of `function`."""
 
     def __init__(self, function: Any, *given: Any) -> None:
         self.pair = (function, given)
@@ -53,7 +53,7 @@ def test_plain_data_comes_back(tmp_path: Path, protocol: int) -> None:
     assert loaded[7] == {"same": 1}
 
 
-def test_python_2_wrote_arrays_as_text(tmp_path: Path) -> None:
+def test_arrays_in_pickles_of_python_2_are_read(tmp_path: Path) -> None:
     written = (
         b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
         b"(K\x01K\x02\x85cnumpy\ndtype\nU\x02f4K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
@@ -107,7 +107,7 @@ DTYPE = b"cnumpy\ndtype\n(S'%s'\nI0\nI1\ntR"
         (b"\x80\x04\x8c\x05numpy\x8c\x10ndarray.__init__\x93.", "asks for numpy.ndarray.__init__"),
         (b"c_codecs\nencode\n(S'x'\nS'rot13'\ntR.", "builds a bytes"),
         (DTYPE % b"V16" + b"(I3\nS'|'\nN(S'a'\nt(dI16\nI1\nI16\ntb.", "array of records"),
-        # bytes passed off as pointers to objects: NumPy's own reconstructor would follow them
+        # bytes that NumPy's reconstructor would follow as pointers to objects
         (ARRAY + b"(I1\n(I1\nt" + DTYPE % b"O8" + b"I00\nS'AAAAAAAA'\ntb.", None),
         (ARRAY + b"(I1\n(I9\nt" + DTYPE % b"f8" + b"I00\nS'AAAAAAAA'\ntb.", "damaged"),
         (ARRAY + b"(I1\n(I-1\nt" + DTYPE % b"f8" + b"I00\nS'AAAAAAAA'\ntb.", "shape"),
@@ -119,7 +119,7 @@ DTYPE = b"cnumpy\ndtype\n(S'%s'\nI0\nI1\ntR"
         (b"Pos\n.", "persistent"),
     ],
 )
-def test_hostile_streams_end_in_a_sentence(tmp_path: Path, stream: bytes, why: str | None) -> None:
+def test_malicious_streams_are_refused_with_one_sentence(tmp_path: Path, stream: bytes, why: str | None) -> None:
     path = keep(tmp_path, stream)
     if why is None:
         assert load_plain(path).tolist() == ["AAAAAAAA"]
@@ -128,7 +128,7 @@ def test_hostile_streams_end_in_a_sentence(tmp_path: Path, stream: bytes, why: s
             load_plain(path)
 
 
-def test_what_repeats_by_reference_is_not_worked_on_again(tmp_path: Path) -> None:
+def test_an_object_that_is_referenced_repeatedly_is_converted_once(tmp_path: Path) -> None:
     bomb: list[Any] = [1]
     for _ in range(60):
         bomb = [bomb, bomb]  # 2 ** 60 leaves, if written out

@@ -1,4 +1,4 @@
-"""RAVDESS by file name: a tiny folder of our own, and the real one."""
+"""RAVDESS by file name: a small folder, and the real one."""
 
 import wave
 from collections import Counter
@@ -49,7 +49,7 @@ def test_problems_are_one_sentence(tmp_path: Path) -> None:
         read_ravdess(tmp_path, [7])
 
 
-def test_silence_around_speech_is_cut_off_but_for_a_tenth_of_a_second() -> None:
+def test_silence_around_speech_is_trimmed_to_a_tenth_of_a_second() -> None:
     silence = np.zeros(RATE, np.float32)
     cut = loud_part(np.concatenate([silence, tone(0.5), silence]))
     assert len(cut) == pytest.approx(0.7 * RATE, abs=RATE // 100)
@@ -58,7 +58,7 @@ def test_silence_around_speech_is_cut_off_but_for_a_tenth_of_a_second() -> None:
     assert len(loud_part(silence[:5])) == 5
 
 
-def test_no_speaker_is_on_two_sides() -> None:
+def test_no_speaker_is_in_two_splits() -> None:
     assert sorted(actor for actors in SPLITS.values() for actor in actors) == list(range(1, 21))
 
 

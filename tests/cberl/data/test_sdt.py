@@ -1,4 +1,4 @@
-"""The published layout, in a file made here."""
+"""The published layout, in a synthetic file."""
 
 import pickle
 from pathlib import Path
@@ -18,7 +18,7 @@ LENGTHS = {f"Ses0{1 + n // 4}F_impro{n:02}": 2 + n % 5 for n in range(20)}
 
 def tables(lengths: dict[Any, int], classes: int, one_hot: bool) -> list[Any]:
     def vectors(width: int) -> dict[Any, Any]:
-        # float64 lists of vectors for one, matrices for the other: both are in circulation
+        # both kinds are published: float64 lists of vectors, and matrices
         made = {name: RANDOM.normal(size=(n, width)).astype(np.float32) for name, n in lengths.items()}
         return {name: list(m) if one_hot else m for name, m in made.items()}
 
@@ -75,7 +75,7 @@ def test_the_other_variants(tmp_path: Path) -> None:
         assert sets["test"].speaker[:3].tolist() == [0, 1, 0]
 
 
-def test_what_is_wrong_is_told(tmp_path: Path) -> None:
+def test_problems_are_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "bad.pkl"
     path.write_bytes(pickle.dumps(({}, {}, [])))
     with pytest.raises(DataError, match="no feature pickle of this layout"):

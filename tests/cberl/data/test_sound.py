@@ -1,4 +1,4 @@
-"""Cutting and decoding, on sounds made here."""
+"""Decoding and cutting spans, on synthetic audio."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from cberl.types import SAMPLE_RATE
 from testing.recordings import tone, write_wav
 
 
-def test_spans_are_the_slices_whatever_the_pieces() -> None:
+def test_spans_are_slices_of_the_audio_whatever_the_pieces() -> None:
     sound = np.arange(5 * SAMPLE_RATE, dtype=np.float32)
     spans = [(0.0, 1.0), (0.5, 2.25), (2.0, 2.0), (3.0, None), (4.5, 9.0), (8.0, 9.0)]
     random = np.random.default_rng(0)
@@ -27,7 +27,7 @@ def test_spans_are_the_slices_whatever_the_pieces() -> None:
             np.testing.assert_array_equal(cut[i], sound[round(start_s * SAMPLE_RATE) : last])
 
 
-def test_what_is_no_longer_needed_is_forgotten() -> None:
+def test_audio_that_is_no_longer_needed_is_released() -> None:
     cutter = SpanCutter([(1000.0, 1001.0)])
     for _ in range(100):
         cutter.push(np.zeros(SAMPLE_RATE, np.float32))

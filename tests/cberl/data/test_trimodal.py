@@ -1,4 +1,4 @@
-"""The trimodal subset beside MELD's CSV files, in a small one of the same layout."""
+"""The trimodal subset with MELD's CSV files, in a small synthetic copy of the layout."""
 
 import csv
 from dataclasses import replace
@@ -14,7 +14,7 @@ from cberl.data.meld import read_meld
 from cberl.data.trimodal import FILE, LABELS, read_trimodal
 from cberl.labels import MELD
 
-# dialogue 7 was released before dialogue 3, and its lines out of order
+# dialogue 7 comes before dialogue 3, with its lines out of order
 SPOKEN = [(7, 2, "joy"), (7, 0, "anger"), (7, 1, "neutral"), (3, 0, "surprise"), (3, 4, "fear"), (3, 5, "joy")]
 SUBSET = [(3, 5, "joy"), (7, 0, "anger"), (3, 4, "fear"), (7, 2, "joy")]
 
@@ -43,7 +43,7 @@ def write(folder: Path, subset: list[tuple[int, int, str]] = SUBSET) -> None:
 
 
 def whole(folder: Path) -> FeatureSet:
-    """Of every utterance; its text vector is its number."""
+    """Features of every utterance; the text vector is its number."""
     dialogues = read_meld(folder, "dev")
     lines = [line for one in dialogues for line in one.lines]
     return FeatureSet(
@@ -55,14 +55,14 @@ def whole(folder: Path) -> FeatureSet:
     )
 
 
-def test_modalities_meet_their_utterance_in_the_order_spoken(tmp_path: Path) -> None:
+def test_modalities_are_matched_to_utterances_in_the_order_spoken(tmp_path: Path) -> None:
     write(tmp_path)
     found = read_trimodal(tmp_path, "dev", whole(tmp_path))
     assert found.lengths.tolist() == [2, 2]
     assert [LABELS[label] for label in found.label] == ["anger", "joy", "fear", "joy"]
-    assert found.x["text"].flatten().tolist() == [0, 2, 4, 5]  # all of them, numbered as spoken
+    assert found.x["text"].flatten().tolist() == [0, 2, 4, 5]  # numbers of the utterances, in the order spoken
     assert found.x["audio"].shape == (4, 148)
-    assert found.x["audio"][:, 0].tolist() == [1, 3, 2, 0]  # their rows in the file
+    assert found.x["audio"][:, 0].tolist() == [1, 3, 2, 0]  # rows of the file
     assert found.present["visual"].tolist() == [True, True, False, True]
     assert found.speaker.tolist() == [0, 0, 0, 1]
     faces = found.x["visual"].reshape(4, 30, 2)
@@ -70,7 +70,7 @@ def test_modalities_meet_their_utterance_in_the_order_spoken(tmp_path: Path) -> 
     assert torch.allclose(faces.square().mean((1, 2)), torch.tensor([1.0, 1, 0, 1]), atol=1e-5)
 
 
-def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
+def test_files_that_do_not_match_are_refused(tmp_path: Path) -> None:
     write(tmp_path)
     features = whole(tmp_path)
     relabelled = replace(features, label=torch.full_like(features.label, MELD.index("sadness")))

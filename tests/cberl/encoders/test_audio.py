@@ -31,7 +31,7 @@ def speech_like(seconds, hz=170, seed=0):
     return (0.1 * np.sin(np.pi * 4 * t) ** 2 * np.sign(np.sin(2 * np.pi * hz * t)) + hiss).astype(np.float32)
 
 
-def test_a_corpus_of_raw_numbers_and_live_sound_take_the_same_way():
+def test_raw_features_of_a_corpus_and_live_audio_give_equal_vectors():
     encoder, live, offline = AudioEncoder(config()), AudioHistory(config()), AudioHistory(config())
     for hz in (150, 220, 170):
         raw = encoder.describe(speech_like(1.5, hz))
@@ -43,7 +43,7 @@ def test_a_corpus_of_raw_numbers_and_live_sound_take_the_same_way():
         assert np.isfinite(vector).all()
 
 
-def test_the_first_utterance_is_measured_by_the_corpus():
+def test_the_first_utterance_is_normalised_by_the_corpus():
     mean, sd = fit_prior(compress(CORPUS))
     expected = np.nan_to_num((compress(CORPUS[2]) - mean) / sd)
     np.testing.assert_allclose(AudioHistory(config()).push("ann", CORPUS[2]), expected, rtol=1e-4, atol=1e-5)
@@ -60,7 +60,7 @@ def test_the_first_utterance_is_measured_by_the_corpus():
     ],
     ids=["empty", "digital silence", "offset alone", "90 ms"],
 )
-def test_no_usable_sound_is_absent_and_not_remembered(pcm):
+def test_unusable_audio_is_absent_and_not_added_to_the_past(pcm):
     encoder, history, untouched = AudioEncoder(config()), AudioHistory(config()), AudioHistory(config())
     assert history.peek("ann", encoder.describe(pcm)) is None
     assert history.push("ann", encoder.describe(pcm)) is None
@@ -68,7 +68,7 @@ def test_no_usable_sound_is_absent_and_not_remembered(pcm):
     np.testing.assert_array_equal(history.push("ann", raw), untouched.push("ann", raw))
 
 
-def test_log_mel_joins_the_prosody_where_asked():
+def test_log_mel_features_follow_the_prosody():
     dim = 8 + 2 * BANDS
     both = config(features="prosody+logmel", prior_mean=[0.0] * dim, prior_sd=[1.0] * dim)
     pcm = speech_like(1.0)
@@ -77,7 +77,7 @@ def test_log_mel_joins_the_prosody_where_asked():
     assert AudioHistory(both).push("ann", raw).shape == (dim,) == (both.dim,)
 
 
-def test_the_speech_network_joins_the_prosody_where_asked():
+def test_speech_emotion_scores_follow_the_prosody():
     dim = 8 + SCORES_DIM
     both = config(features="prosody+speech", prior_mean=[0.0] * dim, prior_sd=[1.0] * dim)
     speech = SpeechEncoder(WEIGHTS / "speech")
@@ -107,7 +107,7 @@ def test_the_config_survives_json():
     assert again == original
 
 
-def test_a_config_that_cannot_work_is_refused():
+def test_an_impossible_config_is_refused():
     with pytest.raises(ValueError, match="prior of 136 numbers, not 8"):
         config(features="prosody+logmel")
     with pytest.raises(ValueError, match="must be one of"):
@@ -116,7 +116,7 @@ def test_a_config_that_cannot_work_is_refused():
         AudioHistory(config()).push("ann", np.zeros(136, np.float32))
 
 
-def test_a_log_mel_frame_hears_its_own_window_and_nothing_later():
+def test_a_log_mel_frame_depends_on_its_own_window_only():
     pcm = speech_like(1.0)
     frames = log_mel(pcm)
     assert frames.shape == ((len(pcm) - WINDOW) // HOP + 1, BANDS)
@@ -128,14 +128,14 @@ def test_a_log_mel_frame_hears_its_own_window_and_nothing_later():
     assert not np.allclose(log_mel(changed)[38 + WINDOW // HOP], frames[38 + WINDOW // HOP])
 
 
-def test_a_tone_lights_the_band_that_holds_it():
+def test_a_tone_has_its_maximum_in_its_own_band():
     mel = 2595 * np.log10(1 + np.array([1000, 8000]) / 700)
     band = mel[0] / mel[1] * (BANDS + 1) - 1
     tone = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE).astype(np.float32)
     assert abs(log_mel(tone)[10].argmax() - band) <= 1
 
 
-def test_too_little_sound_has_no_spectrum():
+def test_audio_shorter_than_a_window_has_no_spectrum():
     assert log_mel(np.zeros(WINDOW - 1, np.float32)).shape == (0, BANDS)
     assert np.isnan(pooled_log_mel(np.zeros(WINDOW - 1, np.float32))).all()
     assert np.isfinite(log_mel(np.zeros(WINDOW, np.float32))).all()

@@ -15,7 +15,7 @@ def utterances(n=40, seed=0):
 
 
 def by_definition(past, x):
-    """The same z-score from all that a speaker said before, the prior written out as observations at mean +- sd."""
+    """The same z-score, computed from all earlier utterances, with the prior as observations at mean +- sd."""
     z = np.zeros(3)
     for d in range(3):
         seen = [row[d] for row in past if not np.isnan(row[d])]
@@ -25,7 +25,7 @@ def by_definition(past, x):
     return z
 
 
-def test_each_number_is_measured_against_the_speakers_own_past():
+def test_each_value_is_normalised_by_the_speakers_own_past():
     normalizer, past = RunningNormalizer(MEAN, SD, WEIGHT), {}
     for speaker, x in utterances():
         before = past.setdefault(speaker, [])
@@ -34,7 +34,7 @@ def test_each_number_is_measured_against_the_speakers_own_past():
     assert set(past) == {"a", "b", "c"}
 
 
-def test_one_by_one_is_all_at_once_and_the_future_never_changes_the_past():
+def test_push_equals_push_all_and_later_utterances_change_nothing():
     whole = RunningNormalizer(MEAN, SD, WEIGHT).push_all(utterances())
     live = RunningNormalizer(MEAN, SD, WEIGHT)
     np.testing.assert_array_equal(whole, np.stack([live.push(s, x) for s, x in utterances()]))
@@ -42,7 +42,7 @@ def test_one_by_one_is_all_at_once_and_the_future_never_changes_the_past():
     np.testing.assert_array_equal(RunningNormalizer(MEAN, SD, WEIGHT).push_all(other_future)[:20], whole[:20])
 
 
-def test_peek_is_push_without_remembering():
+def test_peek_returns_what_push_returns_and_changes_nothing():
     normalizer = RunningNormalizer(MEAN, SD, WEIGHT)
     for speaker, x in utterances():
         seen = normalizer.peek(speaker, x)
@@ -50,7 +50,7 @@ def test_peek_is_push_without_remembering():
         np.testing.assert_array_equal(normalizer.push(speaker, x), seen)
 
 
-def test_one_blunder_is_clipped_and_soon_forgotten():
+def test_an_outlier_is_clipped_and_has_little_effect_later():
     normalizer = RunningNormalizer(MEAN, SD, WEIGHT)
     usual = np.array(MEAN, np.float32)
     np.testing.assert_array_equal(normalizer.push("a", usual + 1e6), [5, 5, 5])
@@ -59,7 +59,7 @@ def test_one_blunder_is_clipped_and_soon_forgotten():
     assert (np.abs(last) < 0.5).all()
 
 
-def test_the_prior_of_a_corpus_ignores_what_is_missing():
+def test_the_prior_of_a_corpus_ignores_missing_values():
     mean, sd = fit_prior(np.array([[1, np.nan], [3, 10], [np.nan, 14]], np.float32))
     assert (mean, sd) == ([2.0, 12.0], [1.0, 2.0])
     assert all(type(number) is float for number in mean + sd)
@@ -78,6 +78,6 @@ def test_the_prior_of_a_corpus_ignores_what_is_missing():
         (([0.0], [1.0], 0), "prior_weight"),
     ],
 )
-def test_a_senseless_prior_is_refused(prior, complaint):
+def test_an_invalid_prior_is_refused(prior, complaint):
     with pytest.raises(ValueError, match=complaint):
         RunningNormalizer(*prior)

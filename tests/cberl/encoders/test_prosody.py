@@ -1,4 +1,4 @@
-"""The eight numbers: against sounds whose answer is known, and against Praat on real speech."""
+"""The eight prosodic features: on synthetic sounds with known values, and compared with Praat on real speech."""
 
 import os
 import runpy
@@ -16,7 +16,7 @@ DATA = Path(os.environ.get("CBERL_SHARED", ROOT.parent / "shared")) / "data"
 
 
 def voice(hz, seconds=2.0, noise=0.0, seed=0):
-    """Ten harmonics of a steady pitch at a power of 0.01, with white noise of `noise` times that power."""
+    """Ten harmonics of a constant pitch with a power of 0.01, and white noise with `noise` times that power."""
     t = np.arange(int(seconds * RATE)) / RATE
     tone = sum(np.cos(2 * np.pi * hz * k * t + k * k) for k in range(1, 11)) / np.sqrt(5) * 0.1
     hiss = np.random.default_rng(seed).standard_normal(len(t)) * 0.1 * np.sqrt(noise)
@@ -28,7 +28,7 @@ def named(pcm):
 
 
 @pytest.mark.parametrize("hz", [82.0, 147.3, 220.0, 411.7])
-def test_a_steady_voice_has_its_own_pitch_and_level(hz):
+def test_pitch_and_level_of_a_steady_voice(hz):
     numbers = named(voice(hz))
     assert numbers["duration_s"] == 2.0
     assert numbers["pitch_hz"] == pytest.approx(hz, rel=1e-3)
@@ -38,11 +38,11 @@ def test_a_steady_voice_has_its_own_pitch_and_level(hz):
 
 
 @pytest.mark.parametrize("ratio_db", [0.0, 5.0, 10.0, 20.0])
-def test_harmonicity_is_the_ratio_of_voice_to_noise(ratio_db):
+def test_harmonicity_is_the_ratio_of_harmonics_to_noise(ratio_db):
     assert named(voice(200, noise=10 ** (-ratio_db / 10)))["harmonicity_db"] == pytest.approx(ratio_db, abs=1.0)
 
 
-def test_a_gliding_pitch_has_its_range_and_spread():
+def test_range_and_sd_of_a_gliding_pitch():
     t = np.arange(3 * RATE) / RATE
     phase = 2 * np.pi * (120 * t + 20 * t**2)  # 120 to 240 Hz
     numbers = named((0.1 * np.cos(phase) + 0.1 * np.cos(2 * phase)).astype(np.float32))
@@ -62,14 +62,14 @@ def test_articulation_rate_counts_syllables_in_phonation_and_not_in_pauses():
     assert paused == pytest.approx(23 / 6, rel=0.08)
 
 
-def test_only_intensity_knows_how_loud_the_recording_is():
+def test_only_intensity_depends_on_gain():
     pcm = voice(180, noise=0.1) * np.hanning(2 * RATE).astype(np.float32)
     loud, soft = named(pcm), named(pcm / 4)
     assert loud.pop("intensity_db") - soft.pop("intensity_db") == pytest.approx(20 * np.log10(4), abs=1e-3)
     assert loud == pytest.approx(soft, rel=1e-2, nan_ok=True)
 
 
-def test_what_does_not_exist_is_missing():
+def test_features_that_do_not_exist_are_nan():
     hiss = (np.random.default_rng(1).standard_normal(RATE) * 0.1).astype(np.float32)
     whisper = named(hiss)
     assert np.isnan([whisper["pitch_hz"], whisper["pitch_sd_hz"], whisper["articulation_rate_hz"]]).all()
@@ -79,7 +79,7 @@ def test_what_does_not_exist_is_missing():
 
 
 @pytest.mark.parametrize("n", [0, 1, 100, 639, 640, 1023, 1024, 2048, 2500])
-def test_any_length_gives_eight_numbers(n):
+def test_audio_of_any_length_has_eight_features(n):
     numbers = prosody(voice(300, 0.2)[:n])
     assert numbers.shape == (8,)
     assert numbers.dtype == np.float32
@@ -87,7 +87,7 @@ def test_any_length_gives_eight_numbers(n):
     assert not np.isinf(numbers).any()
 
 
-def test_offset_and_clipping_do_no_harm():
+def test_offset_and_clipping_change_little():
     clean, shifted = named(voice(200)), named(voice(200) + np.float32(0.3))
     clipped = named(np.clip(voice(200) * 20, -1, 1))
     assert shifted == pytest.approx(clean, rel=1e-2, abs=0.1, nan_ok=True)
@@ -104,7 +104,7 @@ def test_memory_does_not_grow_with_length():
     assert peak < 64 * 2**20
 
 
-def test_compress_logs_what_is_skewed_and_finds_what_corpora_write_as_zero():
+def test_compress_takes_logarithms_and_treats_zero_as_missing():
     raw = np.array([[2.0, 60, 8, 200, 49, 150, 4, 10], [1.0, 60, 8, 0, 0, 0, 0, 10]], np.float32)
     expected = [[np.log(2), 60, 8, np.log(200), 7, 150, 4, 10], [0, 60, 8, np.nan, np.nan, np.nan, np.nan, 10]]
     np.testing.assert_allclose(compress(raw), expected, rtol=1e-6)
@@ -113,7 +113,7 @@ def test_compress_logs_what_is_skewed_and_finds_what_corpora_write_as_zero():
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="no recordings: set CBERL_SHARED to the folder that holds data/")
-def test_the_numbers_are_praats():
+def test_the_features_agree_with_praat():
     pytest.importorskip("parselmouth", reason="praat-parselmouth is the yardstick")
     bench = runpy.run_path(str(ROOT / "bench" / "prosody.py"))
     turns = [pcm for _, pcm in bench["recordings"](DATA, one_in=4)]

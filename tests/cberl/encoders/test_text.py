@@ -1,4 +1,4 @@
-"""The text encoder's input sees the past and only the past; a row's vector does not depend on its company."""
+"""The text encoder's input contains past turns only; vectors do not depend on the batch."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def words(prompt: TextPrompt, ids: list[int]) -> str:
     return prompt.tokenizer.decode(ids, skip_special_tokens=False)
 
 
-def test_past_turns_are_marked_by_who_spoke_them(encoder: TextEncoder) -> None:
+def test_past_turns_are_marked_as_of_the_same_or_another_speaker(encoder: TextEncoder) -> None:
     past = [("bob", "too old"), ("ann", "hello"), ("bob", "go away"), ("ann", "why")]
     made = encoder.prompt.build(past, "ann", "I am sad")
     text = words(encoder.prompt, made.ids)
@@ -29,7 +29,7 @@ def test_past_turns_are_marked_by_who_spoke_them(encoder: TextEncoder) -> None:
     )
 
 
-def test_a_long_current_turn_is_kept_before_any_of_the_past(encoder: TextEncoder) -> None:
+def test_a_long_current_turn_takes_precedence_over_the_past(encoder: TextEncoder) -> None:
     prompt = TextPrompt(encoder.prompt.tokenizer, max_tokens=16, past_turns=3)
     made = prompt.build([("a", "one two three four"), ("b", "five six")], "a", "word " * 9)
     assert len(made.ids) <= 16
@@ -40,7 +40,7 @@ def test_a_long_current_turn_is_kept_before_any_of_the_past(encoder: TextEncoder
     assert sum(alone.type_ids) == 15
 
 
-def test_history_remembers_what_was_pushed_and_not_what_was_peeked(encoder: TextEncoder) -> None:
+def test_push_adds_to_the_history_and_peek_does_not(encoder: TextEncoder) -> None:
     history = TextHistory(encoder.prompt)
     first = history.push("ann", "hello")
     assert first == encoder.prompt.build((), "ann", "hello")
@@ -49,7 +49,7 @@ def test_history_remembers_what_was_pushed_and_not_what_was_peeked(encoder: Text
     assert history.peek("bob", "hi") == history.push("bob", "hi") == expected
 
 
-def test_a_row_is_the_same_alone_and_in_company(encoder: TextEncoder) -> None:
+def test_a_vector_is_the_same_alone_and_in_a_batch(encoder: TextEncoder) -> None:
     rows = [
         encoder.prompt.build((), "a", text) for text in ("I love it", "no", "how could you do that to me of all people")
     ]

@@ -1,4 +1,4 @@
-"""Comparisons against scikit-learn, and intervals that can be said without drawing."""
+"""Scores compared with scikit-learn, and intervals that are known without resampling."""
 
 import pytest
 import torch
@@ -32,14 +32,14 @@ def test_the_difference_is_that_of_the_mean_scores(average, statistic) -> None: 
     assert difference(two, one, statistic)["difference"] == pytest.approx(-found["difference"])
 
 
-def test_equal_runs_differ_by_nothing_with_certainty() -> None:
+def test_the_difference_of_equal_runs_is_exactly_zero() -> None:
     runs = group("one", 1).predict(features())
     assert difference(runs, runs * 3, macro_f1) == {"difference": 0, "low": 0, "high": 0}
 
 
 def test_the_sum_of_two_classes_by_hand() -> None:
     label, lengths = [0, 0, 1, 1, 2, 2], [6]
-    # b: one hit of two, one false alarm -> 2 / 4; c: two hits, one false alarm -> 4 / 5.
-    # Of one dialogue there is but one resample.
+    # b: one of two correct, one false positive -> 2 / 4; c: two correct, one false positive -> 4 / 5.
+    # A single dialogue has only one resample.
     found = difference([run([0, 1, 1, 2, 2, 2], label, lengths)], [run(label, label, lengths)], summed_f1([1, 2]))
     assert found == {"difference": -70.0, "low": -70.0, "high": -70.0}

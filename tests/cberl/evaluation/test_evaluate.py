@@ -1,4 +1,4 @@
-"""Scores of trained networks: what is saved predicts the same."""
+"""Scores of trained networks, before and after saving."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ CONFIG = TrainConfig(
 
 
 def toy(seed: int, dialogues: int = 24) -> FeatureSet:
-    """The label is which third of the text vector is raised; the audio is noise, and absent here and there."""
+    """The label is the third of the text vector with a higher mean; audio is noise, and sometimes absent."""
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(1, 9, (dialogues,), generator=generator)
     total = int(lengths.sum())
@@ -39,7 +39,7 @@ def toy(seed: int, dialogues: int = 24) -> FeatureSet:
     )
 
 
-def test_it_learns_and_what_is_saved_predicts_the_same(tmp_path: Path) -> None:
+def test_it_learns_and_a_saved_network_has_equal_predictions(tmp_path: Path) -> None:
     trainer = Trainer(CONFIG, toy(0), toy(1))
     while not trainer.done:
         trainer.run_epoch()
@@ -56,7 +56,7 @@ def test_it_learns_and_what_is_saved_predicts_the_same(tmp_path: Path) -> None:
     }
 
 
-def test_dropout_of_modalities_never_takes_the_last() -> None:
+def test_modality_dropout_never_removes_the_last_modality() -> None:
     trainer = Trainer(replace(CONFIG, modality_dropout=0.9), toy(0), toy(1))
     batch, _ = trainer.train_set.whole()
     corrupted = trainer._corrupt(batch)

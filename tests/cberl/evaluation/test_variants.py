@@ -1,4 +1,4 @@
-"""A split with less in it is what it says."""
+"""Variants of a split with fewer modalities or without context."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def many(utterances: int = 60_000) -> FeatureSet:
     return FeatureSet(x, there, ids, ids, torch.tensor([utterances]))
 
 
-def test_less_is_less() -> None:
+def test_only_and_without_context() -> None:
     given = features()
     assert not only(given, ["text"]).present["audio"].any()
     assert torch.equal(only(given, ["text"]).present["text"], given.present["text"])
@@ -25,17 +25,17 @@ def test_less_is_less() -> None:
 
 
 @pytest.mark.parametrize(("names", "share"), [(NAMES, (3 / 2 - 1 / 8) / 3), (NAMES[:2], (2 / 2 - 1 / 4) / 2)])
-def test_half_is_missing_but_for_what_is_spared(names: tuple[str, ...], share: float) -> None:
+def test_half_is_missing_except_for_last_modalities(names: tuple[str, ...], share: float) -> None:
     complete = many()
     less = half_missing(complete, names, seed=0)
-    # each is lost with 1/2, and with 2^-M all M would be: then one is kept
+    # each is removed with probability 1/2; with 2^-M all M would be, and then one is kept
     assert share_missing(complete, less, names) == pytest.approx(share, abs=0.005)
     kept = torch.stack([less.present[name] for name in names])
     assert kept.any(0).all()
     assert kept.double().mean(1).tolist() == pytest.approx([1 - share] * len(names), abs=0.01)
 
 
-def test_what_is_missing_is_drawn_from_what_is_there() -> None:
+def test_only_present_modalities_are_removed() -> None:
     given = features()
     less = half_missing(given, ("text", "audio"), seed=1)
     assert not (less.present["audio"] & ~given.present["audio"]).any()

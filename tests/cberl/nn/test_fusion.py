@@ -1,4 +1,4 @@
-"""The joint posterior is the product of the experts that are there; a draw from it has its mean and variance."""
+"""The joint posterior is the product of the present experts; samples have its mean and variance."""
 
 import torch
 
@@ -29,11 +29,11 @@ def test_product_of_experts_closed_form() -> None:
                 weighted += own.mean[row] * (-own.log_variance[row]).exp()
         torch.testing.assert_close(fused.joint.mean[row], weighted / precision)
         torch.testing.assert_close(fused.joint.log_variance[row], -precision.log())
-    assert (fused.joint.mean[3] == 0).all()  # nothing there: the prior
+    assert (fused.joint.mean[3] == 0).all()  # all modalities absent: the prior
     torch.testing.assert_close(fused.z, fused.expected, atol=0, rtol=0)
 
 
-def test_a_draw_is_of_the_posterior_and_lets_gradients_through() -> None:
+def test_samples_are_of_the_posterior_and_pass_gradients() -> None:
     mean = torch.tensor([[1.0, -2.0]], requires_grad=True)
     log_variance = torch.tensor([[0.0, -3.0]], requires_grad=True)
     drawn = Posterior(mean.expand(40_000, 2), log_variance.expand(40_000, 2)).draw()
@@ -45,7 +45,7 @@ def test_a_draw_is_of_the_posterior_and_lets_gradients_through() -> None:
     assert (log_variance.grad != 0).all()
 
 
-def test_only_a_draw_is_noisy() -> None:
+def test_without_draw_the_latent_is_deterministic() -> None:
     network = fusion()
     x = {name: torch.randn(3, dim) for name, dim in DIMS.items()}
     has = {name: torch.ones(3, dtype=torch.bool) for name in DIMS}

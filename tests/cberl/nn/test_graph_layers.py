@@ -1,4 +1,4 @@
-"""Graph attention against the formula written out, and every kind behind one interface."""
+"""Graph attention compared with its formula, and all kinds behind one interface."""
 
 import math
 
@@ -38,7 +38,7 @@ def test_every_kind_uses_relation_and_distance_and_learns(kind: GraphKind, futur
     torch.manual_seed(0)
     layer = graph_layer(ModelConfig(hidden_dim=8, heads=2, past=3, graph=kind, dropout=0.0), future)
     for parameter in layer.parameters():
-        torch.nn.init.normal_(parameter)  # some start at zero, which would hide what they are for
+        torch.nn.init.normal_(parameter)  # some are initialised to zero, which would hide their effect
     edges = window_edges(DIALOGUE, SPEAKER, 3, future)
     x = torch.randn(9, 8)
     out = layer(x, *edges)
@@ -47,5 +47,5 @@ def test_every_kind_uses_relation_and_distance_and_learns(kind: GraphKind, futur
         assert not torch.allclose(layer(x, *other), out)
     out.square().sum().backward()
     idle = {name for name, parameter in layer.named_parameters() if parameter.grad is None}
-    assert idle <= {"conv.w", "conv.l1", "conv.l2", "conv.b1", "conv.b2"}  # RGATConv's other modes
+    assert idle <= {"conv.w", "conv.l1", "conv.l2", "conv.b1", "conv.b2"}  # used by other modes of RGATConv
     assert all(parameter.grad.isfinite().all() for parameter in layer.parameters() if parameter.grad is not None)

@@ -1,4 +1,4 @@
-"""Masked utterances are hidden twice, drawn as their classes ask, and guessed from neighbours alone."""
+"""Masked utterances are drawn by class weight, masked twice, and predicted from their neighbours only."""
 
 import torch
 
@@ -10,7 +10,7 @@ from cberl.nn.masking import MaskedReconstruction, choose_nodes
 CONFIG = ModelConfig(text_dim=6, hidden_dim=8, latent_dim=5, heads=2, past=3, dropout=0.0)
 
 
-def test_rare_classes_are_masked_as_often_as_their_weight_says() -> None:
+def test_classes_are_masked_in_proportion_to_their_weight() -> None:
     torch.manual_seed(0)
     label = torch.tensor([0] * 90 + [1] * 10)
     drawn = torch.zeros(2)
@@ -24,13 +24,13 @@ def test_rare_classes_are_masked_as_often_as_their_weight_says() -> None:
     assert 200 < uniform < 400  # 300 expected
 
 
-def test_the_edges_of_the_draw() -> None:
+def test_extreme_rates_and_weights() -> None:
     assert choose_nodes(torch.ones(3), 0.01).sum() == 1
     assert choose_nodes(torch.ones(3), 1.0).sum() == 3
     assert choose_nodes(torch.tensor([1.0, 0.0, 0.0]), 1.0).tolist() == [True, False, False]
 
 
-def test_a_guess_does_not_depend_on_what_was_masked_but_on_its_neighbours() -> None:
+def test_a_prediction_depends_on_neighbours_and_not_on_the_masked_utterance() -> None:
     torch.manual_seed(0)
     model = CBERL(CONFIG).eval()
     head = MaskedReconstruction(graph_layer(CONFIG, 0), CONFIG.hidden_dim, CONFIG.latent_dim)
@@ -42,6 +42,6 @@ def test_a_guess_does_not_depend_on_what_was_masked_but_on_its_neighbours() -> N
     guess.sum().backward()
     assert node.grad is not None
     reached = node.grad.abs().sum(-1) > 0
-    assert reached.tolist() == [True, True, False, False, False, False]  # not itself, and none that came later
+    assert reached.tolist() == [True, True, False, False, False, False]  # not itself, and no later one
     assert all(parameter.grad is not None for parameter in head.parameters())
     assert (model.graph[0].key.weight.grad != 0).any()

@@ -1,4 +1,4 @@
-"""Curves of hand-made predictions, worked out by hand."""
+"""Curves of synthetic predictions, computed by hand."""
 
 import math
 
@@ -11,7 +11,7 @@ from cberl.evaluation.report.curves import calibration, frontier, selective
 
 
 def two_class(top: list[float], right: list[bool], given: Calibration) -> Predicted:
-    """Decisions for class a with these probabilities, right or wrong."""
+    """Decisions for class a with these probabilities, correct or wrong."""
     logits = torch.tensor([[math.log(p), math.log(1 - p)] for p in top], dtype=torch.double)
     label = torch.tensor([0 if one else 1 for one in right])
     return Predicted(("a", "b"), given, logits, label, torch.tensor([len(top)]))
@@ -29,7 +29,7 @@ def test_errors_before_and_after_the_temperature() -> None:
     assert [row for row in found["after"]["accuracy"] if row is not None] == [75]
 
 
-def test_the_surest_are_kept_and_the_threshold_keeps_what_it_keeps() -> None:
+def test_scores_of_the_most_confident_and_of_those_above_the_threshold() -> None:
     top = [0.95, 0.9, 0.8, 0.7, 0.6]
     run = two_class(top, [True, True, True, False, True], Calibration((0.0, 0.0), uncertain_below=0.75))
     found = selective([run], 0.8)
@@ -43,8 +43,8 @@ def test_the_surest_are_kept_and_the_threshold_keeps_what_it_keeps() -> None:
     assert found["aurc"]["mean"] == pytest.approx(100 * (0 + 0 + 0 + 1 / 4 + 1 / 5) / 5)
 
 
-def test_the_frontier_moves_decisions_where_tau_says() -> None:
-    prior = (math.log(0.9), math.log(0.1))  # adjusted by tau, b is lifted by tau * log 9 over a
+def test_the_frontier_has_the_decisions_of_each_tau() -> None:
+    prior = (math.log(0.9), math.log(0.1))  # tau raises b by tau * log 9 relative to a
     run = two_class([0.6, 0.95], [False, True], Calibration(prior, tau=0.2))
     found = frontier([run])
     turning = math.log(0.6 / 0.4) / math.log(9)  # 0.1845

@@ -1,4 +1,4 @@
-"""The map and its number, against scikit-learn and by hand."""
+"""The map and the silhouette, compared with scikit-learn and by hand."""
 
 import pytest
 import torch
@@ -8,16 +8,16 @@ from cberl.evaluation.report.embedding import map_of, project, silhouette, state
 from testing.toys import features, group
 
 
-def test_silhouette_is_that_of_scikit_learn() -> None:
+def test_the_silhouette_equals_scikit_learns() -> None:
     generator = torch.Generator().manual_seed(0)
     label = torch.randint(0, 4, (1500,), generator=generator)
     label[label == 1] = 5  # one class does not occur
-    label[0] = 1  # and one has a single point
+    label[0] = 1  # one class has a single point
     points = torch.randn(1500, 7, generator=generator) + label.unsqueeze(1)
     assert silhouette(points, label) == pytest.approx(silhouette_score(points.numpy(), label.numpy()), abs=1e-6)
 
 
-def test_silhouette_of_one_class_says_nothing() -> None:
+def test_the_silhouette_of_a_single_class_is_zero() -> None:
     assert silhouette(torch.randn(5, 2), torch.full((5,), 3)) == 0
 
 

@@ -1,4 +1,4 @@
-"""What `cberl evaluate --plot` draws."""
+"""The plot of `cberl evaluate --plot`."""
 
 from pathlib import Path
 

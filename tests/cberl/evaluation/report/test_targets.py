@@ -1,4 +1,4 @@
-"""Targets are held against what was measured."""
+"""Targets are compared with the measured figures."""
 
 from cberl.evaluation.report.targets import anchors, targets
 from cberl.labels import MELD
@@ -51,6 +51,6 @@ def test_reached_missed_and_not_measured() -> None:
     assert found["meld_fear_f1"]["published"] == {"SF-HGN, causal": 21.7, "SACL": 26.2}
 
 
-def test_a_corpus_of_ones_own_has_none() -> None:
+def test_the_users_own_corpus_has_no_targets() -> None:
     assert targets("talks", MEASURED) == {}
     assert anchors("talks") == []

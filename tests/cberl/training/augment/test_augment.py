@@ -1,4 +1,4 @@
-"""Every method fills equally many of the same slots."""
+"""All methods fill the same slots."""
 
 from typing import get_args
 
@@ -21,7 +21,7 @@ def corpus() -> FeatureSet:
     return FeatureSet(x, dict.fromkeys(x, there), torch.arange(80) % 3, label, torch.full((16,), 5))
 
 
-def test_methods_differ_in_what_is_made_only() -> None:
+def test_methods_differ_in_the_synthetic_utterances_only() -> None:
     real = corpus()
     made = {
         method: augment(real, AugmentConfig(method=method, gan=SHORT, seed=4), 4)
@@ -44,7 +44,7 @@ def test_methods_differ_in_what_is_made_only() -> None:
 
 
 @pytest.mark.parametrize("method", get_args(Method))
-def test_nothing_is_done_where_nothing_is_asked_or_missing(method: Method) -> None:
+def test_nothing_is_added_without_a_method_or_a_shortage(method: Method) -> None:
     real = corpus()
     assert augment(real, AugmentConfig(), 4) is real
     even = FeatureSet(real.x, real.present, real.speaker, torch.arange(80) % 4, real.lengths)

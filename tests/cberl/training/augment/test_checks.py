@@ -1,4 +1,4 @@
-"""The measures against closed forms, and that they tell good from bad."""
+"""The measures compared with closed forms, and on good and bad synthetic utterances."""
 
 import math
 
@@ -11,7 +11,7 @@ from cberl.training.augment.space import Utterances, utterances_of
 
 
 def gaussian(mean: torch.Tensor, sd: torch.Tensor, n: int = 4000) -> torch.Tensor:
-    """Rows whose mean and covariance are exactly mean and diag(sd^2)."""
+    """Rows with exactly this mean and the covariance diag(sd^2)."""
     x = torch.randn(n, len(mean), generator=torch.Generator().manual_seed(int(mean.sum())), dtype=torch.double)
     x = x - x.mean(0)
     return mean + x @ torch.linalg.inv(torch.linalg.cholesky(x.T.cov())).T * sd
@@ -61,7 +61,7 @@ def of_class_1(features: FeatureSet) -> Utterances:
     return utterances_of(features).rows(features.label == 1)
 
 
-def test_checks_tell_good_from_copied_mislabelled_and_collapsed() -> None:
+def test_checks_detect_copied_mislabelled_and_collapsed_utterances() -> None:
     train, held_out, fresh = split(0), split(1), split(2)
     label = torch.ones(200, dtype=torch.long)
 

@@ -1,4 +1,4 @@
-"""The plain ways: repetition, and SMOTE's points on segments."""
+"""The baselines: repetition, and SMOTE's points between neighbours."""
 
 import torch
 
@@ -19,7 +19,7 @@ def features(n: int = 60) -> FeatureSet:
     return FeatureSet(x, present, torch.zeros(n, dtype=torch.long), label, torch.tensor([n]))
 
 
-def test_oversampling_repeats_the_slots_own_utterance() -> None:
+def test_oversampling_repeats_the_utterance_of_the_slot() -> None:
     real, slots = features(), torch.tensor([5, 1, 5])
     made = oversample(real, slots, torch.Generator())
     assert torch.equal(made.x["text"], real.x["text"][slots])
@@ -40,7 +40,7 @@ def test_smote_lies_between_the_slot_and_a_near_neighbour_of_its_class() -> None
         members = alike.nonzero().squeeze(1)
         near = members[(points[members] - points[slot]).norm(dim=1).argsort()[:k]]
         step, along = point[i] - both[slot], both[near] - both[slot]  # (d,), (k, d)
-        weight = (along @ step) / along.square().sum(1)  # of the nearest point on each segment's line
+        weight = (along @ step) / along.square().sum(1)  # of the nearest point on the line of each segment
         off = (along * weight.unsqueeze(1) - step).norm(dim=1)
         assert off.min() < 1e-5
         assert -1e-6 <= weight[off.argmin()] <= 1
@@ -50,7 +50,7 @@ def test_smote_lies_between_the_slot_and_a_near_neighbour_of_its_class() -> None
     assert moved > 0.9 * len(slots)
 
 
-def test_smote_repeats_an_utterance_that_has_no_equal() -> None:
+def test_smote_repeats_an_utterance_without_a_neighbour() -> None:
     real = features()
     real.label[real.label == 2] = 1
     real.label[7] = 2

@@ -1,4 +1,4 @@
-"""How many synthetic utterances, into which slots, and what is labelled around them."""
+"""The number of synthetic utterances, their slots, and the labels in copies."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def features(label: torch.Tensor, lengths: list[int]) -> FeatureSet:
 
 
 def marked(features: FeatureSet, slots: torch.Tensor, random: torch.Generator) -> Utterances:
-    """Features that name the slot they were made for."""
+    """The features are the number of the slot."""
     x = {"text": -slots.unsqueeze(1).repeat(1, 3).float(), "audio": torch.ones(len(slots), 1)}
     return Utterances(x, {name: torch.ones(len(slots), dtype=torch.bool) for name in x})
 
@@ -34,16 +34,16 @@ def marked(features: FeatureSet, slots: torch.Tensor, random: torch.Generator) -
         ((100, 40, 10), [0, 0, 20]),
         ((100, 40, 30), [0, 0, 10]),
         ((100, 61, 50, 10), [0, 0, 5, 20]),  # four classes: the median is 55.5, and counts are whole
-        ((100, 0, 50, 10), [0, 0, 0, 20]),  # a class that never occurs is neither counted nor made
+        ((100, 0, 50, 10), [0, 0, 0, 20]),  # a class that does not occur is ignored
         ((5, 5, 5), [0, 0, 0]),
     ],
 )
-def test_shortage_goes_to_the_median_and_no_further_than_the_cap(counts: tuple[int, ...], missing: list[int]) -> None:
+def test_a_class_grows_to_the_median_or_the_cap(counts: tuple[int, ...], missing: list[int]) -> None:
     label = torch.cat([labels(*counts), torch.full((7,), UNLABELLED)])
     assert shortage(label, len(counts), cap=3.0).tolist() == missing
 
 
-def test_slots_are_used_evenly_and_once_a_round() -> None:
+def test_slots_are_used_evenly_and_once_per_round() -> None:
     label = labels(20, 4, 3)[torch.randperm(27, generator=torch.Generator().manual_seed(0))]
     rounds = choose_slots(label, torch.tensor([0, 7, 6]), torch.Generator().manual_seed(1))
     assert [len(slots) for slots in rounds] == [4 + 3, 3 + 3]
@@ -53,7 +53,7 @@ def test_slots_are_used_evenly_and_once_a_round() -> None:
     assert torch.bincount(chosen).max() == 2
 
 
-def test_copies_are_labelled_at_synthetic_slots_only_and_otherwise_alike() -> None:
+def test_copies_are_labelled_at_synthetic_slots_only_and_otherwise_equal() -> None:
     label = torch.tensor([0, 0, 1, 0, 0, 0, 0, 0, 1, 1, 2, 2, 2, 2, UNLABELLED])
     real = features(label, [4, 3, 8])
     lifted = lift(real, marked, 3, cap=2.0, seed=0)
@@ -87,4 +87,4 @@ def test_several_slots_share_a_copy_and_the_seed_decides_which() -> None:
     some = [lift(real, marked, 3, cap=1.5, seed=seed).x["text"] for seed in (0, 0, 1)]
     assert torch.equal(some[0], some[1])
     assert some[0].shape != some[2].shape or not torch.equal(some[0], some[2])
-    assert torch.equal(real.label, label)  # what is given is left alone
+    assert torch.equal(real.label, label)  # the input is not changed

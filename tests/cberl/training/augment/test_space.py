@@ -1,4 +1,4 @@
-"""The common space: reversible, each modality alike, absence stays absence."""
+"""The feature space: invertible, with equal weight of modalities; absent modalities stay absent."""
 
 import torch
 
@@ -6,7 +6,7 @@ from cberl.data.features import FeatureSet
 from cberl.training.augment.space import Space, utterances_of
 
 
-def test_a_modality_has_mean_square_one_and_comes_back() -> None:
+def test_a_modality_has_mean_square_one_and_leave_inverts_enter() -> None:
     draw = torch.Generator().manual_seed(0)
     has = torch.rand(200, generator=draw) < 0.7
     x = {
@@ -27,7 +27,7 @@ def test_a_modality_has_mean_square_one_and_comes_back() -> None:
     assert (again.x["audio"][~has] == 0).all()
 
 
-def test_modalities_count_alike_whatever_their_size_and_unit() -> None:
+def test_modalities_have_equal_weight_whatever_their_size_and_unit() -> None:
     draw = torch.Generator().manual_seed(0)
     x = {"text": 100 * torch.randn(500, 64, generator=draw), "audio": 0.01 * torch.randn(500, 2, generator=draw)}
     there = torch.ones(500, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""A run's curves in TensorBoard's own reader: one point an epoch, also after a stop."""
+"""TensorBoard's reader finds one point per epoch, also after a run was resumed."""
 
 import logging
 import sys
@@ -17,17 +17,17 @@ def points(folder: Path, name: str) -> list[tuple[int, float]]:
     return [(one.step, one.value) for one in reader.Scalars(name)]
 
 
-def test_a_resumed_run_goes_on_in_the_same_curve(tmp_path: Path) -> None:
+def test_a_resumed_run_continues_the_same_curve(tmp_path: Path) -> None:
     with Curves(tmp_path, after=0) as first:
         for epoch in (1, 2, 3):
             first.add(epoch, {"dev/macro_f1": 10.0 * epoch})
-    with Curves(tmp_path, after=2) as second:  # killed after the third was drawn, before it was saved
+    with Curves(tmp_path, after=2) as second:  # the run was killed between writing the third point and saving the epoch
         for epoch in (3, 4):
             second.add(epoch, {"dev/macro_f1": 20.0 * epoch})
     assert points(tmp_path, "dev/macro_f1") == [(1, 10), (2, 20), (3, 60), (4, 80)]
 
 
-def test_without_tensorboard_it_is_said_once_and_nothing_is_drawn(
+def test_without_tensorboard_there_is_one_warning_and_no_curve(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)

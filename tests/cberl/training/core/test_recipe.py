@@ -1,4 +1,4 @@
-"""Recipes: each that comes along can be read, and every mistake names its key."""
+"""The bundled recipes are valid, and errors name the key."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from cberl.data.features import FeatureSet
 from cberl.training.core.recipe import FOLDER, Recipe, RecipeError, load_recipe, names
 
 
-def test_every_recipe_reads_and_its_header_holds_its_command() -> None:
+def test_every_recipe_is_valid_and_its_header_has_its_command() -> None:
     assert {"starter", "plain", "every-lever", "smoke"} <= set(names())
     for name in names():
         load_recipe(name)
         assert f"cberl train {name} --data" in (FOLDER / f"{name}.toml").read_text().split("\n\n", maxsplit=1)[0]
 
 
-def test_settings_go_over_the_recipe_and_a_file_of_ones_own(tmp_path: Path) -> None:
+def test_settings_override_a_recipe_and_a_file(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text("[train]\nfocal_gamma = 2.0\n")
     recipe = load_recipe(str(mine), ["model.past=3", "augment.method=smote", "augment.gan.steps=7"])
@@ -41,7 +41,7 @@ def test_mistakes_are_named(setting: str, sentence: str) -> None:
         load_recipe("no-such")
 
 
-def test_the_corpus_decides_on_labels_and_sizes() -> None:
+def test_labels_and_sizes_come_from_the_corpus() -> None:
     features = FeatureSet(
         {"text": torch.zeros(2, 5)},
         {"text": torch.ones(2, dtype=torch.bool)},

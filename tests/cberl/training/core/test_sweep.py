@@ -1,4 +1,4 @@
-"""Which combinations a sweep has, how they compare, and that no run takes another one down."""
+"""The combinations of a sweep, their comparison, and that a failing run does not affect others."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ def test_a_grid_is_every_combination() -> None:
     assert (only.name, only.choice) == ("plain", {})
 
 
-def test_names_stay_apart_and_fit_a_folder(tmp_path: Path) -> None:
+def test_names_are_distinct_and_valid_for_a_folder(tmp_path: Path) -> None:
     both = combinations(None, [], ["augment.cap=2", "augment.gan.cycle=1e-1"])
     assert [one.name for one in both] == ["cap=2,cycle=1e-1"]
     assert combinations(None, [], ["model.graph='rgat',\"gatv2\""])[0].name == "graph=-rgat-"
@@ -78,7 +78,7 @@ def on_ray(tasks: Sequence[Task], at_once: int, report: Report) -> None:
 
 @pytest.mark.timeout(600)  # each process loads PyTorch
 @pytest.mark.parametrize("run", [run_in_processes, on_ray])
-def test_a_run_that_fails_or_dies_takes_no_other_down(
+def test_a_run_that_fails_does_not_affect_others(
     run: Callable[[Sequence[Task], int, Report], None], tmp_path: Path
 ) -> None:
     random = torch.Generator().manual_seed(0)
@@ -92,21 +92,21 @@ def test_a_run_that_fails_or_dies_takes_no_other_down(
     tasks = [Task(Run(recipe, seed, tmp_path / f"seed-{seed}", "tiny"), tmp_path, threads=1) for seed in range(2)]
     (tmp_path / "seed-0").mkdir()
     (tmp_path / "seed-0" / "last.pt").write_bytes(b"damaged")
-    told: list[tuple[int, Epoch | Result | Failure]] = []
-    run(tasks, 2, lambda index, said: told.append((index, said)))
-    (failure,) = [said for index, said in told if index == 0]
+    reports: list[tuple[int, Epoch | Result | Failure]] = []
+    run(tasks, 2, lambda index, message: reports.append((index, message)))
+    (failure,) = [message for index, message in reports if index == 0]
     assert isinstance(failure, Failure)
     assert "UnpicklingError" in failure.why
-    if run is run_in_processes:  # Ray keeps what was written itself
+    if run is run_in_processes:  # Ray keeps stderr elsewhere
         assert "Traceback" in (tmp_path / "seed-0" / "stderr.txt").read_text()
-    *epochs, result = [said for index, said in told if index == 1]
+    *epochs, result = [message for index, message in reports if index == 1]
     assert [epoch.epoch for epoch in epochs if isinstance(epoch, Epoch)] == [1, 2]
     assert isinstance(result, Result)
     assert load_checkpoint(tmp_path / "seed-1").model.config.labels == ("a", "b", "c")
-    # Asked again, the finished one is not run again, and the other one is.
+    # Asked again, only the failed one runs.
     (tmp_path / "seed-0" / "last.pt").unlink()
-    told.clear()
-    run(tasks, 1, lambda index, said: told.append((index, said)))
-    assert [said for index, said in told if index == 1] == [result]
-    assert isinstance([said for index, said in told if index == 0][-1], Result)
+    reports.clear()
+    run(tasks, 1, lambda index, message: reports.append((index, message)))
+    assert [message for index, message in reports if index == 1] == [result]
+    assert isinstance([message for index, message in reports if index == 0][-1], Result)
     assert json.loads((tmp_path / "seed-0" / "run.json").read_text())["result"]["epochs"] == 2
