@@ -1,10 +1,10 @@
-"""How well does the speech network hear emotion in voices it does not know, and what does a call do to it?
+"""What is the accuracy of the speech emotion network for unknown speakers, and in the conditions of a call?
 
     python bench/speech.py [--json] [--weights FOLDER]
 
-RAVDESS's test speakers (18 to 20), acted, two sentences: clean, as a telephone passes it (300 to 3400 Hz, 8 kHz), in
-noise at 10 dB, and only the first second. Beside it, in the same run, logistic regression on what a turn had before:
-eight prosody numbers, and those with the pooled log-mel. Needs the data under CBERL_SHARED (default: ../shared).
+On RAVDESS's test speakers (18 to 20), acted, two sentences: clean, in a telephone band (300 to 3400 Hz, 8 kHz), with
+noise at 10 dB, and the first second only. For comparison, logistic regression on the eight prosodic features, and on
+these with the pooled log-mel. Needs the data in CBERL_SHARED (default: ../shared).
 """
 
 import argparse
@@ -128,7 +128,7 @@ def main() -> None:
     for name, row in result["rows"].items():  # type: ignore[attr-defined]
         table.add_row(name, *(f"{one['accuracy']:.1f} / {one['macro_f1']:.1f}" for one in row.values()))
     Console().print(table)
-    Console().print("ms a turn of so many seconds, one thread:", result["ms_per_turn"])
+    Console().print("ms per turn by its duration, one thread:", result["ms_per_turn"])
 
 
 if __name__ == "__main__":

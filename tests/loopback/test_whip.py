@@ -11,7 +11,8 @@ from cberl.encoders.conversation import ConversationHistory
 from cberl.types import SAMPLE_RATE
 from engine.conversation.classifier import EmotionClassifier
 from engine.conversation.models import Models
-from engine.conversation.turn_analysis import UtteranceEncoder, analyze_turn
+from engine.conversation.turn_analysis import analyze_turn
+from engine.conversation.utterance_encoder import UtteranceEncoder
 from engine.events import EmotionEvent
 from engine.speech.turn import Turn
 from testing.churn import cut_off
