@@ -75,7 +75,7 @@ def encode_clips(
     are kept in the folder `cache`. With one process, the work is done in the calling one. `advance` is called with the
     number of clips that are done. Raises `DataError` if a worker process dies.
     """
-    journal = Journal(cache_file(cache, "clips", encoder.made_by, ".jsonl"))
+    journal = FeatureJournal(cache_file(cache, "clips", encoder.made_by, ".jsonl"))
     keys, problems = _keys(line.clip for dialogue in dialogues for line in dialogue.lines if line.clip)
     missing = {clip: key for clip, key in keys.items() if key not in journal.known}
     advance(len(problems) + len(keys) - len(missing))
@@ -90,7 +90,7 @@ def encode_clips(
     return [_filled(dialogue, encoder.field, keys, journal.known) for dialogue in dialogues], problems
 
 
-class Journal:
+class FeatureJournal:
     """Features by key, written to disk as they are computed. A context manager: open while results are added."""
 
     def __init__(self, path: Path) -> None:
@@ -100,7 +100,7 @@ class Journal:
             with path.open(encoding="utf-8", errors="replace") as file:
                 self.known = dict(filter(None, map(_entry, file)))
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> "FeatureJournal":
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self.path.open("a", encoding="utf-8")
         if self._file.tell():

@@ -20,7 +20,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Three actors, one a split; anger is high and joy is low."""
+    """Three actors, one per split; anger is high and joy is low."""
     folder = tmp_path / "ravdess"
     folder.mkdir()
     for actor in (1, 15, 18):

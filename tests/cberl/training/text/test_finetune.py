@@ -63,7 +63,7 @@ def loss(file: Path, one: Task) -> float:
 
 
 def stopped_after(steps: int) -> Callable[[LambdaLR], None]:
-    """The schedule's `step`, which is called once a batch and once when made; then as Ctrl-C."""
+    """The schedule's `step`, which is called once per batch and once when made; then as Ctrl-C."""
     original, left = LambdaLR.step, [steps]
 
     def step(schedule: LambdaLR) -> None:
