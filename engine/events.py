@@ -37,6 +37,7 @@ class EmotionEvent:
     backchannel: bool = False  # "mm-hm": it says that one listens
     revision: int = 0
     status: Literal["interim", "final", "corrected"] = "final"
+    language: str | None = None  # of `text`, as an ISO 639 code; the text encoder reads English
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ async def drain(stream: asyncio.StreamReader) -> None:
 
 @asynccontextmanager
 async def server() -> AsyncIterator[str]:
-    settings = Settings(port=0, asr="sphinx")
+    settings = Settings(port=0, whisper_model="tiny.en")
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with open_supervisor(settings) as supervisor, asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(serve(create_app(supervisor, settings), settings, url.set_result))

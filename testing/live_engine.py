@@ -24,6 +24,7 @@ from engine.demo.score import read_script
 from engine.media import AudioChunk, Track
 from engine.server.app import create_app, serve
 from engine.server.supervisor import Supervisor, open_supervisor
+from testing.bundled_whisper import require_whisper
 
 DEMO = Path(engine.demo.__file__).parent
 SCRIPT = read_script(DEMO / "conversation.json")
@@ -60,7 +61,8 @@ def stretch(start_s: float, end_s: float) -> list[bytes]:
 @asynccontextmanager
 async def running(**flags: Any) -> AsyncIterator[tuple[Supervisor, str]]:
     """(supervisor, URL) of a server that runs."""
-    settings = Settings(port=0, asr="sphinx", **{"interim_ms": 0, "stats_s": 3600.0} | flags)
+    require_whisper()
+    settings = Settings(port=0, whisper_model="tiny.en", **{"interim_ms": 0, "stats_s": 3600.0} | flags)
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with open_supervisor(settings) as supervisor, asyncio.TaskGroup() as tasks:
         server = tasks.create_task(serve(create_app(supervisor, settings), settings, url.set_result), name="the server")

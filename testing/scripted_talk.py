@@ -15,6 +15,7 @@ from engine.delivery.wire import decode
 from engine.events import EmotionEvent, Event
 from engine.media import AudioChunk, Caption, ChunkSource, PullSource, Track
 from engine.server.supervisor import Supervisor, open_supervisor
+from testing.bundled_whisper import require_whisper
 from testing.live_engine import SCRIPT, demo
 
 STEP_S = 0.1
@@ -22,7 +23,8 @@ STEP_S = 0.1
 
 @asynccontextmanager
 async def running(**flags: Any) -> AsyncIterator[Supervisor]:
-    settings = Settings(asr="sphinx", **{"interim_ms": 0, "stats_s": 3600.0, "rejoin_grace_s": 0} | flags)
+    require_whisper()
+    settings = Settings(whisper_model="tiny.en", **{"interim_ms": 0, "stats_s": 3600.0, "rejoin_grace_s": 0} | flags)
     async with open_supervisor(settings) as supervisor:
         yield supervisor
 

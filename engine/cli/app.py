@@ -12,6 +12,7 @@ VERBS = {
     "demo": "Play a spoken conversation into a running engine and watch.",
     "mqtt": "Look at what an MQTT broker is told.",
     "doctor": "What works on this machine, what is missing, how to get it.",
+    "models": "Whisper models: which are here, and how to get others.",
     "data": "Check a corpus, or turn it into features.",
     "train": "Train CBERL on MELD.",
     "sweep": "Train every combination of a grid with every seed.",

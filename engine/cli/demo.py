@@ -29,7 +29,7 @@ FOLDER = Path(engine.demo.__file__).parent
     epilog="""\b
 Examples:
   cberl demo
-  cberl demo --asr sphinx --port 8765          then watch the page while it plays""",
+  cberl demo --port 8765          then watch the page while it plays""",
 )
 @settings_options(without=tuple(name for name in LISTENING + KEEPING if name != "port"))
 def command(**flags: Any) -> None:

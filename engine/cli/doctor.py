@@ -23,8 +23,9 @@ from engine.speech.choose import choose_transcriber
 from engine.speech.speaker_embedding import SpeakerEncoderError, load_speaker_encoder
 from engine.speech.transcriber import TranscriberError
 from engine.speech.vad import SileroVad, VadError, VadRequest, VadState
+from engine.speech.whisper import TURN_S
 
-PACKAGES = ("torch", "torchaudio", "torch-geometric", "onnxruntime", "faster-whisper", "pocketsphinx", "av", "uvicorn")
+PACKAGES = ("torch", "torchaudio", "torch-geometric", "onnxruntime", "faster-whisper", "av", "uvicorn")
 State = Literal["ok", "note", "missing"]
 _MARKS = {"ok": "[green]ok     [/]", "note": "[yellow]note   [/]", "missing": "[red]missing[/]"}
 
@@ -43,7 +44,7 @@ class Finding:
     epilog="""\b
 Examples:
   cberl doctor
-  cberl doctor --asr whisper --whisper-model large-v3-turbo
+  cberl doctor --whisper-model large-v3-turbo
   cberl doctor --json""",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a list.")
@@ -111,12 +112,11 @@ def _vad(_: Settings) -> Finding:
 
 def _asr(settings: Settings) -> Finding:
     try:
-        transcriber, note = choose_transcriber(settings.asr, settings.whisper_model, settings.hub_timeout_s)
+        transcriber, note = choose_transcriber(settings.whisper_model, settings.device, settings.hub_timeout_s)
     except TranscriberError as error:
         return Finding("speech to text", "missing", str(error))
-    fell_back = settings.asr == "auto" and "whisper" not in transcriber.name
-    hint = " Better: --whisper-model FOLDER with a faster-whisper model on disk." if fell_back else ""
-    return Finding("speech to text", "note" if fell_back else "ok", note + hint)
+    turn_s = transcriber.time_turn()
+    return Finding("speech to text", "ok", f"{note} A turn of {TURN_S:g} s takes {turn_s * 1e3:.0f} ms.")
 
 
 def _voices(settings: Settings) -> Finding:

@@ -23,7 +23,7 @@ from engine.store.database import StoreError
     epilog="""\b
 Examples:
   cberl serve                                  then open the page it names
-  cberl serve --port 9000 --asr sphinx
+  cberl serve --port 9000 --whisper-model base.en
   CBERL_WHISPER_MODEL=/models/large-v3 cberl serve
   cberl serve --print-config > cberl.toml      a file to start from""",
 )

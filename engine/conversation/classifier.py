@@ -13,6 +13,8 @@ from engine.conversation.utterance import Utterance
 from engine.events import EmotionEvent, Shift
 from engine.runtime.clocks import Stopwatch
 
+FOREIGN_TEXT = 0.1  # reliability of text that is not English: the text encoder has not learnt other languages
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GraphRequest:
@@ -122,6 +124,7 @@ class EmotionClassifier:
             model=self._checkpoint.name,
             timings_ms={"turn": silence_ms} | timings_ms,
             lag_s=0.0,
+            language=_language(utterance),
             uncertain=probabilities[emotion] < self._checkpoint.calibration.uncertain_below,
         )
 
@@ -135,12 +138,21 @@ def _tensor(vector: Float32 | None) -> torch.Tensor | None:
     return None if vector is None else torch.from_numpy(vector)
 
 
+def _language(utterance: Utterance) -> str | None:
+    return utterance.transcript.language or None if utterance.transcript and utterance.transcript.text else None
+
+
 def _modalities(utterance: Utterance) -> dict[str, float | None]:
-    """How reliable each modality is, 0..1 (from the recogniser and the quality of the frames); None: absent."""
+    """How reliable each modality is, 0..1; None: absent.
+
+    From the confidence of the recogniser, the language of the text, and the quality of the frames.
+    """
     transcript = utterance.transcript
     confidence = 1.0 if transcript is None or transcript.confidence is None else transcript.confidence
+    language = _language(utterance) or "en"
+    reliability = confidence if language.partition("-")[0].lower() == "en" else min(confidence, FOREIGN_TEXT)
     return {
-        "text": None if utterance.text is None else confidence,
+        "text": None if utterance.text is None else reliability,
         "audio": None if utterance.audio is None else 1.0,
         "visual": None if utterance.visual is None else utterance.visual_quality,
     }

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,8 +23,10 @@ from engine.media import Track, VideoFrame
 from engine.runtime.worker import Worker
 from engine.speech.choose import choose_transcriber
 from engine.speech.speaker_embedding import SpeakerEncoder, SpeakerEncoderError, load_speaker_encoder
-from engine.speech.transcriber import Transcriber, Transcript
+from engine.speech.transcriber import Transcript
 from engine.speech.vad import SileroVad, VadRequest, VadResult, VadState
+
+TRANSCRIBE_BATCH = 4  # more turns in a batch would delay the first of them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,9 +37,9 @@ class Models:
     text_encoder: TextEncoder
     audio_config: AudioEncoderConfig
     asr: str
-    asr_note: str  # one line for people when the recogniser is not the one they would expect
+    asr_note: str  # one line for people: which recogniser, and why
     vad: Worker[VadRequest, VadResult]
-    transcribe: Worker[Any, Transcript]  # of a clip, or of a `Beginning` where the recogniser follows
+    transcribe: Worker[Float32, Transcript]
     encode_text: Worker[TextInput, Float32]
     describe_audio: Worker[Float32, Float32]
     describe_visual: Worker[tuple[VideoFrame, ...], Seen | None]
@@ -68,7 +69,7 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
     """
     checkpoint, encoders = await asyncio.to_thread(load_configured, settings)
     transcriber, note = await asyncio.to_thread(
-        choose_transcriber, settings.asr, settings.whisper_model, settings.hub_timeout_s
+        choose_transcriber, settings.whisper_model, settings.device, settings.hub_timeout_s
     )
     vad = await asyncio.to_thread(SileroVad)
     speakers = await asyncio.to_thread(_speaker_encoder, settings)
@@ -80,7 +81,9 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
             asr=transcriber.name,
             asr_note=note,
             vad=await stack.enter_async_context(Worker(vad.run, name="vad", max_batch=64)),
-            transcribe=await stack.enter_async_context(_transcribe_worker(transcriber)),
+            transcribe=await stack.enter_async_context(
+                Worker(transcriber.transcribe, name="transcribe", max_batch=TRANSCRIBE_BATCH)
+            ),
             encode_text=await stack.enter_async_context(Worker(encoders.text.encode, name="text")),
             describe_audio=await stack.enter_async_context(
                 Worker(partial(_describe_all, encoders.audio), name="audio", max_batch=4)
@@ -105,10 +108,6 @@ def _speaker_encoder(settings: Settings) -> SpeakerEncoder | None:
         if settings.diarize == "on" or settings.speaker_model:
             raise
         return None
-
-
-def _transcribe_worker(transcriber: Transcriber) -> Worker[Any, Transcript]:
-    return Worker(transcriber.transcribe, name="transcribe", max_batch=1, kind=transcriber.kind)
 
 
 def _see_all(encoder: VisualEncoder, turns: list[tuple[VideoFrame, ...]]) -> list[Seen | None]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeVar
 
 from cberl.encoders.text import TextInput
@@ -70,6 +71,7 @@ class TurnAnalyzer:
 
     def __init__(self, models: Models, diarize: Literal["auto", "on", "off"]) -> None:
         self._models = models
+        self._transcribe = partial(models.transcribe, key=self)  # conversations take turns
         self._diarize = diarize
 
     @property
@@ -89,12 +91,12 @@ class TurnAnalyzer:
     async def analyze(self, turn: Turn, captions: Captions) -> TurnAnalysis:
         """Everything. Captions, where the speaker has them, take the place of speech to text."""
         models = self._models
-        transcribe = captions.instead_of(models.transcribe, turn)
+        transcribe = captions.instead_of(self._transcribe, turn)
         embed_speaker = models.embed_speaker if self.is_shared(turn.track) else None
         return await analyze_turn(turn, transcribe, models.describe_audio, models.describe_visual, embed_speaker)
 
     async def preview(self, turn: Turn, *, with_text: bool) -> TurnAnalysis:
         """Voice and face of a turn in progress, and its words so far."""
         models = self._models
-        transcribe = models.transcribe if with_text else None
+        transcribe = self._transcribe if with_text else None
         return await analyze_turn(turn, transcribe, models.describe_audio, models.describe_visual)

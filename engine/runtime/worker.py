@@ -1,19 +1,14 @@
-"""The only way off the event loop: one bounded queue a model, shared by all sessions, answered in batches."""
+"""The only way off the event loop: one bounded queue per model, shared by all sessions, answered in batches."""
 
 import asyncio
-import os
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import active_children
-from typing import Any, Generic, Literal, Self, TypeVar
-
-from cberl.processes import SPAWN, exit_with_parent, interrupts_blocked
+from typing import Generic, Self, TypeVar
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
-Kind = Literal["thread", "process"]
 
 
 class WorkerClosedError(Exception):
@@ -26,16 +21,44 @@ class _Job(Generic[Req, Res]):
     answer: asyncio.Future[Res]
 
 
+class _FairQueue(Generic[Req, Res]):
+    """Jobs by the key of who asked; one of each key in turn. Pure."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[Hashable, deque[_Job[Req, Res]]] = {}  # of keys with jobs; the key that is next comes first
+
+    def __len__(self) -> int:
+        return sum(map(len, self._jobs.values()))
+
+    def push(self, key: Hashable, job: _Job[Req, Res]) -> None:
+        self._jobs.setdefault(key, deque()).append(job)
+
+    def pop(self) -> _Job[Req, Res]:
+        key = next(iter(self._jobs))
+        jobs = self._jobs.pop(key)
+        job = jobs.popleft()
+        if jobs:
+            self._jobs[key] = jobs  # at the end: all others come before its next job
+        return job
+
+    def discard(self, key: Hashable, job: _Job[Req, Res]) -> None:
+        """Remove a job if it is still here."""
+        jobs = self._jobs.get(key, deque())
+        if job in jobs:
+            jobs.remove(job)
+            if not jobs:
+                del self._jobs[key]
+
+
 class Worker(Generic[Req, Res]):
-    """Answers `await worker(request)` by `run(requests)`, with whatever else was waiting in the same batch.
+    """Answers `await worker(request)` with `run(requests)`, together with other waiting requests as one batch.
 
-    `run` gets at most `max_batch` requests and returns as many results, in order; no result may depend on the
-    rest of its batch. It runs in one thread, or, for code that holds the GIL for long, in one spawned process
-    (`kind="process"`: `run`, requests and results are pickled; `run` once, so it may keep a model it loads).
-    `max_wait_ms` is how long a first request may wait for company. Callers beyond `capacity` wait their turn.
+    `run` gets at most `max_batch` requests in the worker's one thread and returns as many results, in order; no result
+    may depend on the rest of its batch. Requests with different keys are taken in turn, so that a conversation with
+    many does not delay the others; those with the same key in order. `max_wait_ms` is how long a first request may wait
+    for others. Callers beyond `capacity` wait.
 
-    Errors: what `run` raises reaches only the request that caused it; WorkerClosedError outside `async with`;
-    BrokenExecutor when the process dies of a request (a new one is started).
+    Errors: what `run` raises reaches only the request that caused it; WorkerClosedError outside `async with`.
     """
 
     def __init__(
@@ -46,49 +69,38 @@ class Worker(Generic[Req, Res]):
         max_batch: int = 8,
         max_wait_ms: float = 0.0,
         capacity: int = 256,
-        kind: Kind = "thread",
     ) -> None:
         self.name = name
-        self.pending = 0  # asked and not yet answered, waiting callers included
+        self.pending = 0  # requests without an answer, waiting callers included
         self._run = run
         self._max_batch = max_batch
         self._max_wait_s = max_wait_ms / 1e3
-        self._kind = kind
         self._open = False
         self._slots = asyncio.Semaphore(capacity)
-        self._waiting: deque[_Job[Req, Res]] = deque()
-        self._aside: deque[_Job[Req, Res]] = deque()
+        self._queue: _FairQueue[Req, Res] = _FairQueue()
         self._asked = asyncio.Event()
 
-    async def __call__(self, request: Req) -> Res:
+    async def __call__(self, request: Req, key: Hashable = None) -> Res:
         self.pending += 1
         try:
             async with self._slots:
                 if not self._open:
                     raise WorkerClosedError(f"the {self.name} worker is not running")
-                return await self._ask(request, self._waiting)
+                return await self._ask(request, key)
         finally:
             self.pending -= 1
 
-    async def aside(self, request: Req) -> Res:
-        """The same, for what nobody waits for: it is answered when no call is waiting, and `pending` leaves it out."""
-        async with self._slots:
-            if not self._open:
-                raise WorkerClosedError(f"the {self.name} worker is not running")
-            return await self._ask(request, self._aside)
-
-    async def _ask(self, request: Req, queue: deque[_Job[Req, Res]]) -> Res:
+    async def _ask(self, request: Req, key: Hashable) -> Res:
         job: _Job[Req, Res] = _Job(request, asyncio.get_running_loop().create_future())
-        queue.append(job)
+        self._queue.push(key, job)
         self._asked.set()
         try:
             return await job.answer
         finally:
-            if job in queue:  # the caller was cancelled before its turn came
-                queue.remove(job)
+            self._queue.discard(key, job)  # the caller may have been cancelled before its turn came
 
     async def __aenter__(self) -> Self:
-        self._executor = self._new_executor()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=self.name)
         self._tasks = await asyncio.TaskGroup().__aenter__()
         self._task = self._tasks.create_task(self._serve(), name=f"worker {self.name}")
         self._open = True
@@ -100,116 +112,62 @@ class Worker(Generic[Req, Res]):
         try:
             await self._tasks.__aexit__(None, None, None)
         finally:
-            for job in (*self._waiting, *self._aside):
-                if not job.answer.done():
-                    job.answer.set_exception(WorkerClosedError(f"the {self.name} worker has ended"))
-            await asyncio.to_thread(_stop, self._executor)
+            while self._queue:
+                self._close(self._queue.pop())
+            await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
 
     async def _serve(self) -> None:
         while True:
             batch = await self._next_batch()
             try:
-                if batch:
-                    await self._answer(batch)
+                await self._answer(batch)
             finally:  # cancelled half-way: nobody is left waiting for ever
                 for job in batch:
-                    if not job.answer.done():
-                        job.answer.set_exception(WorkerClosedError(f"the {self.name} worker has ended"))
+                    self._close(job)
+
+    def _close(self, job: _Job[Req, Res]) -> None:
+        if not job.answer.done():
+            job.answer.set_exception(WorkerClosedError(f"the {self.name} worker has ended"))
 
     async def _next_batch(self) -> list[_Job[Req, Res]]:
-        while not (self._waiting or self._aside):
+        while not self._queue:
             self._asked.clear()
             await self._asked.wait()
-        if not self._waiting:
-            return [self._aside.popleft()]
-        await self._company()
-        return [self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))]
+        await self._fill()
+        return [self._queue.pop() for _ in range(min(self._max_batch, len(self._queue)))]
 
-    async def _company(self) -> None:
+    async def _fill(self) -> None:
         """Wait until the batch is full or the first request has waited long enough."""
         try:
             async with asyncio.timeout(self._max_wait_s):
-                while len(self._waiting) < self._max_batch:
+                while len(self._queue) < self._max_batch:
                     self._asked.clear()
                     await self._asked.wait()
         except TimeoutError:
             return
 
-    async def _answer(self, batch: list[_Job[Req, Res]], again: bool = True) -> None:
+    async def _answer(self, batch: list[_Job[Req, Res]]) -> None:
         results = await self._execute([job.request for job in batch])
         if isinstance(results, list):
             for job, result in zip(batch, results, strict=True):
                 if not job.answer.done():
                     job.answer.set_result(result)
-        elif len(batch) > 1 or (again and isinstance(results, BrokenExecutor)):
-            for job in batch:  # find out whose fault it was, if anybody's: a process may die while idle
+        elif len(batch) > 1:
+            for job in batch:  # one by one, to find the request that caused the error
                 if not job.answer.done():
-                    await self._answer([job], again=False)
+                    await self._answer([job])
         elif not batch[0].answer.done():
             batch[0].answer.set_exception(results)
 
     async def _execute(self, requests: list[Req]) -> list[Res] | BaseException:
-        """Results, or what went wrong: looked at, not raised, since it may be anything."""
-        entry: Callable[..., list[Res]] = self._run if self._kind == "thread" else _run_in_child
-        try:
-            future = asyncio.get_running_loop().run_in_executor(self._executor, entry, requests)
-        except BrokenExecutor as gone:
-            self._renew()
-            return gone
+        """Results, or the exception, which is returned because it may be of any class."""
+        future = asyncio.get_running_loop().run_in_executor(self._executor, self._run, requests)
         try:
             await asyncio.wait([future])
         finally:
-            future.cancel()  # where this is cancelled, nobody is left to hear of a failure
-        error = future.exception()
-        if isinstance(error, BrokenExecutor):
-            self._renew()
-        if error is not None:
+            future.cancel()  # where this is cancelled, nobody retrieves an exception
+        if error := future.exception():
             return error
         if len(future.result()) != len(requests):
             return RuntimeError(f"{self.name}: {len(future.result())} results for {len(requests)} requests")
         return future.result()
-
-    def _renew(self) -> None:
-        self._executor.shutdown(wait=False)
-        self._executor = self._new_executor()
-
-    def _new_executor(self) -> Executor:
-        if self._kind == "thread":
-            return ThreadPoolExecutor(1, thread_name_prefix=self.name)
-        return _OneProcess(self._run)
-
-
-class _OneProcess(ProcessPoolExecutor):
-    """One spawned process, started at once."""
-
-    def __init__(self, run: Callable[[list[Any]], list[Any]]) -> None:
-        super().__init__(1, SPAWN, initializer=_start_child, initargs=(run,))
-        with interrupts_blocked():
-            self._pid = self.submit(os.getpid)
-
-    def terminate(self) -> None:
-        """End the process without waiting for its batch."""
-        if not self._pid.exception():  # known as soon as the process is up
-            for process in active_children():
-                if process.pid == self._pid.result():
-                    process.terminate()
-
-
-_child_run: Callable[[list[Any]], list[Any]]  # in the child process only: what it was started for
-
-
-def _start_child(run: Callable[[list[Any]], list[Any]]) -> None:
-    global _child_run
-    _child_run = run
-    exit_with_parent()
-
-
-def _run_in_child(requests: list[Any]) -> list[Any]:
-    return _child_run(requests)
-
-
-def _stop(executor: Executor) -> None:
-    """Wait for a thread, which cannot be stopped; end a process at once: nobody waits for its answer."""
-    if isinstance(executor, _OneProcess):
-        executor.terminate()
-    executor.shutdown(cancel_futures=True)

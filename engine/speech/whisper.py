@@ -1,79 +1,212 @@
-"""Whisper through faster-whisper (CTranslate2): https://github.com/SYSTRAN/faster-whisper."""
+"""Whisper on CTranslate2, in windows that fit the turn.
+
+Model: https://arxiv.org/abs/2212.04356. Log-mel features and tokenizer are those of faster-whisper
+(https://github.com/SYSTRAN/faster-whisper), whose `transcribe` always pads to 30 s. Like there, features are padded
+with zeros: in short windows padded with digital silence, the decoder repeats itself.
+"""
 
 import math
+import os
+import time
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cberl.types import SAMPLE_RATE, Float32
 from engine.speech.plausibility import plausible
 from engine.speech.transcriber import TranscriberError, Transcript
+from engine.speech.whisper_store import sha256
+from engine.speech.whisper_window import FULL_S, max_tokens, pieces, repeats, window_s
 
-SHORTEST_MS = 100  # below that, there is no word in it
-NO_SPEECH = 0.6  # a segment more probably silent than this, and not clearly heard, has no text
-HARDLY_HEARD = -1.0  # average log-probability a token below which text is guesswork (Whisper's own limit)
-REPETITION = 2.4  # text that compresses better than this goes in circles (Whisper's own limit)
+SHORTEST_MS = 100  # a shorter clip has no word in it
+NO_SPEECH = 0.6  # probability above which unsure text is not worth a second decoding
+# The lowest mean log-probability per token of text that is used: Whisper's own limit in speech, more where the clip may
+# be none, and more where the text repeats itself in the full window as well. `bench/asr.py` measures both sides.
+MIN_LOGPROB, MORE_IN_SILENCE, MORE_IF_REPEATED = -1.0, 0.8, 0.4
+FRAMES_PER_S = 100
+TURN_S, TURN_TOKENS = 3.0, 12  # a usual turn, to measure a machine with
+FILES = ("config.json", "model.bin", "tokenizer.json")  # of a model's folder, beside the vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The result of one pass of encoder and decoder."""
+
+    text: str
+    logprob: float  # mean per token
+    no_speech: float  # probability
+    tokens: int
+    language: str
+    complete: bool  # the decoder came to an end by itself
+
+    @property
+    def repeats(self) -> bool:
+        return not self.complete or repeats(self.text)
+
+    @property
+    def sure(self) -> bool:
+        """Whether somebody said this, rather than that the decoder made it up."""
+        return self.logprob > MIN_LOGPROB + MORE_IN_SILENCE * self.no_speech + MORE_IF_REPEATED * self.repeats
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the full window may give something else."""
+        return bool(self.text) and (self.repeats or (not self.sure and self.no_speech <= NO_SPEECH))
 
 
 class WhisperTranscriber:
-    """Greedy enough to be quick, deterministic, and silent rather than inventive on noise."""
+    """Greedy decoding: the same clip gives the same text.
 
-    kind: Literal["thread", "process"] = "thread"  # CTranslate2 lets go of the GIL
-    follows = False
+    On a CPU (int8) a clip's result is the same to the bit in any batch: activations are quantised per row. On a GPU it
+    is not, so there every clip is a batch of its own.
+    """
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        device: str = "auto",
-        compute_type: str = "auto",
-        language: str | None = None,
-        beam_size: int = 5,
-        local_files_only: bool = False,
-    ) -> None:
-        """Load and warm `model`: a directory, a size such as "base.en", or a hub id. `language` None: detected.
+    name = "whisper"
 
-        Raises TranscriberError if it is not there, cannot be fetched or is not a Whisper model.
+    def __init__(self, folder: Path, *, device: str = "cpu", threads: int | None = None) -> None:
+        """Load and warm the model in `folder`. `device`: cpu or cuda. `threads`: on a CPU; None leaves half to others.
+
+        Raises TranscriberError if there is no Whisper model for CTranslate2, or it is damaged.
         """
-        self.name = "faster-whisper"
-        self._language = language
-        self._beam_size = beam_size
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        if missing:
+            raise TranscriberError(f"{folder} is no Whisper model for CTranslate2: it has no {', '.join(missing)}")
+        # Imported here because that takes a second.
+        import ctranslate2
+        import tokenizers
+        from faster_whisper.feature_extractor import FeatureExtractor
+        from faster_whisper.tokenizer import Tokenizer
+
+        self._storage = ctranslate2.StorageView.from_array
         try:
-            from faster_whisper import WhisperModel  # seconds to import, so only where it is used
-        except ImportError as error:
-            raise TranscriberError("faster-whisper is not installed: pip install faster-whisper") from error
-        try:
-            self._model = WhisperModel(
-                model, device=device, compute_type=compute_type, local_files_only=local_files_only
+            self._model = ctranslate2.models.Whisper(
+                str(folder),
+                device=device,
+                compute_type="int8" if device == "cpu" else "float16",
+                intra_threads=threads or default_threads(),
+                inter_threads=1,  # one worker thread calls it
             )
-            self._transcribe(np.zeros(SAMPLE_RATE, np.float32))  # some failures only show at work
-        except (OSError, RuntimeError, ValueError) as error:
+            tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+            self.multilingual: bool = self._model.is_multilingual
+            self._tokenizer = Tokenizer(tokenizer, self.multilingual, task="transcribe", language="en")
+            self._features = FeatureExtractor(feature_size=self._model.n_mels)
+            self._suppressed = _suppressed(self._tokenizer)
+            self._max_batch = 1 if device == "cuda" else 64
+            self.transcribe([np.zeros(SAMPLE_RATE, np.float32)])  # some failures show only now
+        except Exception as error:  # noqa: BLE001 - the libraries raise RuntimeError, ValueError and bare Exception
             why = str(error).strip().partition("\n")[0]
-            raise TranscriberError(f"the Whisper model {model!r} cannot be loaded: {why}") from error
+            damaged = f"{folder / 'model.bin'} (sha256 {sha256(folder / 'model.bin')})"
+            raise TranscriberError(f"the Whisper model {damaged} cannot be loaded: {why}") from error
 
     def transcribe(self, clips: Sequence[Float32]) -> list[Transcript]:
-        """See Transcriber. `confidence` is the mean probability of a token."""
-        return [self._transcribe(clip) for clip in clips]
+        """See Transcriber. `confidence` is the geometric mean of the tokens' probabilities."""
+        cut = [pieces(np.ascontiguousarray(clip, np.float32)) for clip in clips]
+        decoded = iter(self._decode_twice([piece for clip in cut for piece in clip if _long_enough(piece)]))
+        return [
+            self._transcript([next(decoded) for piece in clip if _long_enough(piece)], len(pcm) / SAMPLE_RATE)
+            for clip, pcm in zip(cut, clips, strict=True)
+        ]
 
-    def _transcribe(self, pcm: Float32) -> Transcript:
-        if len(pcm) * 1e3 / SAMPLE_RATE < SHORTEST_MS:
-            return Transcript("", self._language or "en", None, self.name)
-        segments, info = self._model.transcribe(
-            np.ascontiguousarray(pcm, np.float32),
-            language=self._language,
-            beam_size=self._beam_size,
-            temperature=0.0,  # no sampling: the same clip gives the same text
-            condition_on_previous_text=False,
-            vad_filter=False,  # a turn has been cut by our own already
-            without_timestamps=True,
-            no_speech_threshold=NO_SPEECH,
-            log_prob_threshold=HARDLY_HEARD,
+    def time_turn(self) -> float:
+        """Seconds that a turn of `TURN_S` takes on this machine, whatever is said in it. The best of three."""
+        features = self._log_mel(np.zeros(round(TURN_S * SAMPLE_RATE), np.float32), window_s(TURN_S) * FRAMES_PER_S)
+        prompt, suppressed = self._prompt("en"), [*self._suppressed, self._tokenizer.eot]
+        taken = []
+        for _ in range(3):
+            started = time.perf_counter()
+            encoded = self._model.encode(self._storage(features[None]))
+            length = len(prompt) + TURN_TOKENS
+            self._model.generate(encoded, [prompt], beam_size=1, max_length=length, suppress_tokens=suppressed)
+            taken.append(time.perf_counter() - started)
+        return min(taken)
+
+    def _transcript(self, decoded: Sequence[Decoded], duration_s: float) -> Transcript:
+        kept = [it for it in decoded if it.text and it.complete and it.sure]
+        text = " ".join(it.text for it in kept)
+        if not kept or not plausible(text, duration_s):
+            return Transcript("", decoded[0].language if decoded else "en", None, self.name)
+        tokens = sum(it.tokens for it in kept)
+        confidence = math.exp(sum(it.logprob * it.tokens for it in kept) / tokens)
+        return Transcript(text, kept[0].language, confidence, self.name)
+
+    def _decode_twice(self, clips: Sequence[Float32]) -> list[Decoded]:
+        """In the window that fits and, where that is doubtful, in the full one as well."""
+        found = self.decode(clips, [window_s(len(it) / SAMPLE_RATE) for it in clips])
+        doubtful = [n for n, it in enumerate(found) if it.doubtful and window_s(len(clips[n]) / SAMPLE_RATE) < FULL_S]
+        again = self.decode([clips[n] for n in doubtful], [FULL_S] * len(doubtful))
+        for n, it in zip(doubtful, again, strict=True):
+            if found[n].repeats or it.logprob > found[n].logprob:
+                found[n] = it
+        return found
+
+    def decode(self, clips: Sequence[Float32], windows_s: Sequence[int]) -> list[Decoded]:
+        """Each clip once, in its window; clips of the same window in one batch."""
+        found: dict[int, Decoded] = {}
+        for window in sorted(set(windows_s)):
+            numbers = [n for n, it in enumerate(windows_s) if it == window]
+            for at in range(0, len(numbers), self._max_batch):
+                batch = numbers[at : at + self._max_batch]
+                found |= zip(batch, self._decode_batch([clips[n] for n in batch], window), strict=True)
+        return [found[n] for n in range(len(clips))]
+
+    def _decode_batch(self, clips: Sequence[Float32], window: int) -> list[Decoded]:
+        features = np.stack([self._log_mel(clip, window * FRAMES_PER_S) for clip in clips])  # (clips, mels, frames)
+        encoded = self._model.encode(self._storage(features))
+        languages = self._languages(encoded, len(clips))
+        prompts = [self._prompt(language) for language in languages]
+        limits = [max_tokens(len(clip) / SAMPLE_RATE) for clip in clips]
+        results = self._model.generate(
+            encoded,
+            prompts,
+            beam_size=1,
+            max_length=len(prompts[0]) + max(limits),
+            suppress_blank=True,
+            suppress_tokens=self._suppressed,
+            return_scores=True,
+            return_no_speech_prob=True,
         )
-        kept = [s for s in segments if s.compression_ratio <= REPETITION and s.avg_logprob > HARDLY_HEARD]
-        tokens = sum(len(s.tokens) for s in kept)
-        text = " ".join(s.text.strip() for s in kept)
-        if not tokens or not plausible(text, len(pcm) / SAMPLE_RATE):
-            return Transcript("", info.language, None, self.name)
-        confidence = math.exp(sum(s.avg_logprob * len(s.tokens) for s in kept) / tokens)
-        return Transcript(text, info.language, confidence, self.name)
+        return [
+            self._decoded(result, language, limit)
+            for result, language, limit in zip(results, languages, limits, strict=True)
+        ]
+
+    def _decoded(self, result: Any, language: str, limit: int) -> Decoded:
+        tokens = result.sequences_ids[0]
+        # The score is the mean over the tokens of the text; the end of the text counts as well.
+        logprob = result.scores[0] * len(tokens) / (len(tokens) + 1)
+        text = self._tokenizer.decode(tokens).strip()
+        return Decoded(text, logprob, result.no_speech_prob, len(tokens), language, len(tokens) < limit)
+
+    def _log_mel(self, pcm: Float32, frames: int) -> Float32:
+        found: Float32 = self._features(pcm)[:, :frames]  # (mels, frames of the clip)
+        return np.pad(found, ((0, 0), (0, frames - found.shape[1]))).astype(np.float32)
+
+    def _languages(self, encoded: Any, clips: int) -> list[str]:
+        if not self.multilingual:
+            return ["en"] * clips
+        return [found[0][0][2:-2] for found in self._model.detect_language(encoded)]  # "<|de|>" -> "de"
+
+    def _prompt(self, language: str) -> list[int]:
+        tokenizer = self._tokenizer
+        if not self.multilingual:
+            return [tokenizer.sot, tokenizer.no_timestamps]
+        token = tokenizer.tokenizer.token_to_id(f"<|{language}|>")
+        return [tokenizer.sot, token, tokenizer.transcribe, tokenizer.no_timestamps]
+
+
+def default_threads() -> int:
+    """Half of the cores, four at most: the other half is for the other models."""
+    return min(4, max(1, (os.cpu_count() or 1) // 2))
+
+
+def _suppressed(tokenizer: Any) -> list[int]:
+    """Tokens that never are text: music notes, brackets and the like, and the model's own marks."""
+    marks = (tokenizer.transcribe, tokenizer.translate, tokenizer.sot, tokenizer.sot_prev, tokenizer.sot_lm)
+    return sorted({*tokenizer.non_speech_tokens, *marks, tokenizer.no_speech})
+
+
+def _long_enough(pcm: Float32) -> bool:
+    return len(pcm) * 1e3 / SAMPLE_RATE >= SHORTEST_MS

@@ -21,7 +21,9 @@ def test_sockets_log_and_broker_tell_the_same_and_commands_are_carried_out(tmp_p
     async def main() -> None:
         async with mosquitto(tmp_path / "broker") as broker, watching(broker) as watcher:
             log = str(tmp_path / "log")
-            settings = Settings(port=0, asr="sphinx", mqtt=broker.url, mqtt_text=True, event_log=log, keep_text=True)
+            settings = Settings(
+                port=0, whisper_model="tiny.en", mqtt=broker.url, mqtt_text=True, event_log=log, keep_text=True
+            )
             settings = settings.model_copy(update={"interim_ms": 0, "stats_s": 3600})  # finals alone are compared
             url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             async with (

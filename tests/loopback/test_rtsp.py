@@ -62,7 +62,7 @@ def test_a_camera_that_dies_and_comes_back_is_heard_again(tmp_path: Path) -> Non
         finals: list[Message] = []
         async with playing(python, port, tmp_path / "said.wav"):
             run = await asyncio.create_subprocess_exec(
-                sys.executable, *command, "--asr", "sphinx", "--json",
+                sys.executable, *command, "--whisper-model", "tiny.en", "--json",
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, stdout=PIPE, stderr=PIPE,
             )  # fmt: skip
             finals.append(await said(run))
@@ -74,7 +74,7 @@ def test_a_camera_that_dies_and_comes_back_is_heard_again(tmp_path: Path) -> Non
         return finals, told.decode()
 
     (first, again), told = asyncio.run(main())
-    assert "coffee is on the table" in first["text"]
+    assert "coffee is on the table" in first["text"].lower()
     assert again["text"] == first["text"]
     assert again["start_s"] > first["end_s"] + 1
     assert (first["utterance"], again["utterance"]) == ("live/speaker-1/1", "live/speaker-1/2")

@@ -50,6 +50,7 @@ class EmotionEvent:
     backchannel: bool = False  # "mm-hm": it says that one listens
     revision: int = 0
     status: Literal["interim", "final", "corrected"] = "final"
+    language: str | None = None  # of `text`, as an ISO 639 code; text in another language than English is unreliable
 
 
 @dataclass(frozen=True, slots=True)

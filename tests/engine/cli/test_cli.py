@@ -103,7 +103,17 @@ def test_every_verb_explains_itself_by_examples(cberl: Cli, verb: str) -> None:
 
 
 def test_printed_settings_are_settings(cberl: Cli, tmp_path: Path) -> None:
-    flags = ("--port", 9000, "--asr", "sphinx", "--whisper-model", 'C:\\a "b"', "--max-turn-s", 7.5, "--insecure")
+    flags = (
+        "--port",
+        9000,
+        "--whisper-model",
+        "tiny.en",
+        "--whisper-model",
+        'C:\\a "b"',
+        "--max-turn-s",
+        7.5,
+        "--insecure",
+    )
     code, printed, err = cberl("serve", *flags, "--print-config")
     assert (code, err) == (0, "")
     assert tomllib.loads(printed)["whisper_model"] == 'C:\\a "b"'
@@ -136,8 +146,8 @@ def test_a_model_that_cannot_be_used_is_one_sentence(
     for change, says in ({"format": 0}, "has checkpoint format 0"), ({"encoders": {}}, "does not say how its input"):
         (tmp_path / "old" / "config.json").write_text(json.dumps(config | change))
         assert_one_sentence(cberl("run", "x.wav", "--checkpoint", "old"), says)
-    wanted = ("--asr", "whisper", "--hub-timeout-s", 0, "--whisper-model", "/nowhere/x")
-    assert_one_sentence(cberl("run", "x.wav", *wanted), "'/nowhere/x' is neither a directory nor in the local cache")
+    wanted = ("--hub-timeout-s", 0, "--whisper-model", "/nowhere/x")
+    assert_one_sentence(cberl("run", "x.wav", *wanted), "there is no folder /nowhere/x with a Whisper model")
     if not torch.cuda.is_available():
         assert_one_sentence(cberl("run", "x.wav", "--device", "cuda"), "PyTorch sees no GPU here")
     shutil.copytree(WEIGHTS / "text", tmp_path / "weights" / "text")
@@ -157,21 +167,21 @@ def test_a_file_that_cannot_be_heard_is_one_sentence(cberl: Cli, tmp_path: Path)
         ("notes.txt", "notes.txt cannot be read as media"),
         ("film.mp4", "film.mp4 has no audio stream"),
     ):
-        assert_one_sentence(cberl("run", file, "--asr", "sphinx"), says)
+        assert_one_sentence(cberl("run", file, "--whisper-model", "tiny.en"), says)
     assert_one_sentence(cberl("evaluate", "--data", "nowhere"), "nowhere is not a folder")
 
 
 def test_a_port_in_use_is_one_sentence(cberl: Cli) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        result = cberl("serve", "--asr", "sphinx", "--port", port)
+        result = cberl("serve", "--whisper-model", "tiny.en", "--port", port)
     assert_one_sentence(result, f"cannot listen on 127.0.0.1 port {port}: Address already in use")
 
 
 @pytest.mark.parametrize("extreme", [(), ("--end-silence-ms", 100), ("--max-turn-s", 3)])
 def test_a_recording_becomes_json_lines(cberl: Cli, talk: Path, extreme: tuple[object, ...]) -> None:
-    code, out, err = cberl("run", talk, "--asr", "sphinx", "--speakers", "maya,tom", *extreme)
-    assert (code, err) == (0, "Speech to text: pocketsphinx (English), as asked.\n")
+    code, out, err = cberl("run", talk, "--whisper-model", "tiny.en", "--speakers", "maya,tom", *extreme)
+    assert (code, err) == (0, "Speech to text: Whisper tiny.en, as configured.\n")
     events = [decode(line)[1] for line in out.splitlines()]
     assert {event.conversation for event in events} == {"a talk -1-"}
     assert [event.speaker for event in events][:2] == ["maya", "tom"]
@@ -180,7 +190,7 @@ def test_a_recording_becomes_json_lines(cberl: Cli, talk: Path, extreme: tuple[o
 
 def test_on_a_terminal_a_recording_becomes_a_table(talk: Path) -> None:
     ours, theirs = pty.openpty()
-    with started("run", str(talk), "--asr", "sphinx", stdout=theirs, stderr=subprocess.DEVNULL) as process:
+    with started("run", str(talk), "--whisper-model", "tiny.en", stdout=theirs, stderr=subprocess.DEVNULL) as process:
         os.close(theirs)
         shown = b""
         try:
@@ -195,13 +205,13 @@ def test_on_a_terminal_a_recording_becomes_a_table(talk: Path) -> None:
 
 def test_a_reader_that_leaves_is_no_error(talk: Path) -> None:
     pipe = subprocess.PIPE
-    with started("run", str(talk), "--asr", "sphinx", "--json", stdout=pipe, stderr=pipe) as process:
+    with started("run", str(talk), "--whisper-model", "tiny.en", "--json", stdout=pipe, stderr=pipe) as process:
         assert process.stdout is not None
         assert process.stdout.read(8) == '{"type":'
         process.stdout.close()
         assert process.wait() == 141
         assert process.stderr is not None
-        assert process.stderr.read() == "Speech to text: pocketsphinx (English), as asked.\n"
+        assert process.stderr.read() == "Speech to text: Whisper tiny.en, as configured.\n"
 
 
 @pytest.mark.parametrize(
@@ -217,7 +227,7 @@ def test_ctrl_c_stops_it_cleanly(talk: Path, verb: str, sign: str, code: int) ->
     """As a terminal sends it: to the command and to all that it has started."""
     more = {"serve": ("--port", "0"), "run": (str(talk), "--realtime"), "demo": ()}[verb]
     pipe, same = subprocess.PIPE, subprocess.STDOUT
-    with started(verb, "--asr", "sphinx", *more, stdout=pipe, stderr=same) as process:
+    with started(verb, "--whisper-model", "tiny.en", *more, stdout=pipe, stderr=same) as process:
         assert process.stdout is not None
         while sign not in (line := process.stdout.readline()):
             assert line, f"{verb} ended before it said {sign!r}"

@@ -25,7 +25,7 @@ def recording(path: Path, pcm: np.ndarray, channels: int = 1) -> Path:
 
 
 def run(path: Path, *flags: str) -> Result:
-    return CliRunner().invoke(command, [str(path), "--asr", "sphinx", *flags])
+    return CliRunner().invoke(command, [str(path), "--whisper-model", "tiny.en", *flags])
 
 
 @pytest.mark.parametrize("level", [0.0, 0.003], ids=["silence", "noise"])

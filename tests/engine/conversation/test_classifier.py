@@ -4,6 +4,7 @@ import asyncio
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from cberl.calibration import Calibration
@@ -48,10 +49,11 @@ def infer(*utterances: Utterance) -> list[EmotionEvent]:
     return asyncio.run(main())
 
 
-def utterance(turn_id: int, text: str, *, audio: bool = True) -> Utterance:
+def utterance(turn_id: int, text: str, *, audio: bool = True, language: str = "en") -> Utterance:
     turn = Turn(turn_id, Track("a", "ann"), 1.0, 2.0, np.zeros(16_000, np.float32), decided_s=2.5)
     vector = np.ones(6, np.float32) if text else None
-    return Utterance(turn, Transcript(text, "en", 0.8, "test"), vector, np.ones(8, np.float32) if audio else None, None)
+    transcript = Transcript(text, language, 0.8, "test")
+    return Utterance(turn, transcript, vector, np.ones(8, np.float32) if audio else None, None)
 
 
 def test_an_event_is_complete() -> None:
@@ -62,12 +64,18 @@ def test_an_event_is_complete() -> None:
     assert event.confidence == max(event.probabilities.values()) == event.probabilities[event.emotion]
     assert event.modalities == {"text": 0.8, "audio": 1.0, "visual": None}
     assert event.timings_ms["turn"] == 500.0
-    assert (event.status, event.model) == ("final", "tiny")
+    assert (event.status, event.model, event.language) == ("final", "tiny", "en")
+
+
+@pytest.mark.parametrize(("language", "reliability"), [("de", 0.1), ("en-GB", 0.8), ("", 0.8)])
+def test_text_in_a_language_that_the_encoder_does_not_read_is_unreliable(language: str, reliability: float) -> None:
+    (event,) = infer(utterance(1, "na gut", language=language))
+    assert (event.text, event.language, event.modalities["text"]) == ("na gut", language or None, reliability)
 
 
 def test_without_words_the_text_is_absent_and_not_empty() -> None:
     (event,) = infer(utterance(1, ""))
-    assert event.text is None
+    assert (event.text, event.language) == (None, None)
     assert event.modalities == {"text": None, "audio": 1.0, "visual": None}
 
 

@@ -49,7 +49,7 @@ def test_the_event_is_as_the_contract_has_it():
     assert set(body) == {
         "type", "id", "seq", "conversation", "utterance", "revision", "status", "speaker", "start_s", "end_s", "text",
         "emotion", "confidence", "uncertain", "probabilities", "valence", "arousal", "shift", "modalities",
-        "vocabulary", "model", "timings_ms", "lag_s", "backchannel",
+        "vocabulary", "model", "timings_ms", "lag_s", "backchannel", "language",
     }  # fmt: skip
 
 

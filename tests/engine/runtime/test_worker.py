@@ -1,17 +1,10 @@
 import asyncio
 import gc
-import os
-import signal
-import subprocess
-import sys
 import threading
-from concurrent.futures import BrokenExecutor
-from multiprocessing import active_children
-from pathlib import Path
 
 import pytest
 
-from engine.runtime.worker import Kind, Worker, WorkerClosedError
+from engine.runtime.worker import Worker, WorkerClosedError
 
 
 def inverses(numbers: list[int]) -> list[float]:
@@ -20,22 +13,6 @@ def inverses(numbers: list[int]) -> list[float]:
 
 def all_but_one(numbers: list[int]) -> list[int]:
     return numbers[1:]
-
-
-def process_ids(requests: list[int]) -> list[int]:
-    return [os.getpid() for _ in requests]
-
-
-def die_on_zero(numbers: list[int]) -> list[int]:
-    if 0 in numbers:
-        os._exit(1)
-    return numbers
-
-
-def say_hello_and_wait_for_ever(pipes: list[str]) -> list[str]:
-    Path(pipes[0]).write_text("hello")
-    threading.Event().wait()
-    return pipes
 
 
 def test_what_waits_becomes_one_batch_of_bounded_size_in_one_thread() -> None:
@@ -67,36 +44,33 @@ def test_what_waits_becomes_one_batch_of_bounded_size_in_one_thread() -> None:
     asyncio.run(main())
 
 
-def test_what_is_asked_aside_comes_last_is_not_pending_and_can_be_taken_back() -> None:
+def test_keys_take_turns_and_each_keeps_its_order() -> None:
     started, gate = threading.Event(), threading.Event()
-    order: list[int] = []
+    batches: list[list[str]] = []
 
-    def run(numbers: list[int]) -> list[int]:
+    def run(names: list[str]) -> list[str]:
         started.set()
         gate.wait()
-        order.extend(numbers)
-        return numbers
+        batches.append(names)
+        return names
 
     async def main() -> None:
-        async with Worker(run, name="patient", max_batch=1) as worker, asyncio.TaskGroup() as tasks:
-            first = tasks.create_task(worker(0))
+        async with Worker(run, name="fair", max_batch=2) as worker, asyncio.TaskGroup() as tasks:
+            tasks.create_task(worker("first", "x"))
             await asyncio.to_thread(started.wait)
-            aside = [tasks.create_task(worker.aside(n)) for n in (10, 11)]
-            rest = [tasks.create_task(worker(n)) for n in (1, 2)]
+            asked = [("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b"), ("c1", "c"), ("b2", "b")]
+            for name, key in asked:
+                tasks.create_task(worker(name, key))
             await asyncio.sleep(0)
-            assert worker.pending == 3
-            aside[0].cancel()
             gate.set()
-            assert [await task for task in (first, *rest, aside[1])] == [0, 1, 2, 11]
-        assert order == [0, 1, 2, 11]
+        assert batches == [["first"], ["a1", "b1"], ["c1", "a2"], ["b2", "a3"]]
 
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("kind", ["thread", "process"])
-def test_an_error_reaches_its_own_request_alone(kind: Kind) -> None:
+def test_an_error_reaches_its_own_request_alone() -> None:
     async def main() -> None:
-        async with Worker(inverses, name="inverse", max_wait_ms=50, kind=kind) as worker:
+        async with Worker(inverses, name="inverse", max_wait_ms=50) as worker:
             answers = await asyncio.gather(*(worker(n) for n in (1, 0, 4)), return_exceptions=True)
         assert answers[0] == 1.0
         assert isinstance(answers[1], ZeroDivisionError)
@@ -105,79 +79,27 @@ def test_an_error_reaches_its_own_request_alone(kind: Kind) -> None:
     asyncio.run(main())
 
 
-def test_a_process_is_another_and_stays() -> None:
-    async def main() -> None:
-        async with Worker(process_ids, name="pid", kind="process") as worker:
-            first, second = await worker(0), await worker(0)
-        assert first == second != os.getpid()
-        assert first not in [child.pid for child in active_children()]
+def test_leaving_waits_for_the_batch_at_work_and_answers_who_waits(caplog: pytest.LogCaptureFixture) -> None:
+    started, gate = threading.Event(), threading.Event()
 
-    asyncio.run(main())
-
-
-def test_a_process_that_dies_is_replaced() -> None:
-    async def main() -> None:
-        async with Worker(process_ids, name="pid", kind="process") as worker:
-            first = await worker(0)
-            os.kill(first, signal.SIGKILL)
-            assert await worker(0) != first
-        async with Worker(die_on_zero, name="mortal", kind="process") as worker:
-            with pytest.raises(BrokenExecutor):
-                await worker(0)
-            assert await worker(1) == 1
-
-    asyncio.run(main())
-
-
-def test_leaving_ends_a_process_at_work_and_answers_who_waits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
+    def run(numbers: list[int]) -> list[int]:
+        started.set()
+        gate.wait()
+        return numbers
 
     async def main() -> None:
-        run = say_hello_and_wait_for_ever
-        async with Worker(run, name="endless", kind="process", max_batch=1, capacity=2) as worker:
-            waiting = [asyncio.ensure_future(worker(str(pipe))) for _ in range(3)]  # the third for a slot
-            assert await asyncio.to_thread(pipe.read_text) == "hello"
+        async with Worker(run, name="slow", max_batch=1, capacity=2) as worker:
+            waiting = [asyncio.ensure_future(worker(n)) for n in range(3)]  # the third for a slot
+            await asyncio.to_thread(started.wait)
+            asyncio.get_running_loop().call_soon(gate.set)
         answers = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(answer) for answer in answers] == [WorkerClosedError] * 3
         with pytest.raises(WorkerClosedError):
-            await worker(str(pipe))
+            await worker(0)
 
     asyncio.run(main())
     gc.collect()
     assert caplog.messages == []  # no "exception was never retrieved"
-
-
-INTERRUPTED = """
-import asyncio, os, signal, threading
-import numpy as np
-from engine.speech.sphinx import SphinxTranscriber
-from engine.runtime.worker import Worker
-
-def interrupt():
-    while not answered.wait(0.01):
-        os.killpg(0, signal.SIGINT)
-
-async def main():
-    async with Worker(SphinxTranscriber().transcribe, name="asr", kind="process") as worker:
-        threading.Thread(target=interrupt).start()
-        try:
-            print(await worker(np.zeros(1600, np.float32)))
-        finally:
-            answered.set()
-
-answered = threading.Event()
-signal.signal(signal.SIGINT, lambda *_: None)
-asyncio.run(main())
-"""
-
-
-def test_ctrl_c_is_the_parents_alone_even_while_the_process_starts() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, start_new_session=True, check=False
-    )
-    assert done.stderr == ""
-    assert done.stdout.startswith("Transcript(text='', ")
 
 
 def test_a_caller_that_gave_up_is_not_computed() -> None:
