@@ -11,14 +11,13 @@ from functools import partial
 from typing import Protocol
 
 from engine.delivery.subscription import Entry, Subscription
-from engine.delivery.wire import encode
+from engine.delivery.wire import EncodedEvent, encode
 from engine.events import (
     ConversationEnded,
     ConversationStarted,
     EmotionEvent,
     Event,
     Resync,
-    SessionStats,
     Snapshot,
     SpeakerJoined,
     SpeakerLeft,
@@ -44,8 +43,8 @@ class EventWriter(Protocol):
     def last_seq(self, conversation: str) -> int:
         """The highest number that the conversation may have given out in earlier runs; 0 for a new one."""
 
-    def append(self, event: Event, entry: Entry, deliver: Callable[[], None]) -> None:
-        """Never waits. Calls `deliver` on the loop when the event is kept, in the order of the calls."""
+    def append(self, encoded: EncodedEvent, deliver: Callable[[], None]) -> None:
+        """Never waits. Calls `deliver` on the loop once the event is stored, in the order of the calls."""
 
     async def flush(self) -> None:
         """Returns when all that was appended is delivered."""
@@ -192,13 +191,14 @@ class Hub:
 
     def _append(self, topic: _Topic, event: Event) -> int:
         seq = topic.numbered + 1
-        entry = Entry(seq, encode(event, seq, self.run), _superseded_by(event))
+        encoded = EncodedEvent(event, seq, self.run)
+        entry = Entry(seq, encoded.json, encoded.key)
         topic.numbered = seq
         deliver = partial(self._deliver, topic, event, entry)
         if self._event_writer is None:
             deliver()
         else:
-            self._event_writer.append(event, entry, deliver)
+            self._event_writer.append(encoded, deliver)
         return seq
 
     def _deliver(self, topic: _Topic, event: Event, entry: Entry) -> None:
@@ -221,13 +221,6 @@ class Hub:
         for name in unwatched[: max(0, len(unwatched) - self.keep_ended)]:
             del self._ended[name]
             self._floor = max(self._floor, self._topics.pop(name).numbered)
-
-
-def _superseded_by(event: Event) -> str | None:
-    """What a newer event of the same key makes worthless; None for what must arrive."""
-    if isinstance(event, EmotionEvent) and event.status == "interim":
-        return f"interim/{event.speaker}"
-    return "stats" if isinstance(event, SessionStats) else None
 
 
 def _remember(speakers: dict[str, SpeakerState], event: Event) -> None:

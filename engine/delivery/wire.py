@@ -5,7 +5,8 @@ is read and the JSON Schema all follow from them. Events carry `seq`; notices, m
 """
 
 import json
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, cached_property
 from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -58,7 +59,15 @@ def event_id(conversation: str, seq: int, run: str) -> str:
 
 
 def encode(message: Message, seq: int | None = None, run: str = "0") -> str:
-    """One line of JSON. `seq` is for events alone: it makes their id. Raises ValueError where a float is not finite."""
+    """One line of JSON. Events need a `seq` of 1 or more, notices have none.
+
+    Raises ValueError where a float is not finite.
+    """
+    return to_json(to_body(message, seq, run))
+
+
+def to_body(message: Message, seq: int | None = None, run: str = "0") -> dict[str, Any]:
+    """The fields of a message in their order on the wire, ready for JSON and rounded."""
     sequenced = type(message) in _SEQUENCED
     if sequenced != (seq is not None):
         raise ValueError(f"{type(message).__name__} {'needs a' if sequenced else 'has no'} seq")
@@ -67,7 +76,45 @@ def encode(message: Message, seq: int | None = None, run: str = "0") -> str:
     if seq is not None:
         head |= {"id": event_id(message.conversation, seq, run), "seq": seq}  # type: ignore[union-attr]
     body = _adapter(name).dump_python(message, mode="json", by_alias=True)
-    return json.dumps(head | _rounded(body), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return head | _rounded(body)  # type: ignore[no-any-return]
+
+
+def to_json(body: Mapping[str, Any]) -> str:
+    """Raises ValueError where a float is not finite."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+class EncodedEvent:
+    """One event, encoded once for all sinks. Those that must not keep words take it without them.
+
+    `key`: a newer event of the same conversation and key supersedes this one. None for events that must arrive.
+    """
+
+    def __init__(self, event: Event, seq: int, run: str) -> None:
+        self.event = event
+        self.seq = seq
+        self.key = _superseded_by(event)
+        self._body = to_body(event, seq, run)
+        self.json = to_json(self._body)
+
+    @property
+    def id(self) -> str:
+        """See `event_id`."""
+        return str(self._body["id"])
+
+    @cached_property
+    def json_without_text(self) -> str:
+        return to_json(self.body(with_text=False))
+
+    def body(self, *, with_text: bool) -> dict[str, Any]:
+        """A copy of its fields. `text` is None where it is left out."""
+        return self._body | ({"text": None} if "text" in self._body and not with_text else {})
+
+
+def _superseded_by(event: Event) -> str | None:
+    if isinstance(event, EmotionEvent) and event.status == "interim":
+        return f"interim/{event.speaker}"
+    return "stats" if isinstance(event, SessionStats) else None
 
 
 def decode(text: str | bytes) -> tuple[int | None, Message]:
@@ -92,14 +139,6 @@ def decode(text: str | bytes) -> tuple[int | None, Message]:
         where = ".".join(str(part) for part in first["loc"])
         raise WireError(f"{name}: {where}: {first['msg']}") from error
     return seq, message
-
-
-def without_words(event: Event, text: str) -> str:
-    """The encoded event, but what was said is null. Cheaper than to encode it again."""
-    if not isinstance(event, EmotionEvent) or event.text is None:
-        return text
-    # Inside a string its quotes would be escaped, so this can only be the field itself.
-    return text.replace(f'"text":{json.dumps(event.text, ensure_ascii=False)}', '"text":null', 1)
 
 
 def json_schema() -> dict[str, Any]:

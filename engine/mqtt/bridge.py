@@ -1,10 +1,10 @@
-"""All brokers together: what each is told, and what they tell the engine."""
+"""All brokers together: what is published to them, and the commands that come from them."""
 
 import asyncio
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -18,11 +18,11 @@ from engine.mqtt.broker import Broker, parse_brokers, tls_context
 from engine.mqtt.change import ChangeConfig, ChangeDetector
 from engine.mqtt.client import MqttClient
 from engine.mqtt.control import Conversations, ReceivedMessage, authorised, execute, parse_command
-from engine.mqtt.feed import MqttFeed, States
+from engine.mqtt.feed import MqttFeed
 from engine.mqtt.home_assistant import HomeAssistant
-from engine.mqtt.publisher import Listening, MakeClient, MqttPublisher
+from engine.mqtt.publisher import Incoming, MakeClient, MqttPublisher
+from engine.mqtt.states import States, Unsent
 from engine.mqtt.topics import Messages, Topics
-from engine.store.outbox import OutboxRow
 from engine.store.writer import EventWriter
 
 MAX_WAITING_COMMANDS = 64
@@ -31,15 +31,15 @@ log = logging.getLogger(__name__)
 
 
 class MqttBridge:
-    """Use inside `open_mqtt_bridge`. Commands are executed inside `control`."""
+    """Use inside `open_mqtt_bridge`. `feed` is also the event writer's. Commands are executed inside `control`."""
 
-    def __init__(self, settings: Settings, event_writer: EventWriter, run: str) -> None:
+    def __init__(self, settings: Settings, event_writer: EventWriter, feed: MqttFeed) -> None:
         topics = Topics(settings.mqtt_prefix, settings.mqtt_node)
         self._conversations: Conversations | None = None
         self._event_writer = event_writer
+        self._feed = feed
         self._token = settings.mqtt_control_token
         self._control_topic = topics.control
-        self._states = States()
         self._messages = Messages(topics, settings.mqtt_expiry_s, settings.mqtt_state_expiry_s)
         self._home = (
             HomeAssistant(settings.home_assistant, topics, settings.mqtt_state_expiry_s)
@@ -47,13 +47,10 @@ class MqttBridge:
             else None
         )
         self._publishers = [self._publisher(broker, settings) for broker in parse_brokers(settings.mqtt)]
-        changes = ChangeConfig(settings.change_confidence, settings.change_turns, settings.change_interval_s)
-        event_writer.feed = MqttFeed(ChangeDetector(changes), run, settings.mqtt_text).rows
-        event_writer.on_delivered = self._delivered
 
     async def run(self, tasks: asyncio.TaskGroup) -> None:
-        """Starts a task a broker; they go on until `close`."""
-        self._states.push(await self._event_writer.call(self._event_writer.outbox.latest))
+        """Start one task per broker; they run until `close`."""
+        self._feed.states.push(await self._event_writer.call(self._event_writer.outbox.latest))
         for publisher in self._publishers:
             tasks.create_task(publisher.run(), name=f"broker {publisher.name}")
 
@@ -70,25 +67,20 @@ class MqttBridge:
             self._conversations = None
 
     def forget(self, conversation: str, speakers: Iterable[str]) -> None:
-        """What brokers retain of these people, and of all that were heard of in this run, is taken away."""
-        people = dict.fromkeys([*self._states.people(conversation), *((conversation, name) for name in speakers)])
-        self._states.forget(conversation)
-        gone = [self._messages.no_state(*person) for person in people]
-        gone += [self._home.removal(*person) for person in people] if self._home else []
-        for publisher in self._publishers:
-            publisher.tell((), gone)
+        """Remove what brokers retain of these speakers, and of all others that this run has seen."""
+        states = self._feed.states
+        people = dict.fromkeys([*states.people(conversation), *((conversation, name) for name in speakers)])
+        states.forget(conversation)
+        removals = [self._messages.no_state(*person) for person in people]
+        removals += [self._home.removal(*person) for person in people] if self._home else []
+        for unsent in self._feed.unsent.values():
+            unsent.add(removals=removals)
 
     def status(self) -> dict[str, dict[str, object]]:
-        """For `/readyz`: a broker that is away is no reason to be not ready."""
+        """For `/readyz`. The engine is ready also while a broker is not connected."""
         outbox = self._event_writer.outbox
         return {
-            it.name: {
-                "connected": it.connected,
-                "waiting": outbox.waiting(it.name),
-                "dropped": outbox.dropped[it.name],
-                "refused": it.refused,
-                **({} if it.connected else {"problem": it.problem}),
-            }
+            it.name: it.status() | {"waiting": outbox.waiting(it.name), "dropped": outbox.dropped[it.name]}
             for it in self._publishers
         }
 
@@ -106,40 +98,39 @@ class MqttBridge:
             broker.name,
             client_maker(broker, settings),
             self._event_writer,
-            self._states,
+            self._feed.states,
+            self._feed.unsent[broker.name],
             self._messages,
             self._home,
-            Listening(tuple(topics), receive),
+            Incoming(tuple(topics), receive),
         )
         return publisher
 
-    def _delivered(self, rows: Sequence[OutboxRow]) -> None:
-        if rows:
-            people = self._states.push(rows)
-            for publisher in self._publishers:
-                publisher.tell(people)
-
     async def _command(self, client: aiomqtt.Client, message: aiomqtt.Message) -> None:
         payload = message.payload if isinstance(message.payload, bytes) else b""
-        told = dict(getattr(message.properties, "UserProperty", ()))
-        received = ReceivedMessage(payload, message.retain, told.get("token", ""))
+        properties = dict(getattr(message.properties, "UserProperty", ()))
+        received = ReceivedMessage(payload, message.retain, properties.get("token", ""))
         if not authorised(received, self._token):
-            log.warning("a command without the right token came on %s and was passed over", message.topic)
+            log.warning("a command without the right token came on %s and was ignored", message.topic)
             return
-        problem = None
+        problem = self._execute(received)
+        topic = getattr(message.properties, "ResponseTopic", None)
+        if topic:
+            answer = {"ok": problem is None} | ({"error": problem} if problem else {})
+            await client.publish(topic, json.dumps(answer), qos=1, properties=_reply(message.properties))
+
+    def _execute(self, received: ReceivedMessage) -> str | None:
+        """Why the command was not executed, or None."""
         try:
             command = parse_command(received)
             if self._conversations is None:
                 raise CommandError("The engine is starting or shutting down.")
             execute(command, self._conversations)
-            log.info("executed: %s", command)
         except CommandError as error:
-            problem = str(error)
-            log.warning("a command was not executed: %s", problem)
-        topic = getattr(message.properties, "ResponseTopic", None)
-        if topic:
-            answer = {"ok": problem is None} | ({"error": problem} if problem else {})
-            await client.publish(topic, json.dumps(answer), qos=1, properties=_reply(message.properties))
+            log.warning("a command was not executed: %s", error)
+            return str(error)
+        log.info("executed: %s", command)
+        return None
 
 
 def client_maker(broker: Broker, settings: Settings, identifier: str | None = None) -> MakeClient:
@@ -165,17 +156,24 @@ def client_maker(broker: Broker, settings: Settings, identifier: str | None = No
     return make
 
 
+def mqtt_feed(settings: Settings) -> MqttFeed:
+    """What the event writer writes for the brokers of the settings. Raises BrokerError."""
+    changes = ChangeConfig(settings.change_confidence, settings.change_turns, settings.change_interval_s)
+    unsent = {broker.name: Unsent() for broker in parse_brokers(settings.mqtt)}
+    return MqttFeed(ChangeDetector(changes), States(), unsent, with_text=settings.mqtt_text)
+
+
 @asynccontextmanager
-async def open_mqtt_bridge(settings: Settings, event_writer: EventWriter, run: str) -> AsyncIterator[MqttBridge]:
-    """Connected in the background, since a broker may be away; told of everything that waits before it is left."""
-    brokers = MqttBridge(settings, event_writer, run)
+async def open_mqtt_bridge(settings: Settings, event_writer: EventWriter, feed: MqttFeed) -> AsyncIterator[MqttBridge]:
+    """Connects in the background, since a broker may be down. On exit, sends what waits."""
+    bridge = MqttBridge(settings, event_writer, feed)
     async with asyncio.TaskGroup() as tasks:
-        await brokers.run(tasks)
+        await bridge.run(tasks)
         try:
-            yield brokers
+            yield bridge
         finally:
             await event_writer.flush()
-            await brokers.close()
+            await bridge.close()
 
 
 def _reply(request: Any) -> Properties:

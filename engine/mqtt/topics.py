@@ -1,4 +1,4 @@
-"""What goes to which topic, with which properties. Pure.
+"""Which message goes to which topic, with which properties. Pure.
 
     {prefix}/{node}/status                  retained: online, or offline (last will)
     {prefix}/{conversation}/{speaker}/state retained: the speaker's latest event
@@ -7,8 +7,8 @@
     {prefix}/{node}/control                 commands to the engine
 
 A payload is the event's JSON. Attributes of CloudEvents 1.0 are user properties (its MQTT binding, binary mode).
-An event that waited for its broker, or is late for another reason, carries `"historical":true`, and a user property
-that says the same.
+An event that waited for its broker, or is late for another reason, has `"historical":true` in its payload and as a user
+property.
 """
 
 import re
@@ -16,16 +16,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from pydantic_core import from_json
+
+from engine.delivery.wire import to_json
 from engine.store.outbox import OutboxRow
 
-CHANGE_EXPIRY_S = 60.0  # an automation must not act on what is long past
-LATE_S = 10.0  # an event that goes out so late tells of the past, though its broker was never away
+CHANGE_EXPIRY_S = 60.0  # an automation must not act on an old change
+LATE_S = 10.0  # an event sent this late is historical, though its broker was connected all the time
 JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
 class MqttMessage:
-    """Sent with QoS 1. An empty payload takes a retained message away."""
+    """Sent with QoS 1. An empty payload removes a retained message."""
 
     topic: str
     payload: str
@@ -58,12 +61,12 @@ class Topics:
 
 
 def level(name: str) -> str:
-    """A name as one level of a topic; names from publishers are fit already."""
+    """A name as one level of a topic. Names of conversations and speakers are valid levels unchanged."""
     return re.sub(r"[/+#\x00-\x1f\x7f-\x9f]", "_", name)
 
 
 class Messages:
-    """Makes messages of rows. `now_s` is wall clock; a message that nobody needs any more is None."""
+    """Converts rows to messages. `now_s` is wall clock. A message that has expired is None."""
 
     def __init__(self, topics: Topics, expiry_s: float, state_expiry_s: float) -> None:
         self.topics = topics
@@ -96,7 +99,7 @@ class Messages:
         properties = self._cloud_event(row)
         payload = row.json
         if historical:
-            payload = with_field(payload, '"historical":true')
+            payload = to_json(from_json(payload) | {"historical": True})
             properties += (("historical", "true"),)
         return MqttMessage(topic, payload, retain, max(1, round(left_s)), JSON, properties)
 
@@ -109,8 +112,3 @@ class Messages:
             ("type", f"cberl.{kind}"),
             ("time", datetime.fromtimestamp(row.at_s, UTC).isoformat(timespec="milliseconds")),
         )
-
-
-def with_field(json: str, field: str) -> str:
-    """A JSON object with one more field."""
-    return f"{json[:-1]},{field}}}"

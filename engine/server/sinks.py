@@ -1,4 +1,4 @@
-"""Where events go beside sockets: the event log, and the brokers. Opened before the engine, closed after it."""
+"""The sinks of events beside sockets: event log and MQTT brokers. Opened before the engine, closed after it."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engine.config import Settings
 from engine.delivery.hub import Hub
-from engine.mqtt.bridge import MqttBridge, open_mqtt_bridge
+from engine.mqtt.bridge import MqttBridge, mqtt_feed, open_mqtt_bridge
 from engine.mqtt.broker import parse_brokers
 from engine.runtime.clocks import unix_s
 from engine.store.replay import replay_from_log
@@ -17,7 +17,7 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EventSinks:
-    """`hub` is what the engine publishes to. The others are None where no setting asks for them."""
+    """The engine publishes to `hub`. The others are None where the settings do not ask for them."""
 
     hub: Hub
     event_writer: EventWriter | None = None
@@ -28,7 +28,7 @@ class EventSinks:
         return replay_from_log(self.hub, self.event_writer, conversation, after_seq)
 
     async def forget(self, conversation: str) -> int:
-        """Everything about an ended conversation. How many of its events were in the log. Raises sqlite3.Error."""
+        """Delete an ended conversation from every sink. Returns how many events the log had. Raises sqlite3.Error."""
         await self.hub.flush()
         self.hub.forget(conversation)
         if self.event_writer is None:
@@ -51,14 +51,15 @@ class EventSinks:
 
 @asynccontextmanager
 async def open_event_sinks(settings: Settings) -> AsyncIterator[EventSinks]:
-    """Raises StoreError where the event log cannot be opened, and BrokerError where a broker cannot be used."""
+    """Raises StoreError where the event log cannot be opened, BrokerError where the settings of a broker are wrong."""
     run = f"{round(unix_s() * 1e3):x}"
     async with AsyncExitStack() as stack:
         event_writer, mqtt = None, None
-        if settings.event_log or settings.mqtt:
-            event_writer = await stack.enter_async_context(open_event_writer(_event_writer_config(settings)))
-        if settings.mqtt and event_writer:
-            mqtt = await stack.enter_async_context(open_mqtt_bridge(settings, event_writer, run))
+        feed = mqtt_feed(settings) if settings.mqtt else None
+        if settings.event_log or feed:
+            event_writer = await stack.enter_async_context(open_event_writer(_event_writer_config(settings), feed))
+        if event_writer and feed:
+            mqtt = await stack.enter_async_context(open_mqtt_bridge(settings, event_writer, feed))
         hub = Hub(settings.replay_events, settings.subscriber_queue, run=run, event_writer=event_writer)
         yield EventSinks(hub, event_writer, mqtt)
 

@@ -14,10 +14,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
-from engine.delivery.subscription import Entry
-from engine.delivery.wire import without_words
+from engine.delivery.wire import EncodedEvent
 from engine.events import ConversationEnded, Event
 from engine.runtime.clocks import unix_s
 from engine.store.database import MEMORY, open_database
@@ -31,7 +30,6 @@ TIDY_EVERY_S = 60.0
 log = logging.getLogger(__name__)
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
-Feed = Callable[[Event, Entry, float], list[OutboxRow]]  # (event, encoded, wall clock) -> what brokers are to get
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,26 @@ class EventWriterConfig:
     outbox_age_s: float = 86_400.0
 
 
+class OutboxFeed(Protocol):
+    """Decides what goes into the outbox."""
+
+    def rows(self, encoded: EncodedEvent, at_s: float) -> list[OutboxRow]:
+        """Rows of one event, in order. Called for every event in order; `at_s` is wall clock."""
+
+    def delivered(self, rows: Sequence[OutboxRow]) -> None:
+        """Called on the loop when these rows are stored and their events are delivered to subscribers."""
+
+
+class NoOutboxFeed:
+    """Nothing goes into the outbox."""
+
+    def rows(self, encoded: EncodedEvent, at_s: float) -> list[OutboxRow]:
+        return []
+
+    def delivered(self, rows: Sequence[OutboxRow]) -> None:
+        pass
+
+
 class _Record(NamedTuple):
     row: EventRow | None
     outbox: list[OutboxRow]
@@ -56,12 +74,17 @@ class _Record(NamedTuple):
 class EventWriter:
     """Use inside `open_journal`. `append` and `flush` are what the hub needs; `call` asks the log or the outbox."""
 
-    def __init__(self, database: sqlite3.Connection, thread: ThreadPoolExecutor, config: EventWriterConfig) -> None:
+    def __init__(
+        self,
+        database: sqlite3.Connection,
+        thread: ThreadPoolExecutor,
+        config: EventWriterConfig,
+        feed: OutboxFeed | None = None,
+    ) -> None:
         self.log = EventLog(database)
         self.outbox = Outbox(database, config.brokers, config.outbox_rows)
         self.not_kept = 0  # events that the disk did not take
-        self.feed: Feed = lambda event, entry, at_s: []
-        self.on_delivered: Callable[[Sequence[OutboxRow]], None] = lambda rows: None
+        self._feed: OutboxFeed = feed or NoOutboxFeed()
         self._db = database
         self._thread = thread
         self._config = config
@@ -84,13 +107,13 @@ class EventWriter:
         """See `hub.EventWriter`."""
         return max(self._floor, self._limits.get(conversation, 0))
 
-    def append(self, event: Event, entry: Entry, deliver: Callable[[], None]) -> None:
+    def append(self, encoded: EncodedEvent, deliver: Callable[[], None]) -> None:
         """See `hub.EventWriter`."""
         at_s = unix_s()
-        row = self._row(event, entry, at_s) if self.keeps_events and entry.key is None else None
+        row = self._row(encoded, at_s) if self.keeps_events and encoded.key is None else None
         if self.keeps_events:
-            self._number(event, entry.seq)
-        self._waiting.append(_Record(row, self.feed(event, entry, at_s), deliver))
+            self._number(encoded.event, encoded.seq)
+        self._waiting.append(_Record(row, self._feed.rows(encoded, at_s), deliver))
         self._appended += 1
         self._arrived.set()
 
@@ -138,7 +161,7 @@ class EventWriter:
     def _deliver(self, batch: Sequence[_Record]) -> None:
         for record in batch:
             record.deliver()
-        self.on_delivered([row for record in batch for row in record.outbox])
+        self._feed.delivered([row for record in batch for row in record.outbox])
         self._delivered += len(batch)
         self._release(self._delivered)
 
@@ -176,9 +199,9 @@ class EventWriter:
         except sqlite3.Error as error:
             log.error("the event log cannot be closed well: %s", error)
 
-    def _row(self, event: Event, entry: Entry, at_s: float) -> EventRow:
-        text = entry.text if self._config.keep_text else without_words(event, entry.text)
-        return EventRow(event.conversation, entry.seq, at_s, getattr(event, "speaker", None), text)
+    def _row(self, encoded: EncodedEvent, at_s: float) -> EventRow:
+        event, json = encoded.event, encoded.json if self._config.keep_text else encoded.json_without_text
+        return EventRow(event.conversation, encoded.seq, at_s, getattr(event, "speaker", None), json)
 
     def _number(self, event: Event, seq: int) -> None:
         """An event that is not kept has a number too, so limits are written ahead."""
@@ -226,16 +249,16 @@ class EventWriter:
 
 
 @asynccontextmanager
-async def open_event_writer(config: EventWriterConfig) -> AsyncIterator[EventWriter]:
+async def open_event_writer(config: EventWriterConfig, feed: OutboxFeed | None = None) -> AsyncIterator[EventWriter]:
     """Raises StoreError where the file cannot be used."""
     loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(1, thread_name_prefix="journal") as thread:
+    with ThreadPoolExecutor(1, thread_name_prefix="event writer") as thread:
         database = await loop.run_in_executor(thread, open_database, config.path or MEMORY)
         try:
-            event_writer = await loop.run_in_executor(thread, EventWriter, database, thread, config)
+            event_writer = await loop.run_in_executor(thread, EventWriter, database, thread, config, feed)
             async with asyncio.TaskGroup() as tasks:
-                pump = tasks.create_task(event_writer.pump(), name="journal")
-                tidy = tasks.create_task(event_writer.keep_tidy(), name="journal tidy")
+                pump = tasks.create_task(event_writer.pump(), name="event writer")
+                tidy = tasks.create_task(event_writer.keep_tidy(), name="event writer tidy")
                 try:
                     yield event_writer
                 finally:

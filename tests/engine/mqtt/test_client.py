@@ -76,7 +76,7 @@ def test_who_waits_for_a_broker_that_dies_is_told_at_once_and_nothing_is_left_be
                 sending = asyncio.create_task(client.send([MqttMessage("a", "2")]))
                 await asyncio.sleep(0)  # it is on its way
                 await broker.kill()
-                with pytest.raises(aiomqtt.MqttError, match="went away before it had answered"):
+                with pytest.raises(aiomqtt.MqttError, match="connection was lost before the broker had answered"):
                     await sending
 
     asyncio.run(main())
