@@ -1,1 +1,1 @@
-"""A kiosk that greets by mood: listens to an engine's MQTT broker. `python -m clients.kiosk --help`."""
+"""A kiosk that greets by mood: subscribes to the MQTT broker of an engine. `python -m clients.kiosk --help`."""

@@ -1,4 +1,4 @@
-"""`python -m clients.kiosk`: the shell around `mood.py`: MQTT in, a face and greetings out."""
+"""`python -m clients.kiosk`: receives emotion events over MQTT, shows faces, and greets as `mood.py` decides."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiomqtt
 
@@ -16,37 +16,48 @@ from clients.kiosk.face import expression, face
 from clients.kiosk.mood import GREETINGS, MoodDecider
 
 RETRY_S = 2.0
+Show = Callable[[dict[str, Any], str | None], None]
 EXAMPLES = """examples:
   python -m clients.kiosk lobby                           a broker on this machine
   python -m clients.kiosk lobby --mqtt mqtts://me:secret@broker.example
-  python -m clients.kiosk lobby --json | my-robot-bridge  hri_msgs/Expression, a line each"""
+  python -m clients.kiosk lobby --json | my-robot-bridge  one hri_msgs/Expression per line"""
 
 
-async def greet(
-    url: str, topic: str, show: Callable[[dict[str, Any], str | None], None], ready: Callable[[], None] = lambda: None
-) -> None:
-    """Until the broker goes: `show` gets each utterance, with a greeting when it is time for one."""
+async def greet(broker: SplitResult, topic: str, show: Show, ready: Callable[[], None] = lambda: None) -> None:
+    """Calls `show` with each utterance, and with a greeting when it is time for one. Raises MqttError.
+
+    `ready` is called when the topic is subscribed to.
+    """
     decider = MoodDecider()
-    async with client(url) as broker:
-        await broker.subscribe(topic, qos=1)
+    async with client(broker) as subscriber:
+        await subscriber.subscribe(topic, qos=1)
         ready()
-        async for message in broker.messages:
+        async for message in subscriber.messages:
             try:
                 event = json.loads(message.payload)
                 mood = decider.push(event, time.monotonic())
                 show(event, GREETINGS[mood] if mood else None)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
-                print(f"{message.topic}: this is no event of an engine: {error!r}", file=sys.stderr)
+                print(f"{message.topic}: this is not an event of an engine: {error!r}", file=sys.stderr)
 
 
-def client(url: str) -> aiomqtt.Client:
-    """Raises ValueError where `url` is no broker's."""
+def parse_broker(url: str) -> SplitResult:
+    """Raises ValueError where `url` is not the address of a broker."""
     broker = urlsplit(url)
-    if broker.scheme not in ("mqtt", "mqtts") or not broker.hostname:
-        raise ValueError(f"a broker is mqtt://host or mqtts://user:password@host:8883, not {url!r}")
+    try:
+        port_given = broker.port is None or broker.port > 0
+    except ValueError:  # not a number, or too large
+        port_given = False
+    if broker.scheme not in ("mqtt", "mqtts") or not broker.hostname or not port_given:
+        raise ValueError("a broker is mqtt://host or mqtts://user:password@host:8883")
+    return broker
+
+
+def client(broker: SplitResult) -> aiomqtt.Client:
+    """Call it inside a running event loop, as aiomqtt requires."""
     tls = broker.scheme == "mqtts"
     return aiomqtt.Client(
-        broker.hostname,
+        str(broker.hostname),
         broker.port or (8883 if tls else 1883),
         username=unquote(broker.username) if broker.username else None,
         password=unquote(broker.password) if broker.password else None,
@@ -56,22 +67,23 @@ def client(url: str) -> aiomqtt.Client:
 
 
 def show_face(event: dict[str, Any], greeting: str | None) -> None:
-    print(f"{face(expression(event)['expression'])}  {event['speaker']}: {event['emotion']}")
+    print(f"{face(expression(event)['expression'])}  {event['speaker']}: {event['emotion']}", flush=True)
     if greeting:
-        print(f"  > {greeting}")
+        print(f"  > {greeting}", flush=True)
 
 
 def show_json(event: dict[str, Any], greeting: str | None) -> None:
     print(json.dumps({"speaker": event["speaker"], **expression(event), "greeting": greeting}), flush=True)
 
 
-async def stay(url: str, topic: str, show: Callable[[dict[str, Any], str | None], None]) -> None:
-    """`greet`, again and again: a kiosk has nobody to restart it."""
+async def keep_greeting(broker: SplitResult, topic: str, show: Show) -> None:
+    """`greet`, again after every lost connection."""
+    place = f"{topic} at {broker.hostname}"
     while True:
         try:
-            await greet(url, topic, show)
+            await greet(broker, topic, show, lambda: print(f"subscribed to {place}", file=sys.stderr, flush=True))
         except aiomqtt.MqttError as error:
-            print(f"the broker is away: {error}; trying again", file=sys.stderr)
+            print(f"no connection to the broker: {error}; trying again", file=sys.stderr, flush=True)
         await asyncio.sleep(RETRY_S)
 
 
@@ -80,18 +92,18 @@ def main() -> None:
         prog="python -m clients.kiosk", description="Greets by the mood of a conversation.", epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("conversation", help="whom to listen to; + is every conversation")
+    parser.add_argument("conversation", help="the conversation to greet; + is every conversation")
     parser.add_argument("--mqtt", default="mqtt://localhost", help="the broker (default: %(default)s)")
     parser.add_argument("--prefix", default="cberl", help="the engine's mqtt_prefix (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="expressions as JSON Lines instead of faces")
     options = parser.parse_args()
     topic = f"{options.prefix}/{options.conversation}/utterance"
     try:
-        client(options.mqtt)
+        broker = parse_broker(options.mqtt)
     except ValueError as error:
         parser.error(str(error))
     with suppress(KeyboardInterrupt):
-        asyncio.run(stay(options.mqtt, topic, show_json if options.json else show_face))
+        asyncio.run(keep_greeting(broker, topic, show_json if options.json else show_face))
 
 
 if __name__ == "__main__":

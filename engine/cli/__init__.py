@@ -1,4 +1,4 @@
-"""The `cberl` command: one module a verb."""
+"""The `cberl` command: one module per command."""
 
 from engine.cli.app import main
 

@@ -1,20 +1,24 @@
-"""The group of verbs. A verb's module is imported when it is called, so that `--help` is instant."""
+"""The group of commands. The module of a command is imported when it is called, so that `--help` is instant."""
 
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 
 import click
+from click.shell_completion import CompletionItem
 
-VERBS = {
+from cberl.errors import CberlError
+
+COMMANDS = {
     "serve": "Run the engine: pages, /ingest and /events on one port.",
     "run": "Emotions of a recording, turn by turn.",
     "demo": "Play a spoken conversation into a running engine and watch.",
-    "mqtt": "Look at what an MQTT broker is told.",
+    "mqtt": "Show what an MQTT broker receives.",
     "doctor": "What works on this machine, what is missing, how to get it.",
     "models": "Whisper models: which are here, and how to get others.",
     "data": "Check a corpus, or turn it into features.",
-    "train": "Train CBERL on MELD.",
+    "train": "Train CBERL on a corpus.",
     "sweep": "Train every combination of a grid with every seed.",
     "evaluate": "Score checkpoints: F1 by class, confusion matrix.",
     "report": "Compare groups of runs: tables, plots, every figure as JSON.",
@@ -23,12 +27,12 @@ VERBS = {
 }
 
 
-class _Verbs(click.Group):
+class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
+        if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"engine.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
@@ -36,13 +40,22 @@ class _Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names and options of this group, without importing the commands."""
+        found = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.group(
-    cls=_Verbs,
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with `cberl demo`. Each command explains itself: `cberl COMMAND --help`.",
+    epilog="""Start with `cberl demo`. Each command explains itself: `cberl COMMAND --help`.
+
+    \b
+    Completion in bash, for ~/.bashrc (zsh and fish: zsh_source, fish_source):
+      eval "$(_CBERL_COMPLETE=bash_source cberl)" """,
 )
 @click.version_option(package_name="cberl-engine")
 def cli() -> None:
@@ -50,16 +63,37 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Console entry: errors that a user can mend are one line, Ctrl-C ends with the shell's own code."""
+    """Console entry. Exits with the status of the command; errors meant for users are one line, Ctrl-C exits with 130.
+
+    With `standalone_mode=False` click returns the status of `Context.exit` instead of exiting with it.
+    """
     try:
-        cli.main(prog_name="cberl", standalone_mode=False)
+        status = _run()
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        status = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
-        sys.exit(130)
+        status = 130
     except BrokenPipeError:
-        # Whoever read our output has left (`cberl run … | head`): nothing more to say, also not at exit.
+        # The reader of our output has left (`cberl run … | head`): write nothing more, also not at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        status = 141
+    sys.exit(status)
+
+
+def _run() -> int:
+    try:
+        result = cli.main(prog_name="cberl", standalone_mode=False)
+    except* CberlError as group:  # also within the groups that tasks raise
+        messages = dict.fromkeys(str(error) for error in _leaves(group))
+        raise click.ClickException("\n".join(messages)) from group
+    return result if isinstance(result, int) else 0
+
+
+def _leaves(group: BaseExceptionGroup[CberlError]) -> Iterator[CberlError]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

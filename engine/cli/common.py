@@ -1,4 +1,4 @@
-"""What verbs share: settings as flags, errors as one line."""
+"""What commands share: settings as flags, errors as one line."""
 
 import asyncio
 import logging
@@ -9,16 +9,16 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from engine.config import Settings, SettingsError, load_settings
+from engine.config import Settings, load_settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 LISTENING = ("host", "port", "insecure", "allow_origin")
-OUTLETS = ("event_log", "keep_text", "mqtt", "home_assistant", "change_")
-KEEPING = tuple(name for name in Settings.model_fields if name.startswith(OUTLETS))  # what `serve` alone does
+SINKS = ("event_log", "keep_text", "mqtt", "home_assistant", "change_")
+KEEPING = tuple(name for name in Settings.model_fields if name.startswith(SINKS))  # for `serve` alone
 
 
 def settings_options(*, without: tuple[str, ...] = ()) -> Callable[[Command], Command]:
-    """Every setting as a flag, and `--config` and `--print-config`. The verb gets them all in `**flags`."""
+    """Every setting as a flag, and `--config` and `--print-config`. The command gets them all in `**flags`."""
 
     def add(command: Command) -> Command:
         for name, field in reversed(Settings.model_fields.items()):
@@ -41,25 +41,22 @@ def _flag(name: str, kind: Any, description: str, default: Any) -> Callable[[Com
 
 
 def settings_from(flags: dict[str, Any]) -> Settings:
-    """Takes the settings out of a verb's flags; answers `--print-config`."""
+    """Removes the settings from a command's flags and loads them. Handles `--print-config`. Raises SettingsError."""
     config, show = flags.pop("config"), flags.pop("print_config")
     flagged = {name: flags.pop(name) for name in list(flags) if name in Settings.model_fields}
-    try:
-        settings = load_settings(flagged, config)
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from error
+    settings = load_settings(flagged, config)
     if show:
         click.echo(settings.to_toml(), nl=False)
         raise click.exceptions.Exit(0)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     if settings.log_level == "info":
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its info is a line a connection
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # at info it logs every connection
     return settings
 
 
 @contextmanager
 def sentences(*kinds: type[Exception]) -> Iterator[None]:
-    """These errors carry a sentence for the user: show it, not the traceback. Looks inside task groups."""
+    """Shows the messages of these errors instead of a traceback, also of errors inside exception groups."""
     try:
         yield
     except* kinds as group:
@@ -67,13 +64,12 @@ def sentences(*kinds: type[Exception]) -> Iterator[None]:
         raise click.ClickException("\n".join(messages)) from group
 
 
-def run_async(main: Coroutine[Any, Any, None], *kinds: type[Exception]) -> None:
-    """Runs a verb's coroutine; Ctrl-C cancels it, so that everything is closed on the way out."""
-    with sentences(*kinds):
-        try:
-            asyncio.run(main)
-        except* BrokenPipeError as gone:
-            raise BrokenPipeError("whoever read the output has left") from gone
+def run_async(main: Coroutine[Any, Any, None]) -> None:
+    """Runs a command's coroutine. Ctrl-C cancels it, so that everything is closed on the way out."""
+    try:
+        asyncio.run(main)
+    except* BrokenPipeError as gone:
+        raise BrokenPipeError("the reader of the output has left") from gone
 
 
 def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:

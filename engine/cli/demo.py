@@ -8,18 +8,14 @@ import click
 from rich.console import Console
 
 import engine.demo
-from cberl.checkpoint import CheckpointError
 from engine.cli.common import KEEPING, LISTENING, run_async, settings_from, settings_options
 from engine.cli.table import TurnTable
 from engine.config import Settings
 from engine.demo.play import DemoError, play
 from engine.demo.score import Summary, read_script, summarize
-from engine.ingest.file import MediaError, read_media
-from engine.server.app import ServerError, create_app, serve
+from engine.ingest.file import read_media
+from engine.server.app import create_app, serve
 from engine.server.supervisor import Supervisor, open_supervisor
-from engine.speech.speaker_embedding import SpeakerEncoderError
-from engine.speech.transcriber import TranscriberError
-from engine.speech.vad import VadError
 
 FOLDER = Path(engine.demo.__file__).parent
 
@@ -33,22 +29,13 @@ Examples:
 )
 @settings_options(without=tuple(name for name in LISTENING + KEEPING if name != "port"))
 def command(**flags: Any) -> None:
-    """Play a spoken conversation of two people into a running engine at the speed of life, and watch.
+    """Play a spoken conversation of two people into a running engine in real time, and watch.
 
     Ends with a summary; the last line on stdout is the same as one JSON object.
     """
     flags["port"] = 0 if flags["port"] is None else flags["port"]
     settings = settings_from(flags)
-    run_async(
-        _demo(settings),
-        ServerError,
-        DemoError,
-        MediaError,
-        CheckpointError,
-        TranscriberError,
-        VadError,
-        SpeakerEncoderError,
-    )
+    run_async(_demo(settings))
 
 
 async def _demo(settings: Settings) -> None:
@@ -75,18 +62,18 @@ async def _play(url: str, supervisor: Supervisor, settings: Settings, console: C
     ingest = url.replace("http", "ws", 1) + "/ingest?conversation=demo"
     finals = await play(ingest, source, speakers, table.add)
     if not finals:
-        raise DemoError("no turn came out: the settings are too strict for this conversation")
+        raise DemoError("no turn was recognised: the settings are too strict for this conversation")
     return summarize(script, finals, settings.end_silence_ms, supervisor.models.asr)
 
 
 def _report(summary: Summary, console: Console) -> None:
     latency = summary.after_speech_ms
     work_ms = latency["p50"] - summary.end_silence_ms
-    console.print(f"\n{summary.turns} turns, heard by {summary.asr}")
-    console.print(f"words wrong against the script:        {100 * summary.wer:.1f} %")
+    console.print(f"\n{summary.turns} turns, transcribed by {summary.asr}")
+    console.print(f"word error rate against the script:    {100 * summary.wer:.1f} %")
     console.print(f"emotions as the script meant them:     {100 * summary.agreement:.0f} %")
     console.print(f"end of speech to event:                p50 {latency['p50']:.0f} ms, p95 {latency['p95']:.0f} ms")
     console.print(
-        f"  silence that ends a turn:            {summary.end_silence_ms} ms, so all work took {work_ms:.0f} ms\n"
+        f"  silence that ends a turn:            {summary.end_silence_ms} ms, so all processing took {work_ms:.0f} ms\n"
     )
     click.echo(summary.as_json())

@@ -32,7 +32,7 @@ _MARKS = {"ok": "[green]ok     [/]", "note": "[yellow]note   [/]", "missing": "[
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`note`: works, but there is something to know. `missing`: the engine cannot run like this."""
+    """`note`: works with a restriction. `missing`: the engine cannot run."""
 
     what: str
     state: State
@@ -87,7 +87,7 @@ def _device(settings: Settings) -> Finding:
         return Finding("device", "missing", str(error))
     if device == "cuda":
         return Finding("device", "ok", f"GPU {torch.cuda.get_device_name()}")
-    return Finding("device", "ok", f"CPU, {torch.get_num_threads()} threads; no GPU is seen")
+    return Finding("device", "ok", f"CPU, {torch.get_num_threads()} threads; no GPU is available")
 
 
 def _checkpoint(settings: Settings) -> Finding:
@@ -107,7 +107,7 @@ def _vad(_: Settings) -> Finding:
         return Finding("turn detection", "missing", str(error))
     second = np.zeros((SAMPLE_RATE // 512, 512), np.float32)
     ms = _median_ms(lambda: vad.run([VadRequest(VadState(), second)]))
-    return Finding("turn detection", "ok", f"Silero VAD, {ms / 10:.2f} % of a core a track")
+    return Finding("turn detection", "ok", f"Silero VAD, {ms / 10:.2f} % of a core per track")
 
 
 def _asr(settings: Settings) -> Finding:
@@ -121,18 +121,18 @@ def _asr(settings: Settings) -> Finding:
 
 def _voices(settings: Settings) -> Finding:
     if settings.diarize == "off":
-        return Finding("who speaks", "ok", "as tracks and channels say: diarize is off")
+        return Finding("who speaks", "ok", "one per track or channel: diarize is off")
     try:
         load_speaker_encoder(settings.speaker_model)
     except SpeakerEncoderError as error:
         asked = settings.diarize == "on" or settings.speaker_model
-        return Finding("who speaks", "missing" if asked else "note", f"as tracks and channels say; {error}")
+        return Finding("who speaks", "missing" if asked else "note", f"one per track or channel; {error}")
     where = "on every track" if settings.diarize == "on" else "in mono recordings whose speaker is not named"
     return Finding("who speaks", "ok", f"voices are told apart {where}")
 
 
 def _median_ms(call: Callable[[], object], times: int = 5) -> float:
-    """Of a few calls after a first one."""
+    """Median of a few calls, after one to warm up."""
     call()
     taken = []
     for _ in range(times):

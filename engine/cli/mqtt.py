@@ -24,7 +24,7 @@ Show = Callable[[aiomqtt.Message], None]
 
 @click.group("mqtt")
 def command() -> None:
-    """Look at what an MQTT broker is told."""
+    """Show what an MQTT broker receives."""
 
 
 @command.command(
@@ -39,13 +39,14 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines, also on a terminal (the default in a pipe).")
 @settings_options(without=tuple(name for name in Settings.model_fields if name not in USED))
 def watch(conversation: str | None, as_json: bool, **flags: Any) -> None:
-    """What subscribers of a broker see: of CONVERSATION, or of everything below the prefix. Ctrl-C ends it.
+    """Print the messages that subscribers receive: of CONVERSATION, or all below the prefix. Ctrl-C ends it.
 
-    A line a message: first what is retained, marked R; what waited for the broker is marked H (historical).
+    One line per message: first those that are retained, marked R. Events that waited for the broker are marked H
+    (historical).
     """
     settings = settings_from(flags)
     show = _show_json if as_json or not sys.stdout.isatty() else _show_line
-    run_async(_watch(settings, conversation, show), BrokerError)
+    run_async(_watch(settings, conversation, show))
 
 
 async def _watch(settings: Settings, conversation: str | None, show: Show) -> None:
@@ -90,7 +91,7 @@ def _show_line(message: aiomqtt.Message) -> None:
 
 
 def _payload(message: aiomqtt.Message) -> Any:
-    """JSON where it is some, else the text."""
+    """The decoded JSON, or the text where it is not JSON."""
     raw = message.payload if isinstance(message.payload, bytes) else str(message.payload or "").encode()
     try:
         return from_json(raw)

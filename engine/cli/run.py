@@ -9,22 +9,17 @@ from typing import Any
 import click
 from rich.console import Console
 
-from cberl.checkpoint import CheckpointError
 from engine.cli.common import KEEPING, LISTENING, run_async, settings_from, settings_options
 from engine.cli.table import TurnTable
 from engine.config import Settings
 from engine.delivery.subscription import Subscription
 from engine.delivery.wire import decode
-from engine.errors import RefusedError
 from engine.events import EmotionEvent
-from engine.ingest.file import MediaError, read_media
+from engine.ingest.file import read_media
 from engine.ingest.live import LiveSource, is_live
 from engine.media import PullSource
 from engine.names import name_problem
 from engine.server.supervisor import open_supervisor
-from engine.speech.speaker_embedding import SpeakerEncoderError
-from engine.speech.transcriber import TranscriberError
-from engine.speech.vad import VadError
 
 Show = Callable[[str, EmotionEvent], None]
 
@@ -35,15 +30,15 @@ Show = Callable[[str, EmotionEvent], None]
 Examples:
   cberl run interview.wav
   cberl run call.flac --speakers alice,bob     two channels, two people
-  cberl run talk.mp4 --json | jq .emotion      one JSON event a line
-  cberl run talk.wav --realtime                at the speed of life
-  cberl run rtsp://camera.local/stream         until Ctrl-C; opened again when it breaks
+  cberl run talk.mp4 --json | jq .emotion      one JSON event per line
+  cberl run talk.wav --realtime                in real time
+  cberl run rtsp://camera.local/stream         until Ctrl-C; reconnects when it breaks
   cberl run https://example.org/live.m3u8      until the playlist ends
   cberl run mic                                this machine's microphone""",
 )
 @click.argument("file")
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines, also on a terminal (the default in a pipe).")
-@click.option("--realtime", is_flag=True, help="Play at the speed of life instead of as fast as it goes.")
+@click.option("--realtime", is_flag=True, help="Play in real time instead of as fast as possible.")
 @click.option("--speakers", metavar="A,B", help="Names of the channels' speakers.")
 @settings_options(without=LISTENING + KEEPING)
 def command(file: str, as_json: bool, realtime: bool, speakers: str | None, **flags: Any) -> None:
@@ -54,15 +49,7 @@ def command(file: str, as_json: bool, realtime: bool, speakers: str | None, **fl
     settings = settings_from(flags)
     names = _speakers(speakers) if speakers else None
     show = _show_json if as_json or not sys.stdout.isatty() else _show_table()
-    run_async(
-        _run(file, realtime, names, settings, show),
-        MediaError,
-        CheckpointError,
-        TranscriberError,
-        VadError,
-        SpeakerEncoderError,
-        RefusedError,
-    )
+    run_async(_run(file, realtime, names, settings, show))
 
 
 def _speakers(given: str) -> list[str]:
@@ -74,7 +61,7 @@ def _speakers(given: str) -> list[str]:
 
 
 def _conversation(file: str) -> str:
-    """The file's name, as far as it can be a conversation's."""
+    """The file's name, without characters that a conversation's name must not have."""
     name = "".join("-" if name_problem("", f"x{char}x") else char for char in Path(file).stem)[:64].strip()
     return name or "run"
 
@@ -97,11 +84,11 @@ async def _run(file: str, realtime: bool, speakers: list[str] | None, settings: 
             finally:
                 subscription.end("done")
     if not showing.result():
-        click.echo(f"Nobody speaks in {file}, as far as can be heard.", err=True)
+        click.echo(f"No speech was detected in {file}.", err=True)
 
 
 async def _show_events(subscription: Subscription, show: Show) -> int:
-    """How many there were."""
+    """Returns how many there were."""
     shown = 0
     async for _, text in subscription:
         _, message = decode(text)

@@ -5,24 +5,18 @@ from typing import Any
 
 import click
 
-from cberl.checkpoint import CheckpointError
 from engine.cli.common import run_async, settings_from, settings_options
 from engine.config import Settings
-from engine.mqtt.broker import BrokerError
-from engine.server.app import ServerError, create_app, serve
+from engine.server.app import create_app, serve
 from engine.server.sinks import open_event_sinks
 from engine.server.supervisor import open_supervisor
-from engine.speech.speaker_embedding import SpeakerEncoderError
-from engine.speech.transcriber import TranscriberError
-from engine.speech.vad import VadError
-from engine.store.database import StoreError
 
 
 @click.command(
     "serve",
     epilog="""\b
 Examples:
-  cberl serve                                  then open the page it names
+  cberl serve                                  then open the printed address
   cberl serve --port 9000 --whisper-model base.en
   CBERL_WHISPER_MODEL=/models/large-v3 cberl serve
   cberl serve --print-config > cberl.toml      a file to start from""",
@@ -34,16 +28,7 @@ def command(**flags: Any) -> None:
     A setting comes from its flag, else from the environment (CBERL_PORT=9000), else from cberl.toml.
     """
     settings = settings_from(flags)
-    run_async(
-        _serve(settings),
-        ServerError,
-        StoreError,
-        BrokerError,
-        CheckpointError,
-        TranscriberError,
-        VadError,
-        SpeakerEncoderError,
-    )
+    run_async(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Publishes a recording through /ingest and listens on the same socket, as any client would: over the wire alone."""
+"""Publishes a recording through /ingest and receives its events on the same socket, as any other client does."""
 
 import asyncio
 import json
@@ -16,13 +16,13 @@ from engine.media import AudioChunk
 
 
 class DemoError(EngineError):
-    """The engine turned the demo away."""
+    """The engine refused the demo, or the connection was lost."""
 
 
 async def play(
     url: str, source: AsyncIterable[AudioChunk], speakers: list[str], show: Callable[[EmotionEvent], None]
 ) -> list[EmotionEvent]:
-    """Sends all of `source` to `url`; `show` gets every final as it comes. Returns the finals. Raises `DemoError`."""
+    """Sends all of `source` to `url` and calls `show` with every final event. Returns them. Raises DemoError."""
     finals: list[EmotionEvent] = []
     try:
         async with websockets.connect(url, max_size=None, proxy=None) as socket, asyncio.TaskGroup() as tasks:
@@ -30,12 +30,12 @@ async def play(
             async for text in socket:
                 _, message = decode(text)
                 if isinstance(message, Error):
-                    raise DemoError(f"the engine says {message.code}: {message.message}")
+                    raise DemoError(f"the engine reports {message.code}: {message.message}")
                 if isinstance(message, EmotionEvent) and message.status == "final":
                     finals.append(message)
                     show(message)
     except* websockets.ConnectionClosed as gone:
-        raise DemoError("the engine hung up before the conversation was over") from gone
+        raise DemoError("the engine closed the connection before the conversation was over") from gone
     return finals
 
 

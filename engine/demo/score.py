@@ -1,4 +1,4 @@
-"""How well events match a scripted conversation: words, emotions, latency. Pure."""
+"""How well events match a scripted conversation: word error rate, emotions, latency. Pure."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from engine.events import EmotionEvent
 
 @dataclass(frozen=True, slots=True)
 class ScriptedTurn:
-    """One turn as it was written: who says what when, and the emotion that was meant."""
+    """One turn of the script: speaker, words, times, and the intended emotion."""
 
     speaker: str
     text: str
@@ -25,7 +25,7 @@ class ScriptedTurn:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The sidecar of a recording: its channels' speakers and its turns."""
+    """The script of a recording: the speakers of its channels, and its turns."""
 
     speakers: tuple[str, ...]
     turns: tuple[ScriptedTurn, ...]
@@ -53,9 +53,9 @@ class Summary:
 
 
 def summarize(script: Script, events: Sequence[EmotionEvent], end_silence_ms: int, asr: str) -> Summary:
-    """Raises ValueError where there are no events to score."""
+    """Raises ValueError where there are no events."""
     if not events:
-        raise ValueError("no turn came out: nothing can be scored")
+        raise ValueError("there are no events to score")
     after_speech = np.array([event.timings_ms["after_speech"] for event in events])
     p50, p95 = np.percentile(after_speech, [50, 95])
     return Summary(
@@ -69,7 +69,7 @@ def summarize(script: Script, events: Sequence[EmotionEvent], end_silence_ms: in
 
 
 def word_error_rate(script: Script, events: Sequence[EmotionEvent]) -> float:
-    """Over all that each speaker said, so that it does not matter where turns were cut."""
+    """Over all words of each speaker, so that it does not depend on where turns were cut."""
     wrong = spoken = 0
     for speaker in script.speakers:
         written = [word for turn in script.turns if turn.speaker == speaker for word in _words(turn.text)]
@@ -80,7 +80,7 @@ def word_error_rate(script: Script, events: Sequence[EmotionEvent]) -> float:
 
 
 def agreement(script: Script, events: Sequence[EmotionEvent]) -> float:
-    """Share of scripted turns whose event (this speaker's that overlaps most) has the emotion that was meant."""
+    """Share of scripted turns with the intended emotion in their event: the speaker's event that overlaps most."""
     hits = 0
     for turn in script.turns:
         event = max(events, key=lambda event, turn=turn: _overlap_s(turn, event))  # type: ignore[misc]

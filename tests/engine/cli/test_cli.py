@@ -1,4 +1,4 @@
-"""The command as its users meet it: what it prints, how it fails, how it stops."""
+"""The command as its users see it: what it prints, how it fails, how it stops."""
 
 import json
 import os
@@ -13,6 +13,7 @@ import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
+from importlib.metadata import version as installed_version
 from pathlib import Path
 
 import av
@@ -23,12 +24,13 @@ import torch
 import engine.demo
 from cberl.checkpoint import STARTER, WEIGHTS
 from engine.cli import main
-from engine.cli.app import VERBS
+from engine.cli.app import COMMANDS
 from engine.delivery.wire import decode
 
+VERSION = installed_version("cberl-engine")
 DEMO = Path(engine.demo.__file__).parent / "conversation.flac"
 JIT = "ignore:`torch.jit.script:DeprecationWarning"  # see pyproject.toml
-# Whoever starts the tests in the background has SIGINT ignored, and would hand that down.
+# A test run in the background has SIGINT ignored, and its child processes inherit that.
 MAIN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from engine.cli import main; main()"
 CBERL = [sys.executable, "-W", "error", "-W", JIT, "-c", MAIN]
 
@@ -55,7 +57,7 @@ def cberl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first ten seconds of the demo, three turns, in a file whose name no conversation can have."""
+    """The first ten seconds of the demo, three turns, in a file whose name is not valid for a conversation."""
     with av.open(str(DEMO)) as container:
         pcm = np.concatenate([block.to_ndarray() for block in container.decode(audio=0)], axis=1)  # (1, 2n) interleaved
     path = tmp_path_factory.mktemp("talk") / " a talk #1+.wav"
@@ -91,8 +93,43 @@ def test_the_console_script_is_this_command() -> None:
     assert script.load() is main
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_explains_itself_by_examples(cberl: Cli, verb: str) -> None:
+def test_the_version_is_printed_and_shells_complete_commands_and_options() -> None:
+    def run(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | environment
+        return subprocess.run([*CBERL, *args], capture_output=True, text=True, env=environment, check=False)
+
+    version = run("--version")
+    assert (version.returncode, version.stdout, version.stderr) == (0, f"cberl, version {VERSION}\n", "")
+    words = {"_CBERL_COMPLETE": "bash_complete", "COMP_CWORD": "1"}
+    assert run(COMP_WORDS="cberl s", **words).stdout.splitlines() == ["plain,serve", "plain,sweep"]
+    assert "plain,--version" in run(COMP_WORDS="cberl --", **words).stdout.splitlines()
+    words["COMP_CWORD"] = "2"
+    assert "plain,--mqtt-prefix" in run(COMP_WORDS="cberl serve --mqtt", **words).stdout.splitlines()
+    script = run(_CBERL_COMPLETE="bash_source")
+    assert "complete -o nosort -F _cberl_completion cberl" in script.stdout
+    assert 'eval "$(_CBERL_COMPLETE=bash_source cberl)"' in run("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("status", "args"),
+    [
+        (0, ("--help",)),
+        (0, ("serve", "--print-config")),
+        (1, ("serve", "--host", "0.0.0.0")),
+        (1, ("doctor", "--checkpoint", "nowhere")),
+        (1, ("data", "check", "empty")),
+        (2, ("serve", "--nonsense",)),
+        (2, ("nonsense",)),
+    ],
+)  # fmt: skip
+def test_the_process_exits_with_the_status_of_the_command(status: int, args: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = subprocess.run([*CBERL, *args], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (status, False), done.stderr
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_the_help_of_every_command_has_examples(cberl: Cli, verb: str) -> None:
     assert f"  {verb} " in cberl("--help")[1]
     _, out, _ = cberl(verb, "--help")
     *_, below = out.partition("\nCommands:\n")
@@ -119,7 +156,7 @@ def test_printed_settings_are_settings(cberl: Cli, tmp_path: Path) -> None:
     assert tomllib.loads(printed)["whisper_model"] == 'C:\\a "b"'
     (tmp_path / "mine.toml").write_text(printed)
     assert cberl("serve", "--config", "mine.toml", "--print-config") == (0, printed, "")
-    (tmp_path / "cberl.toml").write_text(printed)  # the one that is read unasked
+    (tmp_path / "cberl.toml").write_text(printed)  # the default file
     assert cberl("run", "x.wav", "--print-config") == (0, printed, "")
 
 
@@ -159,7 +196,7 @@ def test_a_model_that_cannot_be_used_is_one_sentence(
     assert_one_sentence(cberl("run", "x.wav"), "text.onnx is missing")
 
 
-def test_a_file_that_cannot_be_heard_is_one_sentence(cberl: Cli, tmp_path: Path) -> None:
+def test_a_file_without_usable_audio_is_one_sentence(cberl: Cli, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no sound at all\n")
     silent_film(tmp_path / "film.mp4")
     for file, says in (
@@ -196,7 +233,7 @@ def test_on_a_terminal_a_recording_becomes_a_table(talk: Path) -> None:
         try:
             while more := os.read(ours, 4096):
                 shown += more
-        except OSError:  # how a terminal says that nobody writes to it any more
+        except OSError:  # the terminal has no writer any more
             os.close(ours)
         assert process.wait() == 0
     assert b"speaker-2" in shown
@@ -224,13 +261,13 @@ def test_a_reader_that_leaves_is_no_error(talk: Path) -> None:
     ],
 )
 def test_ctrl_c_stops_it_cleanly(talk: Path, verb: str, sign: str, code: int) -> None:
-    """As a terminal sends it: to the command and to all that it has started."""
+    """As a terminal sends it: to the command and to all its child processes."""
     more = {"serve": ("--port", "0"), "run": (str(talk), "--realtime"), "demo": ()}[verb]
     pipe, same = subprocess.PIPE, subprocess.STDOUT
     with started(verb, "--whisper-model", "tiny.en", *more, stdout=pipe, stderr=same) as process:
         assert process.stdout is not None
         while sign not in (line := process.stdout.readline()):
-            assert line, f"{verb} ended before it said {sign!r}"
+            assert line, f"{verb} ended before it printed {sign!r}"
         os.killpg(process.pid, signal.SIGINT)
         after = process.stdout.read()
         assert process.wait() == code
@@ -240,7 +277,7 @@ def test_ctrl_c_stops_it_cleanly(talk: Path, verb: str, sign: str, code: int) ->
 
 @contextmanager
 def started(*args: str, stdout: int, stderr: int) -> Iterator[subprocess.Popen[str]]:
-    """The command in a session of its own, and gone at the end."""
+    """The command in a session of its own, killed at the end."""
     with subprocess.Popen([*CBERL, *args], text=True, start_new_session=True, stdout=stdout, stderr=stderr) as process:
         try:
             yield process
