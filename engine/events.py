@@ -1,4 +1,4 @@
-"""The values that go out: emotion events and the other messages of the wire (encoded by `delivery/wire.py`)."""
+"""The messages that the engine sends: emotion events and notices. `delivery/wire.py` encodes them."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """The speaker's emotion was `from_` so many of their turns ago, and is another now."""
+    """A change of the speaker's emotion: it was `from_` at their turn `turns_ago` turns before this one."""
 
     from_: str = field(metadata={"alias": "from"})  # its name on the wire
     turns_ago: int
@@ -14,7 +14,7 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class EmotionEvent:
-    """What goes out for one utterance. Field by field as on the wire; `seq` is given by the hub."""
+    """The result for one utterance. The fields are those on the wire; the hub adds `seq` and `id`."""
 
     conversation: str
     utterance: str
@@ -34,7 +34,7 @@ class EmotionEvent:
     timings_ms: dict[str, float]
     lag_s: float
     uncertain: bool = False
-    backchannel: bool = False  # "mm-hm": it says that one listens
+    backchannel: bool = False  # such as "mm-hm": the speaker listens and does not take the turn
     revision: int = 0
     status: Literal["interim", "final", "corrected"] = "final"
     language: str | None = None  # of `text`, as an ISO 639 code; the text encoder reads English
@@ -64,8 +64,8 @@ class SpeakerLeft:
 
 @dataclass(frozen=True, slots=True)
 class SessionStats:
-    """How a conversation is doing: how far behind live, the chunks dropped since it started, and the events that those
-    who listen now were too slow for."""
+    """Load of a conversation: seconds behind live, chunks dropped since it started, and events dropped because the
+    present subscribers were too slow."""
 
     conversation: str
     lag_s: float
@@ -92,10 +92,10 @@ class SpeakerState:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The first message of every subscription. What follows has `seq` > `last_seq`, or is a replay.
+    """The first message of every subscription. The events that follow have `seq` > `last_seq`, or are a replay.
 
-    Numbers count on only within one `numbering`: an engine without an event log begins another when it starts. Who
-    comes back to another one asks for everything again.
+    Sequence numbers continue within one `numbering`. An engine without an event log begins a new one at every start;
+    a subscriber that resumes under another numbering must request everything again.
     """
 
     conversation: str
@@ -107,9 +107,9 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Resync:
-    """Not all events after `requested_seq` are here: forget what you had, and count on from `last_seq`.
+    """Some events after `requested_seq` are no longer available: discard your state, and continue from `last_seq`.
 
-    All that are still here follow.
+    All events that are still available follow.
     """
 
     conversation: str
@@ -129,7 +129,7 @@ class SessionStarted:
 class SessionEnded:
     """To one publisher, as its last message: every event of its media has been sent.
 
-    `gaps` says how often media time went on without sound, `missing_s` how much of it, all in all.
+    `gaps` counts the stretches of media time without audio, `missing_s` is their total.
     """
 
     conversation: str
@@ -141,14 +141,14 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """`code` is for programs, `message` for people. After a fatal one the socket closes."""
+    """`code` is for programs, `message` for people. After a fatal error the socket closes."""
 
     code: str
     message: str
     fatal: bool = False
 
 
-# Given a `seq`, kept for replay, and sent to everybody in the conversation.
+# Numbered by `seq`, kept for replay, and sent to every subscriber of the conversation.
 Event = EmotionEvent | ConversationStarted | ConversationEnded | SpeakerJoined | SpeakerLeft | SessionStats | Disclosure
-# Sent on one socket alone.
+# Sent to one socket only.
 Notice = Snapshot | Resync | SessionStarted | SessionEnded | Error

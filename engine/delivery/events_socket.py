@@ -11,7 +11,7 @@ from engine.delivery.subscription import EndReason, Subscription
 from engine.delivery.wire import encode
 from engine.names import ALL_CONVERSATIONS
 
-# The client: RuntimeError where the server closed the socket itself (message too large, no pong, shutdown).
+# RuntimeError: the server itself closed the socket (message too large, no pong, shutdown).
 GONE = (WebSocketDisconnect, RuntimeError)
 
 # RFC 6455 and the IANA registry: 1008 policy violation, 1011 internal error, 1013 try again later.
@@ -37,11 +37,11 @@ async def events_socket(
         writer = group.create_task(sending, name="events writer")
         while (await websocket.receive())["type"] != "websocket.disconnect":
             pass
-        writer.cancel()  # it may wait for room in a buffer that nobody empties any more
+        writer.cancel()  # it may wait for a send buffer that is no longer read
 
 
 async def _send_events(websocket: WebSocket, hub: Hub, replay: Replay, conversation: str, after: int | None) -> None:
-    """At most one page of the log is in memory per slow reader: the next page is read after this one was sent."""
+    """Replay from the log is page by page: the next is read when this one is sent, so a slow reader holds only one."""
     if conversation == ALL_CONVERSATIONS:
         await send_all(websocket, hub.subscribe_all())
         return
@@ -57,9 +57,9 @@ async def _send_events(websocket: WebSocket, hub: Hub, replay: Replay, conversat
 
 
 async def send_all(websocket: WebSocket, subscription: Subscription) -> None:
-    """The only writer of its socket, which it closes with a code that says why the subscription ended.
+    """The only task that writes to this socket. Closes it with the code for the reason that the subscription ended.
 
-    A client that reads nothing holds up this task alone; the hub ends its subscription and frees its queue.
+    A client that does not read blocks this task alone: the hub ends its subscription and frees its queue.
     """
     try:
         async for _, text in subscription:

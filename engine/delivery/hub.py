@@ -1,7 +1,8 @@
-"""Fan-out: numbers each conversation's events, remembers the latest, and never waits for a reader.
+"""Fan-out: numbers each conversation's events, keeps the latest for replay, and never waits for a reader.
 
-No sockets here. A subscriber iterates; `websocket.py` puts what comes out on a socket. With a journal, an event
-is numbered at once, and delivered when the journal says that it is kept: nobody sees what a crash could take back.
+No sockets here: subscribers iterate, and `events_socket.py` sends the messages. With an event writer, an event is
+numbered at once and delivered when the writer has stored it, so that no subscriber sees an event that a crash could
+undo.
 """
 
 from collections import OrderedDict, deque
@@ -27,7 +28,7 @@ from engine.events import (
 
 @dataclass(frozen=True, slots=True)
 class ConversationInfo:
-    """One line of the list of conversations. `active` is False once it has ended."""
+    """One entry of the list of conversations. `active` is False once it has ended."""
 
     id: str
     speakers: tuple[str, ...]
@@ -36,25 +37,25 @@ class ConversationInfo:
 
 
 class EventWriter(Protocol):
-    """Keeps events before they are delivered."""
+    """Stores events before they are delivered."""
 
-    numbering: str  # another one begins where numbers do not count on
+    numbering: str  # sequence numbers continue within one numbering
 
     def last_seq(self, conversation: str) -> int:
-        """The highest number that the conversation may have given out in earlier runs; 0 for a new one."""
+        """The highest number that the conversation may have used in earlier runs; 0 for a new one."""
 
     def append(self, encoded: EncodedEvent, deliver: Callable[[], None]) -> None:
         """Never waits. Calls `deliver` on the loop once the event is stored, in the order of the calls."""
 
     async def flush(self) -> None:
-        """Returns when all that was appended is delivered."""
+        """Returns when all appended events are delivered."""
 
 
 @dataclass(slots=True, eq=False)
 class _Topic:
     replay: deque[Entry]
     first_seq: int  # the number before its first event
-    numbered: int  # the last number given out
+    numbered: int  # the last number assigned
     seq: int  # the last number delivered
     active: bool = False
     speakers: dict[str, SpeakerState] = field(default_factory=dict)
@@ -62,7 +63,7 @@ class _Topic:
 
 
 class Hub:
-    """All conversations of this process. Belongs to one event loop; nothing here waits."""
+    """All conversations of this process. Belongs to one event loop. Only `flush` waits."""
 
     def __init__(
         self,
@@ -79,12 +80,12 @@ class Hub:
         self.subscriber_queue = subscriber_queue
         self.keep_ended = keep_ended
         self._topics: dict[str, _Topic] = {}
-        self._everywhere: set[Subscription] = set()  # those of all conversations
+        self._to_all: set[Subscription] = set()  # subscriptions to all conversations
         self._ended: OrderedDict[str, None] = OrderedDict()  # oldest first
-        self._floor = 0  # no forgotten conversation got further than this
+        self._floor = 0  # the highest number of any conversation that was dropped
 
     def open(self, conversation: str) -> None:
-        """Publish `conversation.started`, unless it runs already."""
+        """Publish `conversation.started`, unless the conversation is active."""
         topic = self._topic(conversation)
         if not topic.active:
             topic.active = True
@@ -92,20 +93,20 @@ class Hub:
             self._append(topic, ConversationStarted(conversation))
 
     def publish(self, event: Event) -> int:
-        """Give the event its seq and hand it to every subscriber of its conversation, which it opens.
+        """Number the event and deliver it to every subscriber of its conversation, which is opened if necessary.
 
-        Raises ValueError where a float in it is not finite; the seq is then not used up.
+        Returns its seq. Raises ValueError where a float in it is not finite; then no seq is used.
         """
         self.open(event.conversation)
         return self._append(self._topics[event.conversation], event)
 
     async def flush(self) -> None:
-        """Returns when all that was published until now is kept and delivered."""
+        """Returns when all events published so far are stored and delivered."""
         if self._event_writer is not None:
             await self._event_writer.flush()
 
     def close(self, conversation: str) -> None:
-        """Publish `conversation.ended`. Subscribers stay: the conversation may come back."""
+        """Publish `conversation.ended`. Its subscriptions stay: the conversation may start again."""
         topic = self._topics.get(conversation)
         if topic is None or not topic.active:
             return
@@ -115,7 +116,7 @@ class Hub:
         self._forget_oldest()
 
     def forget(self, conversation: str) -> None:
-        """Everything about an ended conversation but how far its numbers got. Who watches it stays."""
+        """Delete the events and speakers of an ended conversation. Its last number and its subscriptions stay."""
         topic = self._topics.get(conversation)
         if topic is not None and not topic.active:
             topic.first_seq = topic.seq
@@ -125,34 +126,34 @@ class Hub:
     def subscribe(
         self, conversation: str, resume_from_seq: int | None = None, *, with_snapshot: bool = True
     ) -> Subscription:
-        """A snapshot, then the events after `resume_from_seq` if given, then live.
+        """A snapshot, then the events after `resume_from_seq` if given, then live events.
 
-        Where some of those are gone, or that number was never reached: a `resync`, and all that are still here.
+        If some of those events are no longer kept, or that number was never reached: a `resync`, then all events kept.
         """
         topic = self._topic(conversation)
         subscription = Subscription(self.subscriber_queue, on_end=lambda it: self._leave(conversation, it))
         topic.subscriptions.add(subscription)
         if with_snapshot:
-            subscription.tell(self.snapshot(conversation))
+            subscription.notify(self.snapshot(conversation))
         if resume_from_seq is not None:
             after = resume_from_seq
-            gone = self.ring_start(conversation)
+            gone = self.replay_start(conversation)
             if not gone <= after <= topic.seq:
-                subscription.tell(Resync(conversation, resume_from_seq, gone))
+                subscription.notify(Resync(conversation, resume_from_seq, gone))
                 after = gone
             subscription.replay(entry for entry in topic.replay if entry.seq > after)
         return subscription
 
     def subscribe_all(self) -> Subscription:
-        """Every conversation: a snapshot of each that is here, then live. There is no replay."""
-        subscription = Subscription(self.subscriber_queue, on_end=self._everywhere.discard)
-        self._everywhere.add(subscription)
+        """All conversations: a snapshot of each, then live events. There is no replay."""
+        subscription = Subscription(self.subscriber_queue, on_end=self._to_all.discard)
+        self._to_all.add(subscription)
         known = [self.snapshot(name) for name, topic in self._topics.items() if topic.seq > topic.first_seq]
         subscription.replay(Entry(0, encode(snapshot)) for snapshot in known)
         return subscription
 
-    def ring_start(self, conversation: str) -> int:
-        """The ring has every event after this number."""
+    def replay_start(self, conversation: str) -> int:
+        """The replay buffer has every event after this number."""
         topic = self._topics.get(conversation)
         if topic is None:
             return self._first(conversation)
@@ -165,12 +166,12 @@ class Hub:
         return Snapshot(conversation, topic.active, topic.seq, tuple(topic.speakers.values()), self.numbering)
 
     def dropped(self, conversation: str) -> int:
-        """Events that its present subscribers were too slow for."""
+        """Events dropped because present subscribers were too slow."""
         topic = self._topics.get(conversation)
         return sum(subscription.dropped for subscription in topic.subscriptions) if topic else 0
 
     def conversations(self) -> list[ConversationInfo]:
-        """Those that run and the last that ended."""
+        """Active conversations and the last that ended."""
         return [
             ConversationInfo(name, tuple(topic.speakers), topic.active, topic.seq)
             for name, topic in self._topics.items()
@@ -186,7 +187,7 @@ class Hub:
         return topic
 
     def _first(self, conversation: str) -> int:
-        """Beyond the floor, so that a name used again never repeats a number it once gave out."""
+        """Above the floor, so that a name that is used again never repeats a number."""
         return max(self._floor, self._event_writer.last_seq(conversation) if self._event_writer else 0)
 
     def _append(self, topic: _Topic, event: Event) -> int:
@@ -205,18 +206,18 @@ class Hub:
         topic.seq = entry.seq
         topic.replay.append(entry)
         _remember(topic.speakers, event)
-        for subscription in (*topic.subscriptions, *self._everywhere):
+        for subscription in (*topic.subscriptions, *self._to_all):
             subscription.push(entry)
 
     def _leave(self, conversation: str, subscription: Subscription) -> None:
         topic = self._topics[conversation]
         topic.subscriptions.discard(subscription)
         if topic.numbered == topic.first_seq and not topic.subscriptions:
-            del self._topics[conversation]  # it was only ever waited for
+            del self._topics[conversation]  # it never had an event
         self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        """Those that somebody still watches stay: their number is bounded by the sockets."""
+        """Ended conversations with subscriptions are kept: their number is limited by that of the sockets."""
         unwatched = [name for name in self._ended if not self._topics[name].subscriptions]
         for name in unwatched[: max(0, len(unwatched) - self.keep_ended)]:
             del self._ended[name]
@@ -237,5 +238,5 @@ def _remember(speakers: dict[str, SpeakerState], event: Event) -> None:
 
 
 def is_newer(event: EmotionEvent, current: EmotionEvent | None) -> bool:
-    """Whether the event says how its speaker feels now: a correction of an earlier utterance does not."""
+    """Whether the event is the speaker's present emotion. A correction of an earlier utterance is not."""
     return current is None or event.status == "final" or event.start_s >= current.start_s

@@ -8,12 +8,12 @@ from typing import Literal, NamedTuple, Self
 from engine.delivery.wire import encode
 from engine.events import Notice
 
-# Why a subscription ended: closed by its reader, read to its end, too slow, or the publisher was turned away.
+# Why a subscription ended: closed by its reader, complete, too slow a reader, or its publisher was refused.
 EndReason = Literal["closed", "done", "slow", "refused", "full", "failed"]
 
 
 class Entry(NamedTuple):
-    """One message, encoded once for everybody. A later one with the same `key` makes it worthless."""
+    """One message, encoded once for all subscribers. `key` as in `EncodedEvent`."""
 
     seq: int  # 0 for a notice
     text: str
@@ -21,10 +21,10 @@ class Entry(NamedTuple):
 
 
 class Subscription:
-    """Iterate for `(seq, text)`; seq is 0 for a notice. `reason` says, after the end, why it ended.
+    """Iterate for `(seq, text)`; seq is 0 for a notice. After the end, `reason` is set.
 
-    Of events that wait for a slow reader, those that a newer one supersedes (interim, stats) give way first.
-    When even the rest does not fit, it ends with reason "slow", and what waited is thrown away.
+    When a slow reader's queue is full, superseded events (interim, stats) are dropped first. If there are none, the
+    subscription ends with reason "slow" and its queue is discarded.
     """
 
     def __init__(self, capacity: int, on_end: Callable[["Subscription"], None]) -> None:
@@ -32,22 +32,22 @@ class Subscription:
         self.dropped = 0
         self.reason: EndReason | None = None
         self._on_end = on_end
-        self._replay: deque[Entry] = deque()  # shares its entries with the hub's ring, so is not counted
+        self._replay: deque[Entry] = deque()  # its entries belong to the hub's replay buffer, so they do not count
         self._waiting: deque[Entry] = deque()
         self._arrived = asyncio.Event()
 
-    def tell(self, notice: Notice) -> None:
-        """Put a notice for this reader alone in line. It is never dropped."""
+    def notify(self, notice: Notice) -> None:
+        """Queue a notice for this reader alone. It is never dropped."""
         self.push(Entry(0, encode(notice)))
 
     def replay(self, entries: Iterable[Entry]) -> None:
-        """Events that come before all that is yet to be published, but after what waits already."""
+        """Queue events before all that are published from now on, after those already queued."""
         self._replay.extend([*self._waiting, *entries])
         self._waiting.clear()
         self._arrived.set()
 
     def push(self, entry: Entry) -> None:
-        """Never waits. May drop what is worth least, or end the subscription."""
+        """Never waits. May drop a superseded event, or end the subscription."""
         if self.reason is not None:
             return
         if len(self._waiting) >= self.capacity and not self._make_room(entry):
@@ -60,7 +60,7 @@ class Subscription:
         self._arrived.set()
 
     def end(self, reason: EndReason) -> None:
-        """No more events. What waits is still delivered, except to a reader who went or is slow."""
+        """No more events. Queued events are still delivered, except where the reader has gone or is too slow."""
         if self.reason is not None:
             return
         self.reason = reason
@@ -71,7 +71,7 @@ class Subscription:
         self._on_end(self)
 
     def take(self) -> Entry | None:
-        """The next message if one waits."""
+        """The next message if one is queued."""
         if self._replay:
             return self._replay.popleft()
         return self._waiting.popleft() if self._waiting else None
@@ -88,7 +88,7 @@ class Subscription:
         return entry.seq, entry.text
 
     def _make_room(self, entry: Entry) -> bool:
-        """Drop one entry: what the new one supersedes, else the oldest that may be dropped."""
+        """Drop one entry: the one that the new one supersedes, else the oldest that may be dropped."""
         droppable = [waiting for waiting in self._waiting if waiting.key is not None]
         same = [waiting for waiting in droppable if waiting.key == entry.key]
         for victim in (same or droppable)[:1]:

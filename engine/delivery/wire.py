@@ -1,7 +1,7 @@
-"""The wire format: one message a WebSocket text frame, JSON, told apart by `type`.
+"""The wire format: one JSON object per WebSocket text frame, distinguished by `type`.
 
-The dataclasses in `engine/media.py` and `engine/events.py` are the one definition; what is written, what
-is read and the JSON Schema all follow from them. Events carry `seq`; notices, meant for one socket, do not.
+The dataclasses in `engine/events.py` are the only definition: encoding, decoding and the JSON Schema follow from them.
+Events have a `seq`; notices, which are sent to one socket only, have none.
 """
 
 import json
@@ -50,11 +50,11 @@ _SEQUENCED = frozenset(get_args(Event))
 
 
 class WireError(ValueError):
-    """A text that is no message of this wire format."""
+    """A text that is not a message of this wire format."""
 
 
 def event_id(conversation: str, seq: int, run: str) -> str:
-    """The same wherever the event goes, and never another event's: `run` tells apart the runs of an engine."""
+    """The same in every sink, and unique: `run` distinguishes the runs of an engine."""
     return f"{conversation}/{seq}@{run}"
 
 
@@ -118,9 +118,9 @@ def _superseded_by(event: Event) -> str | None:
 
 
 def decode(text: str | bytes) -> tuple[int | None, Message]:
-    """`(seq, message)`, the reverse of `encode`; seq is None for a notice. Unknown fields are passed over.
+    """`(seq, message)`, the reverse of `encode`; seq is None for a notice. Unknown fields are ignored.
 
-    Raises WireError with one sentence.
+    Raises WireError.
     """
     try:
         body = from_json(text, allow_inf_nan=False)
@@ -155,7 +155,7 @@ def json_schema() -> dict[str, Any]:
         definitions[name] = schema
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "What the sockets of this server send",
+        "title": "Messages that this server sends on its sockets",
         "oneOf": [{"$ref": f"#/$defs/{name}"} for name in TYPES],
         "$defs": definitions,
     }
@@ -171,7 +171,7 @@ def _digits(key: str, inherited: int) -> int:
 
 
 def _rounded(value: Any, digits: int = 4) -> Any:
-    """Seconds to the millisecond, milliseconds to a tenth, all else to 4 digits; what is inside follows."""
+    """Rounds seconds to milliseconds, milliseconds to a tenth, all else to 4 digits. Nested values follow their key."""
     if isinstance(value, dict):
         return {key: _rounded(inner, _digits(key, digits)) for key, inner in value.items()}
     if isinstance(value, list):

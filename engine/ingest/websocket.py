@@ -26,7 +26,7 @@ MOST_PICTURES = 8  # that wait for sound to go with
 class Outbox(Protocol):
     """What the publisher is sent: its subscription to the conversation's events."""
 
-    def tell(self, notice: Notice) -> None: ...
+    def notify(self, notice: Notice) -> None: ...
 
     def end(self, reason: Any) -> None: ...
 
@@ -76,25 +76,25 @@ class IngestSocket:
             case Picture():
                 await self._see(result)
             case Started(tracks=tracks):
-                self._outbox.tell(SessionStarted(self._conversation, tuple(track.id for track in tracks)))
+                self._outbox.notify(SessionStarted(self._conversation, tuple(track.id for track in tracks)))
                 group.create_task(self._session(), name=f"publisher of {self._conversation}")
             case Ended():
                 self.chunks.close()
             case Error():
-                self._outbox.tell(result)
+                self._outbox.notify(result)
 
     async def _session(self) -> None:
         try:
             await self._join(self.chunks)
         except RefusedError as refused:
-            self._outbox.tell(Error(refused.code, str(refused), fatal=True))
+            self._outbox.notify(Error(refused.code, str(refused), fatal=True))
             self._outbox.end(refused.code if refused.code in ("full", "failed") else "refused")
         else:
             protocol = self._protocol
             ended = SessionEnded(
                 self._conversation, self._received_s, self.chunks.dropped, protocol.gaps, protocol.missing_s
             )
-            self._outbox.tell(ended)
+            self._outbox.notify(ended)
             self._outbox.end("done")
         finally:
             self.chunks.close()  # nobody takes from it any more: the reader must not wait for room
@@ -104,7 +104,7 @@ class IngestSocket:
         try:
             rgb = await asyncio.to_thread(decode_jpeg, picture.jpeg)
         except PictureError as error:
-            self._outbox.tell(Error("bad_payload", str(error)))
+            self._outbox.notify(Error("bad_payload", str(error)))
             return
         self._frames[picture.track.id].append(VideoFrame(picture.track, picture.at_s, rgb))
 
@@ -127,4 +127,4 @@ class IngestSocket:
         if dropped >= self._report_drops_at:
             self._report_drops_at = 2 * dropped
             text = f"The engine is behind: {dropped} of the oldest chunks that waited were dropped so far."
-            self._outbox.tell(Error("audio_dropped", text))
+            self._outbox.notify(Error("audio_dropped", text))

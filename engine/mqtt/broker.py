@@ -1,4 +1,4 @@
-"""Which broker, how to trust it, and how long to leave it alone when it does not answer. No sockets."""
+"""Addresses of brokers, TLS, and how long to wait before reconnecting. No sockets."""
 
 import random
 import ssl
@@ -11,7 +11,7 @@ _SCHEMES = {"mqtt": 1883, "mqtts": 8883}
 
 
 class BrokerError(EngineError):
-    """A broker that cannot be used as it is given, in one sentence without its password."""
+    """The settings of a broker are wrong. The message does not contain its password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def _parse(text: str) -> Broker:
         url = urlsplit(text)
         port = url.port
     except ValueError as error:
-        raise BrokerError(f"mqtt: a broker's address is not right: {error}") from error
+        raise BrokerError(f"mqtt: the address of a broker is not valid: {error}") from error
     if url.scheme not in _SCHEMES or not url.hostname or url.path.strip("/") or url.query or url.fragment:
         raise BrokerError("mqtt: a broker is mqtt://host, mqtts://host or mqtt://user:password@host:1883")
     username = None if url.username is None else unquote(url.username)
@@ -52,7 +52,7 @@ def _parse(text: str) -> Broker:
 
 
 def tls_context(ca: str, certificate: str, key: str) -> ssl.SSLContext:
-    """Trusts the system's authorities, or only `ca`; shows `certificate` where there is one. Raises BrokerError."""
+    """Trusts the system's authorities, or only `ca`. Sends `certificate` if it is set. Raises BrokerError."""
     try:
         context = ssl.create_default_context(cafile=ca or None)
         if certificate:
@@ -63,7 +63,7 @@ def tls_context(ca: str, certificate: str, key: str) -> ssl.SSLContext:
 
 
 class Backoff:
-    """Waits that double, each shortened by chance, so that many clients do not come back at once."""
+    """Exponential backoff with jitter, so that many clients do not reconnect at the same time."""
 
     def __init__(self, seed: str, first_s: float = 0.5, longest_s: float = 30.0) -> None:
         self._random = random.Random(seed)
@@ -71,11 +71,11 @@ class Backoff:
         self._failures = 0
 
     def next_s(self) -> float:
-        """The wait after one more failure."""
+        """How long to wait after another failure."""
         longest_s: float = min(self._longest_s, self._first_s * 2 ** min(self._failures, 30))
         self._failures += 1
         return longest_s * self._random.uniform(0.5, 1.0)
 
     def reset(self) -> None:
-        """It worked: the next wait is short again."""
+        """After a success: the next wait is the first again."""
         self._failures = 0

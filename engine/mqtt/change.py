@@ -1,18 +1,18 @@
-"""When a person's emotion has really changed: what an automation wants to hear of. Pure."""
+"""Detects lasting changes of a speaker's emotion, for automations. Pure."""
 
 from collections import defaultdict
 from dataclasses import dataclass
 
 from engine.events import EmotionEvent
 
-START = "neutral"  # what everybody is taken for before they have spoken
+START = "neutral"  # the assumed emotion before the first event
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeConfig:
-    """A new emotion counts at once where it is this sure, else after so many turns of it in a row.
+    """A new emotion is a change at once at this `confidence`, otherwise after this many `turns` in a row.
 
-    A person changes at most once in `interval_s`, in media time; what is still true after that counts then.
+    A speaker changes at most once per `interval_s` of media time. A change that persists after that counts then.
     """
 
     confidence: float = 0.6
@@ -21,7 +21,7 @@ class ChangeConfig:
 
 
 @dataclass(slots=True)
-class _Person:
+class _Speaker:
     settled: str = START
     candidate: str = START
     in_a_row: int = 0
@@ -29,31 +29,31 @@ class _Person:
 
 
 class ChangeDetector:
-    """Hysteresis and rate limit, each person by themselves. Feed it every event, in order."""
+    """Hysteresis and rate limit per speaker. Push every event, in order."""
 
     def __init__(self, config: ChangeConfig) -> None:
         self._config = config
-        self._people: defaultdict[str, dict[str, _Person]] = defaultdict(dict)
+        self._speakers: defaultdict[str, dict[str, _Speaker]] = defaultdict(dict)
 
     def push(self, event: EmotionEvent) -> str | None:
-        """The emotion before, where this event changes it; else None. Only final events count."""
+        """The previous emotion, if this event changes it, else None. Only final events count."""
         if event.status != "final":
             return None
-        person = self._people[event.conversation].setdefault(event.speaker, _Person())
-        person.in_a_row = person.in_a_row + 1 if event.emotion == person.candidate else 1
-        person.candidate = event.emotion
-        if event.emotion == person.settled or not self._sure(event, person) or self._too_soon(event, person):
+        speaker = self._speakers[event.conversation].setdefault(event.speaker, _Speaker())
+        speaker.in_a_row = speaker.in_a_row + 1 if event.emotion == speaker.candidate else 1
+        speaker.candidate = event.emotion
+        if event.emotion == speaker.settled or not self._sure(event, speaker) or self._too_soon(event, speaker):
             return None
-        before, person.settled = person.settled, event.emotion
-        person.changed_at_s = event.end_s
+        before, speaker.settled = speaker.settled, event.emotion
+        speaker.changed_at_s = event.end_s
         return before
 
     def forget(self, conversation: str) -> None:
-        """It has ended: its people start anew."""
-        self._people.pop(conversation, None)
+        """The conversation has ended: discard the state of its speakers."""
+        self._speakers.pop(conversation, None)
 
-    def _sure(self, event: EmotionEvent, person: _Person) -> bool:
-        return event.confidence >= self._config.confidence or person.in_a_row >= self._config.turns
+    def _sure(self, event: EmotionEvent, speaker: _Speaker) -> bool:
+        return event.confidence >= self._config.confidence or speaker.in_a_row >= self._config.turns
 
-    def _too_soon(self, event: EmotionEvent, person: _Person) -> bool:
-        return person.changed_at_s is not None and event.end_s < person.changed_at_s + self._config.interval_s
+    def _too_soon(self, event: EmotionEvent, speaker: _Speaker) -> bool:
+        return speaker.changed_at_s is not None and event.end_s < speaker.changed_at_s + self._config.interval_s

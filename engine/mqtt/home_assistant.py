@@ -1,4 +1,4 @@
-"""Home Assistant's MQTT discovery: each person is a device with their emotion as sensors. Pure.
+"""Home Assistant's MQTT discovery: each speaker is a device with sensors for their emotion. Pure.
 
 https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload
 """
@@ -12,7 +12,7 @@ from engine.store.outbox import OutboxRow
 
 
 class HomeAssistant:
-    """`prefix` is Home Assistant's own, usually `homeassistant`."""
+    """`prefix` is Home Assistant's discovery prefix, usually `homeassistant`."""
 
     def __init__(self, prefix: str, topics: Topics, state_expiry_s: float) -> None:
         self.birth_topic = f"{prefix}/status"
@@ -21,19 +21,19 @@ class HomeAssistant:
         self._state_expiry_s = state_expiry_s
 
     def discovery(self, row: OutboxRow) -> MqttMessage:
-        """Says that there is this person, and how to read their topics."""
+        """Announces this speaker, and how to read their topics."""
         text = json.dumps(self._payload(row), ensure_ascii=False, separators=(",", ":"))
         return MqttMessage(self._topic(row.conversation, row.speaker), text, retain=True)
 
     def removal(self, conversation: str, speaker: str) -> MqttMessage:
-        """Home Assistant forgets this person."""
+        """Makes Home Assistant remove this speaker."""
         return MqttMessage(self._topic(conversation, speaker), "", retain=True)
 
     def _topic(self, conversation: str, speaker: str) -> str:
         return f"{self._prefix}/device/{self._id(conversation, speaker)}/config"
 
     def _id(self, conversation: str, speaker: str) -> str:
-        """Letters that a topic may have, and a checksum that tells apart what looks the same in them."""
+        """Characters that are valid in a topic, and a checksum against collisions of names."""
         parts = (self._topics.prefix, self._topics.node, conversation, speaker)
         readable = "_".join(re.sub(r"[^a-zA-Z0-9_-]", "_", part) for part in parts)
         return f"{readable}_{zlib.crc32('/'.join(parts).encode()):08x}"
@@ -69,7 +69,7 @@ class HomeAssistant:
                 "name": "Change of emotion",
                 "state_topic": self._topics.of(row.conversation, "change"),
                 "event_types": labels,
-                # One topic for all people of the conversation: an empty payload is passed over.
+                # One topic for all speakers of the conversation. Home Assistant ignores an empty payload.
                 "value_template": "{% if value_json.speaker == " + json.dumps(row.speaker, ensure_ascii=False) + " %}"
                 '{"event_type": "{{ value_json.emotion }}", "previous": "{{ value_json.previous }}"}{% endif %}',
             },

@@ -1,4 +1,4 @@
-"""A bounded queue between two stages that ends, and counts what it drops."""
+"""A bounded queue between two stages that can be closed, and counts what it drops."""
 
 import asyncio
 from collections import deque
@@ -8,13 +8,13 @@ T = TypeVar("T")
 
 
 class ChannelClosedError(Exception):
-    """The receiving side has gone, or the channel was ended: nothing more can be sent."""
+    """The channel is closed: nothing more can be sent."""
 
 
 class Channel(Generic[T]):
-    """At most `capacity` items wait. Files `send` and wait for room; live media is `offer`ed and never waits.
+    """Holds at most `capacity` items. Files use `send`, which waits for room; live media uses `offer`, which does not.
 
-    Belongs to one event loop; from another thread, go through `loop.call_soon_threadsafe`.
+    Belongs to one event loop. From another thread, use `loop.call_soon_threadsafe`.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -40,7 +40,7 @@ class Channel(Generic[T]):
         self._put(item)
 
     def offer(self, item: T) -> bool:
-        """Never wait: when full, the oldest item is dropped. False says that something was lost."""
+        """Never waits: when full, the oldest item is dropped. Returns False if an item was lost."""
         if self.closed:
             self.dropped += 1
             return False
@@ -52,12 +52,12 @@ class Channel(Generic[T]):
         return not full
 
     def take(self) -> T | None:
-        """The oldest item if one waits."""
+        """The oldest item, or None."""
         self._room.set()
         return self._items.popleft() if self._items else None
 
     def close(self) -> None:
-        """A normal end: what is queued is still delivered, then iteration stops. May be called twice."""
+        """Queued items are still delivered, then iteration stops. May be called again."""
         self.closed = True
         self._arrived.set()
         self._room.set()

@@ -1,4 +1,4 @@
-"""Clocks: when media arrived, how long stages took, how fast a file may play. All else only passes times on."""
+"""Clocks: when media arrived, how long stages took, when the next part of a file is due. Others only pass times on."""
 
 import asyncio
 import time
@@ -14,14 +14,14 @@ Clock = Callable[[], float]
 
 
 def unix_s() -> float:
-    """Wall clock, in seconds since 1970: for what is kept or compared beyond this process."""
+    """Wall clock, in seconds since 1970: for times that are stored or compared beyond this process."""
     return time.time()
 
 
 class MediaClock:
-    """Remembers when each moment of a conversation's media arrived, for the last `keep_s` seconds of media.
+    """When each moment of a conversation's media arrived, for the last `keep_s` seconds of media.
 
-    `now` is any clock in seconds that never goes back. Of several tracks, the one furthest ahead counts.
+    `now` is a monotonic clock in seconds. Of several tracks, the one furthest ahead counts.
     """
 
     RESOLUTION_S = 0.02
@@ -29,8 +29,8 @@ class MediaClock:
     def __init__(self, now: Clock = time.monotonic, keep_s: float = 60.0) -> None:
         self._now = now
         self._keep_s = keep_s
-        self._arrivals: deque[tuple[float, float]] = deque()  # (media s, clock s), both rising
-        self._worked_on: float | None = None  # when the media that is being worked on arrived
+        self._arrivals: deque[tuple[float, float]] = deque()  # (media s, clock s), both increasing
+        self._processing: float | None = None  # when the media that is being processed arrived
 
     @property
     def delivered_s(self) -> float:
@@ -42,18 +42,18 @@ class MediaClock:
         return self.media_at(self._now())
 
     def media_at(self, at: float) -> float:
-        """The same for another moment, near the latest arrival or after it."""
+        """The same for the moment `at`, near the latest arrival or after it."""
         if not self._arrivals:
             return 0.0
         media_s, wall_s = self._arrivals[-1]
         return media_s + at - wall_s
 
     def arrived(self, end_s: float, at: float | None = None) -> None:
-        """Media up to `end_s` is here since `at` (default: this moment). Media that is not new is ignored."""
+        """Media up to `end_s` arrived `at` this moment (default: now). Media that is not new is ignored."""
         arrivals = self._arrivals
         if arrivals and end_s <= arrivals[-1][0]:
             return
-        # However small the pieces, at most 2 points a RESOLUTION_S stay.
+        # However short the chunks, at most 2 points per RESOLUTION_S are kept.
         if len(arrivals) > 1 and end_s - arrivals[-2][0] < self.RESOLUTION_S:
             arrivals.pop()
         arrived = self._now() if at is None else at
@@ -62,7 +62,7 @@ class MediaClock:
             arrivals.popleft()
 
     def wall_of(self, media_s: float) -> float:
-        """Clock time at which `media_s` arrived: interpolated, and held at the ends of what is kept.
+        """Clock time at which `media_s` arrived: interpolated, and constant beyond the ends of what is kept.
 
         Raises LookupError before anything has arrived.
         """
@@ -72,37 +72,38 @@ class MediaClock:
         return float(np.interp(media_s, media, wall))
 
     def after_speech_ms(self, end_s: float, now: float | None = None) -> float:
-        """Milliseconds between the arrival of the end of speech and `now` (default: this moment)."""
+        """Milliseconds between the arrival of the end of speech and `now` (default: the present)."""
         return max(0.0, ((self._now() if now is None else now) - self.wall_of(end_s)) * 1e3)
 
     def since_s(self, media_s: float) -> float:
         """Seconds since `media_s` arrived: how far behind live its event is.
 
-        Measured from arrival to arrival, never from the length of the media: neither a source whose own clock is fast
-        nor one that stalls makes us late.
+        Measured from arrival, not from the duration of the media, so that neither a source with a fast clock nor one
+        that stalls counts as lag of the engine.
         """
         return max(0.0, self._now() - self.wall_of(media_s))
 
     def begin(self, arrived_at: float) -> None:
-        """Media that arrived then is worked on from now."""
-        self._worked_on = arrived_at
+        """The processing of media that arrived at this time begins."""
+        self._processing = arrived_at
 
     def rest(self) -> None:
-        """All media there is has been worked on."""
-        self._worked_on = None
+        """All media that has arrived is processed."""
+        self._processing = None
 
     @property
     def lag_s(self) -> float:
-        """Seconds that the media worked on has been waiting, wherever it waited. A silent source adds none."""
-        return 0.0 if self._worked_on is None else max(0.0, self._now() - self._worked_on)
+        """Age of the media that is being processed, in seconds. 0 while there is none."""
+        return 0.0 if self._processing is None else max(0.0, self._now() - self._processing)
 
 
 class Timeline:
-    """One conversation's media time, for publishers whose clocks begin and run as they like.
+    """One conversation's media time, for publishers whose clocks start at different times and drift.
 
-    The first publisher's clock is the conversation's; who joins later goes on from where it is by then. No two clocks
-    run alike: who has been more than `slack_s` behind the one furthest ahead for a whole `WINDOW_S`, and so is not
-    merely held up on the way, is put forward in their next silence. An upload comes at any pace: it does not count.
+    The clock of the first publisher is that of the conversation. A publisher who joins later starts at its present
+    time. A publisher who has been more than `slack_s` behind the one furthest ahead for a whole `WINDOW_S`, which is
+    drift and not delay in the network, is moved forward in its next silence. Uploads faster or slower than real time
+    are not compared.
     """
 
     WINDOW_S = 2.0
@@ -111,29 +112,29 @@ class Timeline:
         self._slack_s = slack_s
         self._all = MediaClock()
         self._live = MediaClock()
-        self._places: WeakKeyDictionary[Hashable, _Place] = WeakKeyDictionary()
+        self._publishers: WeakKeyDictionary[Hashable, _PublisherClock] = WeakKeyDictionary()
 
     def offset_s(self, who: Hashable, end_s: float, at: float, *, live: bool, silent: bool) -> float:
-        """To be added to the times of this publisher's media, of which a piece until `end_s` arrived `at`."""
-        place = self._places.get(who)
-        if place is None:
+        """The offset to add to media times of the publisher `who`, whose media up to `end_s` arrived `at` this moment."""
+        clock = self._publishers.get(who)
+        if clock is None:
             joined_s = self._all.media_at(at) - end_s if self._all.delivered_s else 0.0
-            place = self._places[who] = _Place(joined_s)
+            clock = self._publishers[who] = _PublisherClock(joined_s)
         elif live and self._live.delivered_s:
-            behind_s = self._live.media_at(at) - (end_s + place.offset_s)
-            place.seen(behind_s if behind_s > self._slack_s else 0.0, at)
-            if silent and at - place.since >= self.WINDOW_S:
-                place.offset_s += place.behind_s
-                place.seen(0.0, at)
-        self._all.arrived(end_s + place.offset_s, at)
+            behind_s = self._live.media_at(at) - (end_s + clock.offset_s)
+            clock.seen(behind_s if behind_s > self._slack_s else 0.0, at)
+            if silent and at - clock.since >= self.WINDOW_S:
+                clock.offset_s += clock.behind_s
+                clock.seen(0.0, at)
+        self._all.arrived(end_s + clock.offset_s, at)
         if live:
-            self._live.arrived(end_s + place.offset_s, at)
-        return place.offset_s
+            self._live.arrived(end_s + clock.offset_s, at)
+        return clock.offset_s
 
 
 @dataclass(slots=True, eq=False)
-class _Place:
-    """Where a publisher's clock stands; `since` then it has been at least `behind_s` behind."""
+class _PublisherClock:
+    """A publisher's offset. `since` this moment its clock has been at least `behind_s` behind."""
 
     offset_s: float
     since: float = float("inf")
@@ -147,7 +148,7 @@ class _Place:
 
 
 class Stopwatch:
-    """Stage timings: `with watch("encode"): ...` adds to `watch.timings_ms["encode"]`, beside what was `before`."""
+    """Stage timings: `with watch("encode"): ...` adds to `watch.timings_ms["encode"]`. Starts with `before`."""
 
     def __init__(self, before: Mapping[str, float] | None = None, now: Clock = time.perf_counter) -> None:
         self._now = now
@@ -163,7 +164,7 @@ class Stopwatch:
 
 
 class Pacer:
-    """Lets media out no faster than it would play: by deadline, so that lateness never adds up."""
+    """Releases media in real time. Waits for deadlines, so that delays do not add up."""
 
     def __init__(self, now: Clock = time.monotonic) -> None:
         self._now = now
@@ -177,7 +178,7 @@ class Pacer:
 
 
 class Watchdog:
-    """Bites when it was not fed for `limit_s`."""
+    """Times out when `feed` was not called for `limit_s`."""
 
     def __init__(self, limit_s: float, now: Clock = time.monotonic) -> None:
         self._limit_s = limit_s
@@ -188,7 +189,7 @@ class Watchdog:
         self._fed = self._now()
 
     async def wait(self, over: asyncio.Event) -> bool:
-        """Returns True when `over` is set, or False when it bites."""
+        """Returns True when `over` is set, or False on timeout."""
         while (left_s := self._fed + self._limit_s - self._now()) > 0:
             try:
                 async with asyncio.timeout(left_s):

@@ -1,70 +1,70 @@
-"""What is left out when the engine falls behind: pure, one for all conversations of a process."""
+"""What is left out when the engine falls behind live. Pure; one for all conversations of a process."""
 
 import time
 
 from engine.runtime.clocks import Clock
 
-INTERIM_THIN, PICTURES_THIN, FULL = 1, 2, 3
-LAG_S = (0.0, 1.0, 2.0, 4.0)  # behind live by so much: this rung
-CALM_S = 5.0  # and down by one after so long at less than half of that
+FEWER_INTERIM, FEWER_FRAMES, FULL = 1, 2, 3
+LAG_S = (0.0, 1.0, 2.0, 4.0)  # seconds behind live at which each level begins
+CALM_S = 5.0  # a level ends after this long at less than half its lag
 
 
 class LoadShedder:
-    """A ladder. First interim events thin out and nothing is heard ahead of time, then pictures thin out, then new
-    conversations are refused. Never a final.
+    """Levels of load. 1: fewer interim events, no provisional analysis; 2: fewer video frames; 3: no new conversations.
 
-    Up at once, as far as the conversation that is furthest behind says; down rung by rung, so that it does not swing.
+    Final events are never dropped. The level follows the conversation with the largest lag. It rises at once, and falls
+    one level at a time, so that it does not oscillate.
     """
 
     def __init__(self, now: Clock = time.monotonic) -> None:
-        self.rung = 0
+        self.level = 0
         self._now = now
         self._lags_s: dict[str, float] = {}
         self._calm_since = now()
 
     @property
     def lag_s(self) -> float:
-        """Of the conversation furthest behind."""
+        """The largest lag of a conversation."""
         return max(self._lags_s.values(), default=0.0)
 
     def observe(self, conversation: str, lag_s: float) -> None:
-        """To be told every second or so."""
+        """Report the lag of a conversation. Call it about once per second."""
         self._lags_s[conversation] = lag_s
-        self._climb()
+        self._update()
 
     def forget(self, conversation: str) -> None:
-        """It has ended."""
+        """The conversation has ended."""
         self._lags_s.pop(conversation, None)
-        self._climb()
+        self._update()
 
     @property
     def ahead(self) -> bool:
-        """Whether there is time for work that may turn out to be in vain."""
-        return self.rung == 0
+        """Whether turns may be analysed provisionally, which may turn out to be unnecessary."""
+        return self.level == 0
 
     def interim(self, number: int) -> bool:
-        """Whether the interim event of this running number goes out: all, every fourth, none."""
-        return number % 4 == 0 if self.rung == INTERIM_THIN else self.rung < INTERIM_THIN
+        """Whether to publish the interim event with this running number: all, every fourth, none."""
+        return number % 4 == 0 if self.level == FEWER_INTERIM else self.level < FEWER_INTERIM
 
     def picture(self, number: int) -> bool:
-        """Whether the picture of this running number is looked at: all, or every third."""
-        return self.rung < PICTURES_THIN or number % 3 == 0
+        """Whether to analyse the video frame with this running number: all, or every third."""
+        return self.level < FEWER_FRAMES or number % 3 == 0
 
     @property
     def refusal(self) -> str | None:
         """Why no new conversation may begin, or None."""
-        self._climb()  # who else would, when the last conversation has ended?
-        if self.rung < FULL:
+        self._update()  # no conversation may be left to report its lag
+        if self.level < FULL:
             return None
         return f"the engine is {self.lag_s:.0f} s behind live: try again in a moment"
 
-    def _climb(self) -> None:
+    def _update(self) -> None:
         lag_s, now = self.lag_s, self._now()
-        wanted = max(rung for rung, least_s in enumerate(LAG_S) if lag_s >= least_s)
-        if wanted > self.rung:
-            self.rung = wanted
-        while self.rung and lag_s < LAG_S[self.rung] / 2 and now - self._calm_since >= CALM_S:
-            self.rung -= 1
+        wanted = max(level for level, least_s in enumerate(LAG_S) if lag_s >= least_s)
+        if wanted > self.level:
+            self.level = wanted
+        while self.level and lag_s < LAG_S[self.level] / 2 and now - self._calm_since >= CALM_S:
+            self.level -= 1
             self._calm_since += CALM_S
-        if not self.rung or lag_s >= LAG_S[self.rung] / 2:
+        if not self.level or lag_s >= LAG_S[self.level] / 2:
             self._calm_since = now

@@ -1,4 +1,4 @@
-"""Pages, operations and sockets on one port: Starlette on uvicorn."""
+"""Pages, HTTP endpoints and WebSockets on one port: Starlette on uvicorn."""
 
 import asyncio
 import os
@@ -37,18 +37,18 @@ from engine.server.supervisor import Supervisor
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "clients" / "dashboard"
 CALL = DASHBOARD.parent / "call"
-STOP_WITHIN_S = 5  # for the last turns of those who publish, once asked to stop
-UNREAD_FOR_MS = 30_000  # a peer that takes nothing for so long is cut off
+STOP_WITHIN_S = 5  # for the last turns of publishers at shutdown
+UNREAD_FOR_MS = 30_000  # a peer that acknowledges nothing for this long is disconnected
 
 Endpoint = Callable[[WebSocket], Coroutine[Any, Any, None]]
 
 
 class ServerError(EngineError):
-    """The server cannot start, in one sentence."""
+    """The server cannot start."""
 
 
 def create_app(supervisor: Supervisor, settings: Settings, sinks: EventSinks | None = None) -> Starlette:
-    """The ASGI application. It owns nothing: `supervisor`, its models and `outlets` outlive it."""
+    """The ASGI application. It owns nothing: `supervisor` and `sinks` outlive it."""
     hub = supervisor.hub
     sinks = sinks or EventSinks(hub)
 
@@ -82,10 +82,10 @@ def create_app(supervisor: Supervisor, settings: Settings, sinks: EventSinks | N
             return
         if resume is not None and not (resume.isascii() and resume.isdigit() and len(resume) < 16):
             problem = f"resume_from_seq is a number from 0 on, not {resume[:40]!r}."
-            await _turn_away(websocket, "bad_request", problem)
+            await _refuse(websocket, "bad_request", problem)
             return
         if resume is not None and conversation == ALL_CONVERSATIONS:
-            await _turn_away(websocket, "bad_request", "All conversations (*) are live only: no resume_from_seq.")
+            await _refuse(websocket, "bad_request", "All conversations (*) are live only: no resume_from_seq.")
             return
         await events_socket(websocket, hub, sinks.replay, conversation, None if resume is None else int(resume))
 
@@ -95,7 +95,7 @@ def create_app(supervisor: Supervisor, settings: Settings, sinks: EventSinks | N
             return
 
         if conversation == ALL_CONVERSATIONS:
-            await _turn_away(websocket, "bad_name", "No conversation may be called '*': that stands for all of them.")
+            await _refuse(websocket, "bad_name", "'*' means all conversations, and is not the name of one.")
             return
 
         async def join(source: ChunkSource) -> None:
@@ -103,11 +103,11 @@ def create_app(supervisor: Supervisor, settings: Settings, sinks: EventSinks | N
 
         outbox = hub.subscribe(conversation)
         protocol = IngestProtocol(settings.max_message_bytes, settings.max_tracks, settings.video_fps)
-        publisher = IngestSocket(websocket, conversation, protocol, join, outbox)
+        ingest_socket = IngestSocket(websocket, conversation, protocol, join, outbox)
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(send_all(websocket, outbox), name="ingest writer")
-            await publisher.run()
-            writer.cancel()  # it may wait for room in a buffer that nobody empties any more
+            await ingest_socket.run()
+            writer.cancel()  # it may wait for a send buffer that is no longer read
 
     whip = _whip(supervisor, settings)
     return Starlette(
@@ -132,9 +132,9 @@ def create_app(supervisor: Supervisor, settings: Settings, sinks: EventSinks | N
 async def serve(
     app: Starlette, settings: Settings, started: Callable[[str], None], *, until_signal: bool = True
 ) -> None:
-    """Serve until SIGINT, SIGTERM or cancellation, then close the sockets (1012) and let last turns end.
+    """Serve until SIGINT, SIGTERM or cancellation. Then close the sockets (1012) and publish the last turns.
 
-    `started` is called with the URL once connections are taken. Without `until_signal`, signals are left to the
+    `started` is called with the URL when connections are accepted. Without `until_signal`, signals are left to the
     caller. Raises ServerError where it cannot listen.
     """
     listener = await _listen(settings.host, settings.port)
@@ -142,12 +142,12 @@ async def serve(
     config = uvicorn.Config(
         app,
         ws="websockets-sansio",
-        # A message a little too large is answered; one far too large costs the connection, unread.
+        # A message slightly too large is answered with an error; one far too large closes the connection.
         ws_max_size=2 * settings.max_message_bytes,
         ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
-        log_level=None,  # as whoever set up logging wants it
+        log_level=None,  # logging is configured by the caller
         access_log=False,
         workers=1,
         timeout_graceful_shutdown=STOP_WITHIN_S,
@@ -164,7 +164,7 @@ async def serve(
 
 
 class _Server(uvicorn.Server):
-    """Says when it has started, and ends normally on a signal: uvicorn would raise the signal once more."""
+    """Reports its start, and returns on a signal, where uvicorn would raise the signal again."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None], until_signal: bool) -> None:
         super().__init__(config)
@@ -198,21 +198,21 @@ async def _listen(host: str, port: int) -> socket.socket:
     except socket.gaierror as error:
         raise ServerError(f"cannot listen on {host}: {error.args[-1]}; choose another with --host") from error
     except OSError as error:
-        reason = os.strerror(error.errno or 0)  # without the address that asyncio and socket add to it
+        reason = os.strerror(error.errno or 0)  # without the address that asyncio and socket add
         raise ServerError(f"cannot listen on {host} port {port}: {reason}; choose another with --port") from error
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # sockets it accepts inherit it
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # inherited by accepted sockets
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_FOR_MS)
     return listener
 
 
 def _until_cancelled(endpoint: Endpoint) -> Endpoint:
-    """Uvicorn cancels what is at work still, `STOP_WITHIN_S` after it was asked to stop: an end, not an error."""
+    """Uvicorn cancels endpoints that still run STOP_WITHIN_S after a stop was requested. That is not an error."""
 
-    async def ended(websocket: WebSocket) -> None:
+    async def run(websocket: WebSocket) -> None:
         with suppress(asyncio.CancelledError):
             await endpoint(websocket)
 
-    return ended
+    return run
 
 
 def _whip(supervisor: Supervisor, settings: Settings) -> Whip:
@@ -223,17 +223,17 @@ def _whip(supervisor: Supervisor, settings: Settings) -> Whip:
     config = PeerConfig(servers, settings.video_fps, settings.media_timeout_s)
     return Whip(
         lambda conversation, speaker: supervisor.open_slot(conversation, speaker),
-        lambda request: _forbidden(request, settings),
+        lambda request: _forbidden_origin(request, settings),
         config,
         settings.max_tracks,
         settings.allow_origin,
     )
 
 
-def _forbidden(connection: HTTPConnection, settings: Settings) -> str | None:
-    """Why the page that connects may not, in a sentence, or None."""
+def _forbidden_origin(connection: HTTPConnection, settings: Settings) -> str | None:
+    """Why the page that connects is refused, in a sentence, or None."""
     origin = connection.headers.get("origin")
-    # Browsers let any page connect to any host: without this, every site its user visits could listen in.
+    # Browsers allow any page to connect to any host. Without this check any visited site could read events.
     own = [f"{scheme}://{connection.url.netloc}" for scheme in ("http", "https")]
     if origin and origin not in own and settings.allow_origin not in ("*", origin):
         return f"Pages of {origin[:100]} may not connect: see the setting allow_origin."
@@ -241,19 +241,19 @@ def _forbidden(connection: HTTPConnection, settings: Settings) -> str | None:
 
 
 async def _conversation(websocket: WebSocket, settings: Settings) -> str | None:
-    """The conversation it asks for, or None after it was turned away."""
-    if refusal := _forbidden(websocket, settings):
-        await _turn_away(websocket, "forbidden_origin", refusal)
+    """The requested conversation, or None after the socket was refused."""
+    if refusal := _forbidden_origin(websocket, settings):
+        await _refuse(websocket, "forbidden_origin", refusal)
         return None
     conversation = websocket.query_params.get("conversation", "")
     if problem := name_problem("The query's conversation", conversation):
-        await _turn_away(websocket, "bad_name", problem)
+        await _refuse(websocket, "bad_name", problem)
         return None
     return conversation
 
 
-async def _turn_away(websocket: WebSocket, code: str, message: str) -> None:
-    """Said on the socket itself: a browser shows its page no HTTP answer to a WebSocket."""
+async def _refuse(websocket: WebSocket, code: str, message: str) -> None:
+    """Sends the error on the socket, because a browser does not show its page the HTTP response to a WebSocket."""
     with suppress(WebSocketDisconnect, RuntimeError):
         await websocket.send_text(encode(Error(code, message, fatal=True)))
         await websocket.close(1008)

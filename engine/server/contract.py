@@ -1,4 +1,4 @@
-"""The contract for other programs, made from the code: JSON Schema of every message, and AsyncAPI 3.
+"""The wire contract for other programs, generated from the code: JSON Schema of every message, and AsyncAPI 3.
 
     python -m engine.server.contract      rewrites docs/asyncapi.json and docs/schema/events.json
 
@@ -32,7 +32,7 @@ def asyncapi() -> dict[str, Any]:
         "info": {
             "title": "CBERL Engine",
             "version": VERSION,
-            "description": "Audio in, emotion events out. Pass over fields and types you do not know: more may come.",
+            "description": "Audio in, emotion events out. Ignore unknown fields and types: releases may add some.",
         },
         "defaultContentType": "application/json",
         "servers": {
@@ -50,11 +50,11 @@ def _sockets() -> dict[str, Any]:
     resume = {"resume_from_seq": {"type": "integer", "minimum": 0}}
     return {
         "events": _socket(
-            "/events", "A snapshot, then every event after resume_from_seq. `*` is all conversations, live only.",
+            "/events", "A snapshot, then every event after resume_from_seq. `*` means all conversations, live only.",
             conversation | resume, sorted(_SUBSCRIBER),
         ),
         "ingest": _socket(
-            "/ingest", "session.start, then frames of audio, then session.end; the conversation's events come back.",
+            "/ingest", "session.start, then frames of audio, then session.end. Events of the conversation are sent back.",
             conversation, [*TYPES, "session.start", "session.end", "frame"],
         ),
     }  # fmt: skip
@@ -72,7 +72,7 @@ def _topics(topics: Topics) -> dict[str, Any]:
 
     each = "{conversation}"
     return {
-        "state": topic(topics.state(each, "{speaker}"), "Retained: how this person feels now.", "emotion"),
+        "state": topic(topics.state(each, "{speaker}"), "Retained: the latest event of this speaker.", "emotion"),
         "utterance": topic(topics.of(each, "utterance"), "Every final and corrected event.", "emotion"),
         "change": topic(topics.of(each, "change"), "An event that changed its speaker's emotion.", "change"),
         "status": topic(topics.status, "Retained: online, or offline (also by last will).", "status"),
@@ -89,11 +89,15 @@ def _channel(server: str, address: str, description: str, messages: list[str]) -
 
 
 def _operations() -> dict[str, Any]:
-    """As the engine sees them."""
-    sent = {name: {"action": "send", "channel": {"$ref": f"#/channels/{name}"}} for name in _topics(Topics("", ""))}
-    told = {name: _operation("send", name, names) for name, names in (("events", _SUBSCRIBER), ("ingest", set(TYPES)))}
-    heard = {"publish": _operation("receive", "ingest", {"session.start", "session.end", "frame"})}
-    return sent | told | heard
+    """From the point of view of the engine."""
+    to_brokers = {
+        name: {"action": "send", "channel": {"$ref": f"#/channels/{name}"}} for name in _topics(Topics("", ""))
+    }
+    to_clients = {
+        name: _operation("send", name, names) for name, names in (("events", _SUBSCRIBER), ("ingest", set(TYPES)))
+    }
+    from_clients = {"publish": _operation("receive", "ingest", {"session.start", "session.end", "frame"})}
+    return to_brokers | to_clients | from_clients
 
 
 def _operation(action: str, channel: str, messages: set[str]) -> dict[str, Any]:
@@ -121,7 +125,7 @@ def _messages() -> dict[str, Any]:
 def _schemas() -> dict[str, Any]:
     emotion = json_schema()["$defs"]["emotion"]
     change = {
-        "properties": emotion["properties"] | {"previous": {"type": "string", "description": "The emotion before."}},
+        "properties": emotion["properties"] | {"previous": {"type": "string", "description": "The previous emotion."}},
         "required": [*emotion["required"], "previous"],
     }
     tracks = TypeAdapter(list[TrackSpec]).json_schema(ref_template="#/components/schemas/{model}")
@@ -131,8 +135,8 @@ def _schemas() -> dict[str, Any]:
         "change": emotion | change,
     }  # fmt: skip
     text = json.dumps(definitions).replace('"#/$defs/', '"#/components/schemas/')
-    moved: dict[str, Any] = json.loads(text)
-    return moved
+    relocated: dict[str, Any] = json.loads(text)
+    return relocated
 
 
 def _object(name: str, **properties: Any) -> dict[str, Any]:
@@ -140,14 +144,14 @@ def _object(name: str, **properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": fields, "required": list(fields)}
 
 
-def files() -> dict[Path, str]:
-    """What is to stand in docs."""
+def documents() -> dict[Path, str]:
+    """The files in docs and their contents."""
     found = {DOCS / "asyncapi.json": asyncapi(), DOCS / "schema" / "events.json": json_schema()}
     return {path: json.dumps(document, indent=1, ensure_ascii=False) + "\n" for path, document in found.items()}
 
 
 if __name__ == "__main__":
-    for path, text in files().items():
+    for path, text in documents().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         print(path)

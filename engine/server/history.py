@@ -1,4 +1,4 @@
-"""HTTP: the list of conversations, what happened in one, and forgetting it."""
+"""HTTP: list conversations, read the events of one, delete one."""
 
 import asyncio
 import sqlite3
@@ -13,7 +13,7 @@ from engine.events import Error
 from engine.server.sinks import EventSinks
 
 MAX_LISTED = 1000
-MAX_EVENTS = 1000  # a page
+MAX_EVENTS = 1000  # per page
 
 
 def history_routes(sinks: EventSinks) -> list[Route]:
@@ -30,7 +30,7 @@ def history_routes(sinks: EventSinks) -> list[Route]:
 
     async def events(request: Request) -> Response:
         if kept is None:
-            return _error(404, "no_event_log", "This engine keeps no events: see the setting event_log.")
+            return _error(404, "no_event_log", "This engine has no event log: see the setting event_log.")
         after = request.query_params.get("after_seq", "0")
         limit = request.query_params.get("limit", "100")
         if not (_is_number(after) and _is_number(limit) and 1 <= int(limit) <= MAX_EVENTS):
@@ -40,21 +40,21 @@ def history_routes(sinks: EventSinks) -> list[Route]:
         body = f'{{"events":[{",".join(text for _, text in found)}],"last_seq":{last_seq}}}'
         return Response(body, media_type="application/json")
 
-    async def forget(request: Request) -> Response:
+    async def delete(request: Request) -> Response:
         conversation = request.path_params["id"]
         if any(it.id == conversation and it.active for it in hub.conversations()):
             return _error(409, "running", f"{conversation[:64]} is running: delete it when it has ended.")
         try:
-            # Goes on where the client hangs up: half a deletion is none.
+            # Not cancelled when the client disconnects, so that a deletion is complete.
             deleted = await asyncio.shield(sinks.forget(conversation))
         except sqlite3.Error as error:
-            return _error(500, "not_deleted", f"The event log does not let go: {error}.")
+            return _error(500, "not_deleted", f"The event log cannot delete it: {error}.")
         return JSONResponse({"deleted_events": deleted})
 
     return [
         Route("/conversations", conversations),
         Route("/conversations/{id}/events", events),
-        Route("/conversations/{id}", forget, methods=["DELETE"]),
+        Route("/conversations/{id}", delete, methods=["DELETE"]),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The one SQLite file of an engine: event log and outbox. Blocking; belongs to one thread (see `journal.py`)."""
+"""The one SQLite file of an engine: event log and outbox. Blocking; belongs to one thread (see `writer.py`)."""
 
 import os
 import sqlite3
@@ -12,9 +12,9 @@ FORMAT = 1
 _TABLES = """
 CREATE TABLE conversation (
     id TEXT PRIMARY KEY,
-    seq_limit INTEGER NOT NULL  -- no number beyond it was given out
+    seq_limit INTEGER NOT NULL  -- no higher number was used
 );
--- no forgotten conversation got further
+-- no deleted conversation used a higher number
 CREATE TABLE floor (seq INTEGER NOT NULL);
 INSERT INTO floor VALUES (0);
 CREATE TABLE event (
@@ -27,7 +27,7 @@ CREATE TABLE event (
     UNIQUE (conversation, seq)
 );
 CREATE TABLE outbox (
-    n INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again, so that it can be a cursor
+    n INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused, so that it can be a cursor
     at_s REAL NOT NULL,
     kind TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -40,18 +40,18 @@ CREATE TABLE sent (broker TEXT PRIMARY KEY, n INTEGER NOT NULL);
 
 
 class StoreError(EngineError):
-    """The file cannot be used; one sentence that says what to do."""
+    """The file cannot be used."""
 
 
 def open_database(path: str) -> sqlite3.Connection:
-    """This process's own, from now on. Raises StoreError.
+    """Open the file for this process alone. Raises StoreError.
 
-    WAL with synchronous=NORMAL: what is committed survives the death of the process, not always that of the machine.
+    WAL with synchronous=NORMAL: committed data survives a crash of the process, but not always a loss of power.
     """
     database: sqlite3.Connection | None = None
     try:
         if path != MEMORY and not Path(path).exists():
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # transcripts are for its owner
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # transcripts are private
         database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
         return _prepared(database, path)
     except (OSError, sqlite3.Error, StoreError) as error:
@@ -65,7 +65,7 @@ def open_database(path: str) -> sqlite3.Connection:
 
 
 def _prepared(database: sqlite3.Connection, path: str) -> sqlite3.Connection:
-    database.execute("PRAGMA locking_mode = EXCLUSIVE")  # two engines would give out the same numbers
+    database.execute("PRAGMA locking_mode = EXCLUSIVE")  # two engines would use the same numbers
     database.execute("PRAGMA auto_vacuum = INCREMENTAL")
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")
@@ -80,7 +80,7 @@ def _prepared(database: sqlite3.Connection, path: str) -> sqlite3.Connection:
         database.execute(f"PRAGMA user_version = {FORMAT}")
     elif found != FORMAT:
         raise StoreError(f"{path} was written by another version of the engine; move it away or choose another")
-    # A file of an engine that did not know it yet gets it now.
+    # Files of earlier versions lack this table.
     database.execute("CREATE TABLE IF NOT EXISTS numbering (id TEXT NOT NULL)")
     if not database.execute("SELECT count(*) FROM numbering").fetchone()[0]:
         database.execute("INSERT INTO numbering VALUES (?)", (f"{round(unix_s() * 1e3):x}",))

@@ -1,10 +1,10 @@
-"""The events of all conversations, in SQLite. Blocking; belongs to the journal's thread."""
+"""The events of all conversations, in SQLite. Blocking; belongs to the event writer's thread."""
 
 import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-CHUNK = 2000  # events deleted in one go: the thread is wanted for writing
+CHUNK = 2000  # events deleted in one transaction, so that writing is not delayed
 
 
 class EventRow(NamedTuple):
@@ -24,23 +24,23 @@ class LoggedConversation(NamedTuple):
 
 
 class EventLog:
-    """Of each conversation: its events that must arrive, by seq. Superseded ones (interim) leave gaps."""
+    """Events by conversation and seq. Events that are superseded (interim) are not stored and leave gaps."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._db = database
 
     def numbers(self) -> tuple[int, dict[str, int]]:
-        """(floor, last number by conversation): where new numbers begin."""
+        """(floor, highest reserved number by conversation): new numbers begin after these."""
         (floor,) = self._db.execute("SELECT seq FROM floor").fetchone()
         return floor, dict(self._db.execute("SELECT id, seq_limit FROM conversation"))
 
     def numbering(self) -> str:
-        """Made with the file: numbers count on as long as it is there."""
+        """Identifies this file: sequence numbers continue as long as it exists."""
         (found,) = self._db.execute("SELECT id FROM numbering").fetchone()
         return str(found)
 
     def reserve(self, limits: Mapping[str, int]) -> None:
-        """From now on each conversation may give out numbers up to its limit."""
+        """Allow each conversation to use numbers up to its limit."""
         self._db.executemany("INSERT OR REPLACE INTO conversation VALUES (?, ?)", limits.items())
 
     def add(self, rows: Iterable[EventRow]) -> None:
@@ -57,8 +57,8 @@ class EventLog:
         return found.fetchall()
 
     def reaches(self, conversation: str, after_seq: int, up_to_seq: int, most: int) -> bool:
-        """Whether all that was kept between these numbers is here still, and is no more than `most` events."""
-        # Retention takes the oldest away, so there are no holes after the first.
+        """Whether all stored events from `after_seq` to `up_to_seq` are still here, and at most `most` of them."""
+        # Retention deletes the oldest events, so there are no holes after the first.
         (first,) = self._db.execute("SELECT min(seq) FROM event WHERE conversation = ?", (conversation,)).fetchone()
         if first is None or first > after_seq + 1:
             return False
@@ -84,19 +84,19 @@ class EventLog:
         return [name for (name,) in found]
 
     def forget(self, conversation: str) -> int:
-        """Delete the conversation and its name. How many events there were."""
+        """Delete the conversation and its name. Returns the number of its events."""
         deleted = self._db.execute("DELETE FROM event WHERE conversation = ?", (conversation,)).rowcount
         self._drop("id = ?", (conversation,))
         return deleted
 
     def expire(self, before_s: float) -> int:
-        """Delete up to CHUNK of the events that are older."""
+        """Delete up to CHUNK of the events before this time. Returns how many."""
         return self._db.execute(
             "DELETE FROM event WHERE n IN (SELECT n FROM event ORDER BY n LIMIT ?) AND at_s < ?", (CHUNK, before_s)
         ).rowcount
 
     def shrink(self, max_bytes: int) -> int:
-        """Delete up to CHUNK of the oldest events where the file holds more than so much."""
+        """Delete up to CHUNK of the oldest events if the file holds more than `max_bytes`. Returns how many."""
         pages, free, size = (
             self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
         )
@@ -107,7 +107,7 @@ class EventLog:
         ).rowcount
 
     def drop_empty(self, keep: Iterable[str]) -> None:
-        """Forget the names of conversations without events, but for these."""
+        """Delete the names of conversations without events, except for these."""
         kept = list(keep)
         marks = ", ".join("?" * len(kept))
         self._drop(f"NOT EXISTS (SELECT 1 FROM event WHERE conversation = id) AND id NOT IN ({marks})", kept)

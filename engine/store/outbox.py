@@ -1,17 +1,17 @@
-"""What brokers have not acknowledged yet, in SQLite. Blocking; belongs to the journal's thread."""
+"""Messages that brokers have not acknowledged yet, in SQLite. Blocking; belongs to the event writer's thread."""
 
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-# An utterance that says how its speaker feels now, a correction of an earlier one, or a change of emotion.
+# The latest utterance of its speaker, a correction of an earlier one, or a change of emotion.
 Kind = Literal["current", "past", "change"]
 _FIELDS = "n, at_s, kind, id, conversation, speaker, json"
 
 
 class OutboxRow(NamedTuple):
-    """`n` rises and is 0 before the row is stored; `at_s` is in seconds since 1970."""
+    """`n` increases, and is 0 before the row is stored; `at_s` is in seconds since 1970."""
 
     n: int
     at_s: float
@@ -23,13 +23,13 @@ class OutboxRow(NamedTuple):
 
 
 class Outbox:
-    """One list for all brokers; each has a cursor. Beyond `capacity` the oldest rows give way, and are counted."""
+    """One list for all brokers, each with a cursor. Beyond `capacity` the oldest rows are dropped and counted."""
 
     def __init__(self, database: sqlite3.Connection, brokers: Sequence[str], capacity: int) -> None:
         self.dropped: Counter[str] = Counter()  # by broker
         self._db = database
         found = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
-        self.newest: int = found[0] if found else 0  # the highest n there ever was
+        self.newest: int = found[0] if found else 0  # the highest n so far
         self._capacity = capacity
         self._sent = {broker: self._cursor(broker) for broker in brokers}
         marks = ", ".join("?" * len(brokers))
@@ -47,7 +47,7 @@ class Outbox:
         self._drop(self.newest - self._capacity)
 
     def next(self, broker: str, acknowledged: int, limit: int) -> list[OutboxRow]:
-        """The oldest rows that this broker has not got. It has everything up to `acknowledged`, if that is not 0."""
+        """The oldest rows that this broker has not acknowledged. `acknowledged` is the n of the last it has, or 0."""
         if acknowledged > self._sent[broker]:
             self._sent[broker] = acknowledged
             self._db.execute("INSERT OR REPLACE INTO sent VALUES (?, ?)", (broker, acknowledged))
@@ -58,7 +58,7 @@ class Outbox:
         return [OutboxRow(*row) for row in found]
 
     def latest(self) -> list[OutboxRow]:
-        """How each speaker felt last, as far as it is still here."""
+        """The latest row of each speaker, among those still stored."""
         found = self._db.execute(
             f"SELECT {_FIELDS} FROM outbox WHERE n IN"
             " (SELECT max(n) FROM outbox WHERE kind = 'current' GROUP BY conversation, speaker) ORDER BY n"
@@ -66,11 +66,11 @@ class Outbox:
         return [OutboxRow(*row) for row in found]
 
     def waiting(self, broker: str) -> int:
-        """At most so many rows wait for it. Asks no database, so it may be asked from anywhere."""
+        """Upper limit of the rows that wait for this broker. Does not use the database, so any thread may call it."""
         return self.newest - self._sent[broker]
 
     def expire(self, before_s: float) -> None:
-        """Drop what is older."""
+        """Drop older rows."""
         (last,) = self._db.execute("SELECT max(n) FROM outbox WHERE at_s < ?", (before_s,)).fetchone()
         self._drop(last or 0)
 
@@ -78,14 +78,14 @@ class Outbox:
         self._db.execute("DELETE FROM outbox WHERE conversation = ?", (conversation,))
 
     def _cursor(self, broker: str) -> int:
-        """A broker that is new gets what comes from now on."""
+        """A new broker starts at the end."""
         found = self._db.execute("SELECT n FROM sent WHERE broker = ?", (broker,)).fetchone()
         if found is None:
             self._db.execute("INSERT INTO sent VALUES (?, ?)", (broker, self.newest))
         return int(found[0]) if found else self.newest
 
     def _trim_sent(self) -> None:
-        """Without brokers, nobody waits for anything."""
+        """Delete rows that all brokers have acknowledged: all rows, if there are no brokers."""
         self._db.execute("DELETE FROM outbox WHERE n <= ?", (min(self._sent.values(), default=self.newest),))
 
     def _drop(self, up_to: int) -> None:

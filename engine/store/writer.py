@@ -1,9 +1,9 @@
-"""The thread that owns the database: events are kept in small batches, and delivered only then.
+"""The thread that owns the database. Events are stored in small batches, and delivered after that.
 
-    hub ─ append ─► waiting ─ one commit a batch (thread) ─► deliver to subscribers ─► tell the brokers' tasks
+    hub ─ append ─► waiting ─ one commit per batch (thread) ─► deliver to subscribers ─► notify the outbox feed
 
-A batch is what came while the last commit ran, so an event waits for one commit at most, and a busy engine makes
-few large ones. Where the disk fails, events are delivered all the same, and counted as not kept.
+A batch holds the events that arrived during the last commit, so an event waits for one commit at most, and a busy
+engine makes few large commits. If the disk fails, events are delivered nevertheless, and counted as not kept.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from engine.store.event_log import EventLog, EventRow
 from engine.store.outbox import Outbox, OutboxRow
 
 MAX_BATCH = 256
-RESERVE = 1000  # numbers a conversation may give out before its limit is written again
+RESERVE = 1000  # numbers that a conversation may use before its limit is written again
 TIDY_EVERY_S = 60.0
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class EventWriterConfig:
-    """What is kept, and for how long. Without `path`, only the outbox is, in memory."""
+    """What is stored, and for how long. Without `path` there is only the outbox, in memory."""
 
     path: str = ""
     keep_text: bool = False
@@ -72,7 +72,7 @@ class _Record(NamedTuple):
 
 
 class EventWriter:
-    """Use inside `open_journal`. `append` and `flush` are what the hub needs; `call` asks the log or the outbox."""
+    """Use inside `open_event_writer`. The hub uses `append` and `flush`; `call` queries the log or the outbox."""
 
     def __init__(
         self,
@@ -83,14 +83,14 @@ class EventWriter:
     ) -> None:
         self.log = EventLog(database)
         self.outbox = Outbox(database, config.brokers, config.outbox_rows)
-        self.not_kept = 0  # events that the disk did not take
+        self.not_kept = 0  # events that could not be written
         self._feed: OutboxFeed = feed or NoOutboxFeed()
         self._db = database
         self._thread = thread
         self._config = config
         self.numbering = self.log.numbering()
         self._floor, self._limits = self.log.numbers()
-        self._reached: dict[str, int] = {}  # numbers given out in this run
+        self._reached: dict[str, int] = {}  # highest numbers used in this run
         self._running: set[str] = set()
         self._to_reserve: dict[str, int] = {}
         self._waiting: deque[_Record] = deque()
@@ -124,14 +124,14 @@ class EventWriter:
             self._flushing.append((self._appended, done))
             await done
 
-    async def call(self, ask: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
-        """`ask`, a method of `log` or `outbox`, in the thread and as one transaction. Raises sqlite3.Error."""
+    async def call(self, method: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
+        """Run a method of `log` or `outbox` in the thread and as one transaction. Raises sqlite3.Error."""
         return await asyncio.get_running_loop().run_in_executor(
-            self._thread, lambda: self._in_transaction(lambda: ask(*args, **kwargs))
+            self._thread, lambda: self._in_transaction(lambda: method(*args, **kwargs))
         )
 
     async def forget(self, conversation: str) -> int:
-        """Delete everything about a conversation. How many events of it were in the log. Raises sqlite3.Error."""
+        """Delete a conversation. Returns how many of its events were in the log. Raises sqlite3.Error."""
         await self.flush()
 
         def forget() -> int:
@@ -145,16 +145,16 @@ class EventWriter:
         return deleted
 
     async def pump(self) -> None:
-        """Keeps and delivers, for ever."""
+        """Stores and delivers events until cancelled."""
         try:
             while True:
                 await self._arrived.wait()
                 self._arrived.clear()
                 while self._waiting:
                     batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-                    await self._keep(batch)
+                    await self._store(batch)
                     self._deliver(batch)
-        finally:  # cancelled: nobody is left waiting for ever
+        finally:  # cancelled: no `flush` may wait for ever
             self._over = True
             self._release(self._appended)
 
@@ -172,7 +172,7 @@ class EventWriter:
                 done.set_result(None)
 
     async def tidy(self) -> None:
-        """Deletes what is too old or too much. Raises sqlite3.Error."""
+        """Deletes events beyond the limits of age and size. Raises sqlite3.Error."""
         now_s = unix_s()
         await self.call(self.outbox.expire, now_s - self._config.outbox_age_s)
         while await self.call(self.log.expire, now_s - self._config.max_age_s):
@@ -183,7 +183,7 @@ class EventWriter:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._scrub)
 
     async def keep_tidy(self) -> None:
-        """`tidy`, for ever."""
+        """`tidy` every TIDY_EVERY_S until cancelled."""
         while True:
             try:
                 await self.tidy()
@@ -192,19 +192,19 @@ class EventWriter:
             await asyncio.sleep(TIDY_EVERY_S)
 
     async def finish(self) -> None:
-        """All that was appended is kept; the next run's numbers go on from where this one's ended."""
+        """Store all appended events and the highest numbers used, so that the next run continues after them."""
         await self.flush()
         try:
             await self.call(self.log.reserve, self._reached)
         except sqlite3.Error as error:
-            log.error("the event log cannot be closed well: %s", error)
+            log.error("the highest numbers cannot be written to the event log: %s", error)
 
     def _row(self, encoded: EncodedEvent, at_s: float) -> EventRow:
         event, json = encoded.event, encoded.json if self._config.keep_text else encoded.json_without_text
         return EventRow(event.conversation, encoded.seq, at_s, getattr(event, "speaker", None), json)
 
     def _number(self, event: Event, seq: int) -> None:
-        """An event that is not kept has a number too, so limits are written ahead."""
+        """Limits are written ahead, because events that are not stored have numbers, too."""
         name = event.conversation
         self._reached[name] = seq
         self._running.add(name)
@@ -213,7 +213,7 @@ class EventWriter:
         if seq > self._limits.get(name, 0):
             self._limits[name] = self._to_reserve[name] = seq + RESERVE
 
-    async def _keep(self, batch: Sequence[_Record]) -> None:
+    async def _store(self, batch: Sequence[_Record]) -> None:
         rows = [record.row for record in batch if record.row]
         outbox = [row for record in batch for row in record.outbox]
         limits, self._to_reserve = self._to_reserve, {}
@@ -231,10 +231,10 @@ class EventWriter:
         self.log.add(rows)
         self.outbox.add(outbox)
 
-    def _in_transaction(self, ask: Callable[[], Result]) -> Result:
+    def _in_transaction(self, work: Callable[[], Result]) -> Result:
         self._db.execute("BEGIN")
         try:
-            result = ask()
+            result = work()
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
@@ -243,7 +243,7 @@ class EventWriter:
         return result
 
     def _scrub(self) -> None:
-        """Deleted pages back to the file system, and no old copy of them in the write-ahead log."""
+        """Return deleted pages to the file system, and remove their copies from the write-ahead log."""
         self._db.executescript("PRAGMA incremental_vacuum")  # `execute` would free one page and stop
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 

@@ -101,7 +101,7 @@ def test_load_is_shed_level_by_level_and_no_final_is_lost(monkeypatch: pytest.Mo
             async with Worker(slow, name="slow") as worker:
                 supervisor.models = replace(supervisor.models, encode_text=worker)
                 late = asyncio.create_task(talk(supervisor, PullSource(as_in_life(supervisor)), conversation="late"))
-                await rung(supervisor, engine.runtime.load_shedding.FULL)
+                await load_level(supervisor, engine.runtime.load_shedding.FULL)
                 with pytest.raises(RefusedError, match="s behind live: try again"):
                     await supervisor.join("new", Source(media(2)), live=True)
                 await until(lambda: len(pictures) == len(TURNS))
@@ -128,7 +128,7 @@ async def as_in_life(supervisor: Supervisor) -> AsyncIterator[AudioChunk]:
         if chunk.end_s <= first_s:
             await asyncio.sleep(chunk.arrived_at - now())
         else:
-            await rung(supervisor, engine.runtime.load_shedding.FULL)
+            await load_level(supervisor, engine.runtime.load_shedding.FULL)
         yield chunk
 
 
@@ -143,11 +143,11 @@ async def silence(supervisor: Supervisor) -> AsyncIterator[AudioChunk]:
     """Somebody stays on the line until all is well."""
     for chunk in chunks(quiet(0.2)):
         yield replace(chunk, arrived_at=now())
-    await rung(supervisor, 0)
+    await load_level(supervisor, 0)
 
 
-async def rung(supervisor: Supervisor, wanted: int) -> None:
-    await until(lambda: supervisor._load.rung == wanted)
+async def load_level(supervisor: Supervisor, wanted: int) -> None:
+    await until(lambda: supervisor._load.level == wanted)
 
 
 async def until(true: Callable[[], bool]) -> None:

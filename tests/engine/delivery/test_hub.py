@@ -131,7 +131,7 @@ def test_a_notice_stands_in_line_and_is_delivered_before_the_end():
         hub = Hub()
         subscription = hub.subscribe("demo")
         hub.publish(event())
-        subscription.tell(Error("x", "y"))
+        subscription.notify(Error("x", "y"))
         subscription.end("done")
         hub.publish(event())
         return [json.loads(text)["type"] async for _, text in subscription]

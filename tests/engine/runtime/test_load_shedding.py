@@ -2,18 +2,18 @@ from engine.runtime.load_shedding import LoadShedder
 from testing.clock import HandClock
 
 
-def test_the_ladder_is_climbed_at_once_and_left_rung_by_rung() -> None:
+def test_the_level_rises_at_once_and_falls_one_at_a_time() -> None:
     hand = HandClock()
     load = LoadShedder(hand)
-    rungs = []
+    levels = []
     for lag_s in (0.0, 0.9, 1.1, 2.5, 9.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.9, *[0.4] * 12):
         hand.time += 1.0
         load.observe("talk", lag_s)
-        rungs.append(load.rung)
-    assert rungs == [0, 0, 1, 2, 3, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 0, 0, 0, 0]
+        levels.append(load.level)
+    assert levels == [0, 0, 1, 2, 3, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 0, 0, 0, 0]
 
 
-def test_what_each_rung_leaves_out() -> None:
+def test_what_each_level_leaves_out() -> None:
     load = LoadShedder(HandClock())
     left = []
     for lag_s in (0.0, 1.0, 2.0, 4.0):
@@ -30,12 +30,12 @@ def test_one_conversation_behind_counts_for_all_until_it_ends() -> None:
     load = LoadShedder(hand)
     load.observe("slow", 5.0)
     load.observe("quick", 0.0)
-    assert load.rung == 3
+    assert load.level == 3
     load.forget("slow")
     for _ in range(15):
         hand.time += 1.0
         load.observe("quick", 0.0)
-    assert load.rung == 0
+    assert load.level == 0
 
 
 def test_after_the_last_conversation_has_ended_a_new_one_may_begin_in_a_while() -> None:
@@ -45,8 +45,8 @@ def test_after_the_last_conversation_has_ended_a_new_one_may_begin_in_a_while() 
     load.forget("slow")
     assert load.refusal is not None
     hand.time += 4.9
-    assert (load.refusal is None, load.rung) == (False, 3)
+    assert (load.refusal is None, load.level) == (False, 3)
     hand.time += 0.2
-    assert (load.refusal, load.rung) == (None, 2)
+    assert (load.refusal, load.level) == (None, 2)
     hand.time += 3600.0
-    assert (load.refusal, load.rung) == (None, 0)
+    assert (load.refusal, load.level) == (None, 0)

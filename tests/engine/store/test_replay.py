@@ -28,7 +28,7 @@ def publish(engine, numbers, **fields):
 
 
 def test_who_was_away_for_longer_than_the_ring_gets_the_rest_from_the_log(tmp_path, monkeypatch):
-    monkeypatch.setattr(replay, "PAGE", 7)  # 60 events are many pages
+    monkeypatch.setattr(replay, "PAGE_EVENTS", 7)  # 60 events are many pages
     options = {"event_log": str(tmp_path / "log"), "replay_events": 5}
 
     async def first():
@@ -55,7 +55,7 @@ def test_who_was_away_for_longer_than_the_ring_gets_the_rest_from_the_log(tmp_pa
 
 
 def test_what_goes_on_meanwhile_is_neither_lost_nor_repeated(tmp_path, monkeypatch):
-    monkeypatch.setattr(replay, "PAGE", 3)
+    monkeypatch.setattr(replay, "PAGE_EVENTS", 3)
 
     async def main():
         async with running(event_log=str(tmp_path / "log"), replay_events=4) as (engine, url):
@@ -80,7 +80,7 @@ def test_what_goes_on_meanwhile_is_neither_lost_nor_repeated(tmp_path, monkeypat
 @pytest.mark.parametrize("lost", ["forgotten", "too_many", "not_kept", "never_reached"])
 def test_a_resync_comes_where_the_log_has_not_got_it_either(tmp_path, monkeypatch, lost):
     if lost == "too_many":
-        monkeypatch.setattr(replay, "MOST", 10)
+        monkeypatch.setattr(replay, "MAX_EVENTS", 10)
 
     async def main():
         async with running(event_log=str(tmp_path / "log"), replay_events=3) as (engine, url):
