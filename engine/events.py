@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """A change of the speaker's emotion: it was `from_` at their turn `turns_ago` turns before this one."""
+    """A change of the speaker's emotion. `turns_ago` of their turns before this one it was `from_`."""
 
     from_: str = field(metadata={"alias": "from"})  # its name on the wire
     turns_ago: int

@@ -115,7 +115,7 @@ class Timeline:
         self._publishers: WeakKeyDictionary[Hashable, _PublisherClock] = WeakKeyDictionary()
 
     def offset_s(self, who: Hashable, end_s: float, at: float, *, live: bool, silent: bool) -> float:
-        """The offset to add to media times of the publisher `who`, whose media up to `end_s` arrived `at` this moment."""
+        """The offset to add to the publisher's media times. Its media up to `end_s` arrived `at` this moment."""
         clock = self._publishers.get(who)
         if clock is None:
             joined_s = self._all.media_at(at) - end_s if self._all.delivered_s else 0.0

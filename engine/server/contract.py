@@ -54,7 +54,7 @@ def _sockets() -> dict[str, Any]:
             conversation | resume, sorted(_SUBSCRIBER),
         ),
         "ingest": _socket(
-            "/ingest", "session.start, then frames of audio, then session.end. Events of the conversation are sent back.",
+            "/ingest", "session.start, then frames of audio, then session.end. Events are sent back.",
             conversation, [*TYPES, "session.start", "session.end", "frame"],
         ),
     }  # fmt: skip
@@ -90,14 +90,13 @@ def _channel(server: str, address: str, description: str, messages: list[str]) -
 
 def _operations() -> dict[str, Any]:
     """From the point of view of the engine."""
-    to_brokers = {
-        name: {"action": "send", "channel": {"$ref": f"#/channels/{name}"}} for name in _topics(Topics("", ""))
+    topics = _topics(Topics("", ""))
+    return {
+        **{name: {"action": "send", "channel": {"$ref": f"#/channels/{name}"}} for name in topics},
+        "events": _operation("send", "events", _SUBSCRIBER),
+        "ingest": _operation("send", "ingest", set(TYPES)),
+        "publish": _operation("receive", "ingest", {"session.start", "session.end", "frame"}),
     }
-    to_clients = {
-        name: _operation("send", name, names) for name, names in (("events", _SUBSCRIBER), ("ingest", set(TYPES)))
-    }
-    from_clients = {"publish": _operation("receive", "ingest", {"session.start", "session.end", "frame"})}
-    return to_brokers | to_clients | from_clients
 
 
 def _operation(action: str, channel: str, messages: set[str]) -> dict[str, Any]:
