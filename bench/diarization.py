@@ -1,16 +1,16 @@
-"""Who speaks, when one microphone hears all: diarization error rate of the online speakers, on real and acted speech.
+"""Diarization error rate of the online speaker clustering on one microphone, for real and acted speech.
 
     python bench/diarization.py CONVERSATIONS [--acted RAVDESS] [--same 0.65 ...] [--merge 0.75 ...] [--collar 0.5]
 
 CONVERSATIONS is a folder with pyannote_sample.wav and .rttm, and AMI excerpts in ami/ with debug.train.rttm. RAVDESS
-is a folder of its clips: twenty at a time, drawn by a fixed seed, are what one actor says in every emotion, or two.
-The demo's two voices, mixed down, are heard as well.
-Everything runs as it does live: turns by the VAD, each one's voice, speakers online; relabelled turns count under their
-last name. Thresholds are to be chosen on the parts called "choose" and told on those called "report".
+is a folder of its clips: conversations are made of twenty clips each, of one actor or of two, drawn by a fixed seed.
+The demo, mixed down to one channel, is used as well.
+Everything runs as it does live: turns by the VAD, a speaker embedding per turn, online clustering; relabelled turns
+count under their last name. Choose thresholds on the parts called "choose", and report those called "report".
 
 Rates are in percent of the time spoken, as pyannote.metrics counts them: overlaps included (unless --skip-overlap), no
-collar (unless --collar, in seconds around each boundary). Beside them, what they are worth: the DER of one speaker for
-all, and of each turn given its best speaker, which no attribution of whole turns can beat.
+collar (unless --collar, in seconds around each boundary). For comparison: the DER with one speaker for all turns, and
+with the best speaker for each turn, which is the lower bound for any attribution of whole turns.
 """
 
 import argparse
@@ -44,15 +44,15 @@ from engine.speech.turn_detector import TurnDetector
 from engine.speech.vad import SileroVad
 
 DEMO = Path(engine.demo.__file__).parent
-CLIPS = 20  # an acted conversation
-CHOOSE_AMI = {"trn01", "trn02", "trn03", "trn04", "trn05"}  # none of their people is in the others
+CLIPS = 20  # per acted conversation
+CHOOSE_AMI = {"trn01", "trn02", "trn03", "trn04", "trn05"}  # no speaker of these is in the others
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recording:
     part: str
     reference: Annotation
-    turns: list[tuple[Turn, Float32]]  # each with its voice
+    turns: list[tuple[Turn, Float32]]  # each with its embedding
     duration_s: float
 
 
@@ -94,7 +94,7 @@ async def listen(conversations: Path, acted: Path | None, silence_ms: float) -> 
         for part, pcm, reference in [*recordings(conversations), *(plays(acted) if acted else [])]:
             updates = TurnDetector(vad, config, count(1)).detect(stream(pcm))
             found = [turn async for turn in updates if isinstance(turn, Turn)]
-            if acted and "actor" in part:  # a clip begins and ends in silence, of which nobody is the speaker
+            if acted and "actor" in part:  # a clip begins and ends with silence, which has no speaker
                 reference = reference.crop(Timeline([span(turn) for turn in found]))
             embedded = [(turn, voices.embed([turn.pcm])[0]) for turn in found]
             heard.append(Recording(part, reference, embedded, len(pcm) / SAMPLE_RATE))
@@ -102,7 +102,7 @@ async def listen(conversations: Path, acted: Path | None, silence_ms: float) -> 
 
 
 def recordings(folder: Path) -> Iterator[tuple[str, Float32, Annotation]]:
-    """Those whose sound is there."""
+    """Those whose audio exists."""
     yield "choose: demo", decoded(DEMO / "conversation.flac"), script(DEMO / "conversation.json")
     (sample,) = read_rttm(folder / "pyannote_sample.rttm").values()
     yield "report: pyannote sample", decoded(folder / "pyannote_sample.wav"), sample
@@ -113,7 +113,7 @@ def recordings(folder: Path) -> Iterator[tuple[str, Float32, Annotation]]:
 
 
 def script(path: Path) -> Annotation:
-    """Who speaks in the demo."""
+    """The reference of the demo."""
     reference = Annotation()
     for turn in read_script(path).turns:
         reference[Segment(turn.start_s, turn.end_s)] = turn.speaker
@@ -121,7 +121,7 @@ def script(path: Path) -> Annotation:
 
 
 def plays(folder: Path) -> Iterator[tuple[str, Float32, Annotation]]:
-    """RAVDESS's actors alone, in pairs of a man and a woman, and in pairs of two of either."""
+    """RAVDESS's actors alone, in pairs of a man and a woman, and in pairs of the same sex."""
     clips: defaultdict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.glob("*.flac")):
         clips[path.stem[-2:]].append(path)
@@ -164,7 +164,7 @@ async def stream(pcm: Float32) -> AsyncIterator[AudioChunk]:
 
 
 def score(heard: list[Recording], config: SpeakersConfig, counting: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """By part: rates in percent, and how many speakers there were and were found, a recording."""
+    """By part: rates in percent, and the numbers of real and found speakers per recording."""
     found: dict[str, dict[str, float]] = {}
     for part in sorted({it.part for it in heard}):
         online, single, best = (DiarizationErrorRate(**counting) for _ in range(3))

@@ -1,16 +1,17 @@
-"""What does it cost to give every subscriber every event, against a bare `websockets.broadcast`?
+"""What does it cost to deliver every event to every subscriber, compared with a bare `websockets.broadcast`?
 
     python bench/fanout.py [--subscribers 500] [--rate 50] [--events 500] [--rounds 3] [--json]
-    python bench/fanout.py --stalled [--subscribers 10]      and what does one cost the others who stops reading?
+    python bench/fanout.py --stalled [--subscribers 10]      effect of a subscriber that stops reading on the others
 
-Both servers run in processes of their own, one after the other, several times in one run; the subscribers are here.
-Ours is the whole way of an event: encoded, numbered, kept in the ring, into each subscriber's bounded queue, and out
-by uvicorn. The bare one writes a text that is already encoded to all sockets. CPU is that of the server's process
-from the first event to the last arrival; the best round of each counts.
+Both servers run in processes of their own, alternating, several times in one run; the subscribers are in this process.
+Ours is the whole path of an event: encoded, numbered, kept for replay, put into each subscriber's bounded queue, and
+sent by uvicorn. The bare server writes a text that is already encoded to all sockets. CPU time is that of the server's
+process from the first event to the last arrival; the best round of each counts.
 
-`--stalled` compares the time from publishing to arrival, p99 of all subscribers' events, with and without one more who
-never reads. Events are so long (60 kB) that what sockets and its queue hold for it is soon full; it is then cut off,
-with close code 1013. Beside it, by how much the server's resident memory grew at most. The ratio's target is 1.5.
+`--stalled` compares the time from publishing to arrival, p99 of all subscribers' events, with and without one more
+subscriber that never reads. Events are so long (60 kB) that its socket buffers and its queue are soon full; it is then
+disconnected with close code 1013. Also printed: the maximal growth of the server's resident memory. The target of the
+ratio is 1.5.
 """
 
 import argparse
@@ -40,7 +41,7 @@ from testing.events import emotion
 
 WARM_UP = 20  # events before the clock starts
 LONG = 60_000  # characters
-HEAD = 400  # characters of an event, up to where its words begin
+HEAD = 400  # characters of an event before and including the start of its text
 TARGET = 1.5  # of p99 with a stalled subscriber, against that without
 Publish = Callable[[int], None]
 
@@ -57,7 +58,7 @@ async def ours() -> AsyncIterator[tuple[str, Publish]]:
 
 @asynccontextmanager
 async def ours_long() -> AsyncIterator[tuple[str, Publish]]:
-    """Each event's words say when it was published."""
+    """The text of each event begins with the time at which it was published."""
     async with running() as (engine, url):
 
         def publish(n: int) -> None:
@@ -78,9 +79,9 @@ async def bare() -> AsyncIterator[tuple[str, Publish]]:
 
 
 async def act(name: str, events: int, rate: float) -> None:
-    """A server's process: says its address, waits for a line, publishes; when all has arrived, says what that took.
+    """The process of a server. Prints its address, waits for a line, publishes, waits for another line.
 
-    That is CPU seconds, and MB by which its memory grew.
+    Then it prints the CPU seconds used and the MB by which its memory grew.
     """
     loop, asked = asyncio.get_running_loop(), lambda: asyncio.to_thread(sys.stdin.readline)
     async with {"ours": ours, "ours_long": ours_long, "bare": bare}[name]() as (url, publish):
@@ -97,12 +98,12 @@ async def act(name: str, events: int, rate: float) -> None:
 
 
 def largest_mb() -> float:
-    """This process's resident memory, when there was most of it."""
+    """Maximum of the resident memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 class Server:
-    """A server in a process of its own. `url` is where events come from."""
+    """A server in a process of its own. `url` is the address for subscribers."""
 
     def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
         self.url = url
@@ -113,7 +114,7 @@ class Server:
         self._write(b"go\n")
 
     async def costs(self) -> tuple[float, float]:
-        """All has arrived: what that took, in CPU seconds and MB by which its memory grew."""
+        """All events have arrived. Returns the CPU seconds used and the MB by which the server's memory grew."""
         self._write(b"that was all\n")
         assert self._process.stdout is not None
         cpu_s, memory_mb = (await self._process.stdout.readline()).split()
@@ -139,7 +140,7 @@ async def started(name: str, options: argparse.Namespace) -> AsyncIterator[Serve
 
 
 async def measure(name: str, options: argparse.Namespace) -> dict[str, float]:
-    """CPU a delivery, and how far apart the first and the last subscriber got an event."""
+    """CPU time per delivery, and the time between the first and the last arrival of an event."""
     async with started(name, options) as server:
         sockets = [await connect(server.url, compression=None, proxy=None) for _ in range(options.subscribers)]
         readers = [asyncio.create_task(arrivals(it, WARM_UP + options.events)) for it in sockets]
@@ -156,10 +157,10 @@ async def measure(name: str, options: argparse.Namespace) -> dict[str, float]:
 
 
 async def measure_long(stalled: bool, options: argparse.Namespace) -> dict[str, float]:
-    """How long events take to all who read, how large the server grows, and whether who does not read is cut off."""
+    """Latency of subscribers that read, memory growth, and the close code of one that does not read."""
     async with started("ours_long", options) as server:
         sockets = [await connect(server.url, compression=None, proxy=None) for _ in range(options.subscribers)]
-        # One message waits in it, and what its receive buffer holds.
+        # Its client buffers one message, and the socket its receive buffer.
         silent = [await connect(server.url, compression=None, proxy=None, max_queue=1) for _ in range(stalled)]
         readers = [asyncio.create_task(arrivals(it, WARM_UP + options.events)) for it in sockets]
         server.go()
@@ -177,7 +178,7 @@ async def measure_long(stalled: bool, options: argparse.Namespace) -> dict[str, 
 
 
 async def arrivals(subscriber: ClientConnection, events: int) -> list[tuple[float, str]]:
-    """When each emotion event came, and how it begins."""
+    """Arrival time and first characters of each emotion event."""
     found: list[tuple[float, str]] = []
     while len(found) < events:
         text = str(await subscriber.recv())
@@ -223,8 +224,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stalled", action="store_true", help="with and without a subscriber that reads nothing")
     parser.add_argument("--subscribers", type=int, help="default: 500, or 10 with --stalled")
-    parser.add_argument("--rate", type=float, default=50.0, help="events a second")
-    parser.add_argument("--events", type=int, default=500, help="events a round")
+    parser.add_argument("--rate", type=float, default=50.0, help="events per second")
+    parser.add_argument("--events", type=int, default=500, help="events per round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--act", choices=("ours", "ours_long", "bare"), help=argparse.SUPPRESS)

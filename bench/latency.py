@@ -1,19 +1,18 @@
-"""How long after somebody stopped speaking does their emotion come, and what does work begun early save?
+"""How long after the end of speech is the emotion event published, and what does early analysis save?
 
     python bench/latency.py [--json] [--seconds 60] [--whisper-model tiny.en] [--no-browser]
 
 Plays the demo conversation in real time through a session with real models: with analysis that starts at the
-provisional end of a turn, as it does by default, and at its final end.
-Then one speaker's side of it is the microphone of a real Chromium in the call page: by WHIP to a real server, and back
-by /events.
+provisional end of a turn (the default), and at its final end. Then one speaker's channel is the microphone of a real
+Chromium in the call page: by WHIP to a real server, and back by /events.
 
-The figure that counts: (time from the end of speech to the event - the silence that ends a turn) / bare recognition
+The main figure is (time from the end of speech to the event - the silence that ends a turn) / bare recognition
 time of the same turns, each recognised whole and alone by the same process in the same run. 1 means that recognition
 starts when the turn is over; the target is 0.3.
 
 The end of speech is where the turn's last voiced window ends. In a session, it counts from when that sample arrived. In
-the browser it counts from when the page's own microphone track had it: a script in the page hears the track's first
-sound, whose place in the recording is known, and notes when.
+the browser it counts from when the page's own microphone track had it: a script in the page records when the track's
+first loud sample, whose position in the recording is known, arrives.
 """
 
 import argparse
@@ -57,9 +56,9 @@ DEMO = Path(engine.demo.__file__).parent / "conversation.flac"
 SPEAKERS = ["maya", "tom"]
 TARGET = 0.3
 PACKET = SAMPLE_RATE // 50
-LEAD_S = 4.0  # of silence, until the call is up
-LOUD = 0.02  # a sample that no silence has
-# The clock time at which the track had the first loud sample, as early as any of its blocks says.
+LEAD_S = 4.0  # of silence, until the call is connected
+LOUD = 0.02  # louder than any sample of silence
+# The clock time of the track's first loud sample: the earliest that any of its blocks gives.
 LISTEN = f"""(() => {{
     const context = new AudioContext();
     const source = context.createMediaStreamSource(document.getElementById("preview").srcObject);
@@ -79,7 +78,7 @@ LISTEN = f"""(() => {{
 
 
 async def in_process(settings: Settings, seconds: float) -> dict[str, Any]:
-    """The demo, played by a live publisher."""
+    """The demo, sent by a live publisher."""
     chunks = [it async for it in read_media(str(DEMO), speakers=SPEAKERS) if it.start_s < seconds]
     async with open_supervisor(settings) as supervisor, asyncio.TaskGroup() as tasks:
         subscription = supervisor.hub.subscribe("bench")
@@ -90,7 +89,7 @@ async def in_process(settings: Settings, seconds: float) -> dict[str, Any]:
         turns = await turns_of(chunks, supervisor.models, settings)
         bare_ms = {turn.end_s: await bare(turn, supervisor.models) for turn in turns}
     silence_ms = settings.end_silence_ms
-    # The first turn warms up. What the source's end cut short had no whole silence, and does not count.
+    # The first turn warms up. A turn that the end of the source cut short had no full silence, and does not count.
     counted = [it for it in events[1:] if it.timings_ms["turn"] >= silence_ms]
     late_ms = [it.timings_ms["after_speech"] - silence_ms for it in counted]
     bare_of = [bare_ms[min(bare_ms, key=lambda end_s, it=it: abs(end_s - it.end_s))] for it in counted]
@@ -98,7 +97,7 @@ async def in_process(settings: Settings, seconds: float) -> dict[str, Any]:
 
 
 async def paced(chunks: Iterable[AudioChunk]) -> AsyncIterator[AudioChunk]:
-    """In pieces of 20 ms, as calls send them, each when its last sample is spoken."""
+    """In chunks of 20 ms, as in calls, each when its last sample is spoken."""
     pieces = [
         AudioChunk(it.track, it.start_s + at / SAMPLE_RATE, it.pcm[at : at + PACKET])
         for it in chunks
@@ -132,7 +131,7 @@ async def bare(turn: Turn, models: Models) -> float:
 
 
 async def in_browser(settings: Settings, seconds: float) -> dict[str, Any]:
-    """One side of the demo, by microphone, WebRTC and /events."""
+    """One channel of the demo, by microphone, WebRTC and /events."""
     side = SPEAKERS[0]
     chunks = [it async for it in read_media(str(DEMO), speakers=SPEAKERS) if it.start_s < seconds]
     speech = np.concatenate([it.pcm for it in chunks if it.track.speaker == side])
@@ -162,9 +161,9 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[Supervisor, str]]:
 
 
 async def call(page: Page, url: str, name: str, turns: int) -> tuple[list[tuple[float, EmotionEvent]], float]:
-    """(when each final came, the final), and when the microphone had its first sound; seconds since 1970."""
+    """(time of arrival, final) of each final, and the time of the microphone's first sound, in seconds since 1970."""
     arrived: list[tuple[float, EmotionEvent]] = []
-    events = url.replace("http", "ws") + "/events?conversation=talk"  # the one that `join` joins
+    events = url.replace("http", "ws") + "/events?conversation=talk"  # the conversation that `join` joins
     async with connect(events, proxy=None) as socket:
         await join(page, url, name)
         await page.evaluate(LISTEN)
@@ -201,7 +200,7 @@ async def measure(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
-    parser.add_argument("--seconds", type=float, default=60.0, help="how much of the demo is played (default: 60)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="seconds of the demo to play (default: 60)")
     parser.add_argument("--whisper-model", default="tiny.en", help="folder, size or hub id (default: tiny.en)")
     parser.add_argument("--no-browser", action="store_true", help="leave the browser out")
     options = parser.parse_args()

@@ -1,11 +1,11 @@
-"""How many events a second reach a broker with QoS 1, against bare paho? And is any lost while brokers die?
+"""How many events per second reach a broker with QoS 1, compared with bare paho? Is any lost while brokers die?
 
     python bench/mqtt.py                 throughput, best of several rounds of each
-    python bench/mqtt.py --outage        the broker is killed three times for ten seconds under 50 events/s
-    python bench/mqtt.py --transcript    what mosquitto_sub prints while the engine hears the demo conversation
+    python bench/mqtt.py --outage        the broker is killed three times for ten seconds at 50 events/s
+    python bench/mqtt.py --transcript    what mosquitto_sub prints while the engine processes the demo conversation
     python bench/mqtt.py --json          one object
 
-Starts a Mosquitto of its own. Ours is the whole way: hub, commit to the event log and the outbox, topics and
+Starts a Mosquitto of its own. Ours is the whole path: hub, commit to the event log and the outbox, topics and
 properties, acknowledgement, outbox emptied, retained states. Bare paho publishes the same messages, already encoded,
 from its own thread, and waits for all acknowledgements; and once more without properties, as MQTT 3 would.
 """
@@ -45,7 +45,7 @@ EVENTS, ROUNDS = 3000, 5
 
 
 async def throughput(folder: Path) -> dict[str, float]:
-    """Events a second and CPU time an event, alternating, the best round of each."""
+    """Events per second and CPU time per event, alternating, the best round of each."""
     rounds: dict[str, list[tuple[float, float]]] = {"ours": [], "bare": [], "bare_without_properties": []}
     async with mosquitto(folder / "broker") as broker:
         settings = Settings(mqtt=broker.url, event_log=str(folder / "log"))
@@ -92,7 +92,7 @@ def _bare(port: int, with_properties: bool) -> tuple[float, float]:
 
 
 def _properties(message: MqttMessage) -> Properties:
-    """As paho's own examples make them."""
+    """As in paho's own examples."""
     properties = Properties(PacketTypes.PUBLISH)
     properties.PayloadFormatIndicator = 1
     properties.ContentType = message.content_type
@@ -138,7 +138,7 @@ async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def outage(folder: Path, away_s: float, rate: float) -> dict[str, Any]:
-    """What a subscriber has at the end, beside what was published."""
+    """What a subscriber has received at the end, compared with what was published."""
     async with (
         mosquitto(folder / "broker") as broker,
         watching(broker) as watcher,
@@ -159,7 +159,7 @@ async def outage(folder: Path, away_s: float, rate: float) -> dict[str, Any]:
 
         await stream(away_s / 2)
         for _ in range(3):
-            # What the broker has acknowledged and not passed on dies with it; that is not ours to lose.
+            # Messages that the broker has acknowledged but not delivered are lost with it, whatever the engine does.
             await asyncio.gather(stream(1.0), watcher.caught_up())
             await broker.kill()
             await stream(away_s)
@@ -191,7 +191,7 @@ def _counted(watcher: Subscriber, broker: Mosquitto, published: int) -> dict[str
 
 
 async def transcript(folder: Path) -> None:
-    """The subscriber's own lines: the first dozen and the last, all but the first event cut to the page."""
+    """The lines of the subscriber: the first dozen and the last. All but the first event are shortened."""
     async with mosquitto(folder / "broker") as broker:
         command = ["mosquitto_sub", "-V", "5", "-p", str(broker.port), "-q", "1", "-t", "cberl/#", "-F", "%r %t %p"]
         subscriber = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
@@ -202,7 +202,7 @@ async def transcript(folder: Path) -> None:
             script = read_script(demo / "conversation.json")
             source = read_media(str(demo / "conversation.flac"), speakers=list(script.speakers))
             await supervisor.join("lobby", PullSource(source), live=False)
-        await asyncio.sleep(1.0)  # for the last lines to come through
+        await asyncio.sleep(1.0)  # for the last lines to arrive
         subscriber.terminate()
         lines = (await subscriber.communicate())[0].decode().splitlines()
     whole = next(line for line in lines if line.split()[1].endswith("/utterance"))
@@ -215,8 +215,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--outage", action="store_true")
     parser.add_argument("--transcript", action="store_true")
-    parser.add_argument("--away-s", type=float, default=10.0, help="how long the broker is away each time")
-    parser.add_argument("--rate", type=float, default=50.0, help="events a second")
+    parser.add_argument("--away-s", type=float, default=10.0, help="how long the broker is down each time")
+    parser.add_argument("--rate", type=float, default=50.0, help="events per second")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if PROGRAM is None:

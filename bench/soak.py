@@ -1,13 +1,13 @@
-"""Do publishers who come and go leave anything behind?
+"""Do publishers that join and leave leave anything behind?
 
     python bench/soak.py [--cycles 1000] [--every 50] [--at-once 5] [--json]
 
-A server with real models in a process of its own. Each cycle is one publisher by WHIP and one by /ingest, who come,
-send media for a fraction of a second and leave, in turn by every way of `testing/churn.py`: by DELETE, by
-closing, by a network that is gone, with an offer that leads nowhere, with nonsense. After every 50 cycles, when all
-have left, the server counts its tasks, threads, file descriptors and resident memory (Linux). The first sample warms
-up. Tasks, descriptors and threads must not rise at all; memory is judged by its slope over the last half of the
-samples, in megabytes a thousand cycles, against that slope's standard error. Exits with 1 where something grew.
+A server with real models in a process of its own. In each cycle one publisher by WHIP and one by /ingest join, send
+media for a fraction of a second and leave, alternating between the ways of `testing/churn.py`: by DELETE, by closing,
+by a dead network, with an offer that is not followed up, with malformed messages. After every 50 cycles, when all have
+left, the server counts its tasks, threads, file descriptors and resident memory (Linux). The first sample warms up.
+Tasks, descriptors and threads must not rise at all; memory is judged by its slope over the last half of the samples, in
+megabytes per thousand cycles, against the standard error of that slope. Exits with 1 if something grew.
 """
 
 import argparse
@@ -27,14 +27,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from testing.churn import INGEST, WHIP, WHIP_TIMEOUT_S
 from testing.server_process import server_apart
 
-GROWTH_MB, SIGMAS = 1.0, 3.0  # a slope above both a thousand cycles and its standard errors is growth
+GROWTH_MB, SIGMAS = 1.0, 3.0  # growth is a slope per thousand cycles above both
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cycles", type=int, default=1000)
     parser.add_argument("--every", type=int, default=50, help="cycles between two samples")
-    parser.add_argument("--at-once", type=int, default=5, help="cycles under way together")
+    parser.add_argument("--at-once", type=int, default=5, help="cycles that run at the same time")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args()
     if options.cycles < 6 * options.every:
@@ -57,13 +57,13 @@ async def measure(options: argparse.Namespace) -> list[dict[str, float]]:
             cycles = iter(batch)
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(options.at_once):
-                    tasks.create_task(come_and_go(url, cycles))
+                    tasks.create_task(join_and_leave(url, cycles))
             samples.append(await held())
             print(batch[-1] + 1, samples[-1], file=sys.stderr, flush=True)
     return samples
 
 
-async def come_and_go(url: str, cycles: Any) -> None:
+async def join_and_leave(url: str, cycles: Any) -> None:
     for number in cycles:
         await asyncio.gather(WHIP[number % len(WHIP)](url), INGEST[number % len(INGEST)](url))
 
@@ -81,7 +81,7 @@ def verdict(samples: list[dict[str, float]], every: int) -> dict[str, Any]:
 
 
 def show(result: dict[str, Any]) -> None:
-    memory = f"memory {result['slope_mb_per_1000']:+g} ± {result['standard_error']:g} MB a thousand cycles at the end"
+    memory = f"memory {result['slope_mb_per_1000']:+g} ± {result['standard_error']:g} MB per thousand cycles at the end"
     grew = f"grew: {', '.join(result['grew'])}" if result["grew"] else "nothing grew beyond noise"
     table = Table(title=f"{result['cycles']} cycles: {grew}; {memory}", title_justify="left")
     for heading in ("sample", *result["samples"][0]):

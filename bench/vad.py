@@ -1,10 +1,10 @@
-"""What does it cost to listen for turns: how much of a core does one track take?
+"""What does turn detection cost: how much of a core does one track take?
 
     python bench/vad.py [--seconds 60] [--tracks 1,4,16] [--json]
 
 The demo conversation through the streaming detector (Silero VAD, segmenter, worker), on as many tracks at once as
-asked, as fast as it goes. CPU time of the whole process over the length of all tracks, in percent of one core; the
-target is 1 % a track.
+requested, as fast as possible. CPU time of the whole process divided by the duration of all tracks, in percent of one
+core; the target is 1 % per track.
 """
 
 import argparse

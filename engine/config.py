@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     pre_roll_ms: int = Field(200, ge=0, le=2_000, description="Audio kept from before the detected start of speech.")
 
     diarize: Literal["auto", "on", "off"] = Field(
-        "auto", description="Tell apart the voices on a track; auto: of a mono recording whose speaker is not named."
+        "auto", description="Distinguish the speakers on a track; auto: on a mono recording without a named speaker."
     )
     speaker_model: str = Field("", description="Speaker encoder (a GE2E .pt file); empty: that of resemblyzer.")
 

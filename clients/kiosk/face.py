@@ -1,4 +1,4 @@
-"""Faces for a terminal, and the same emotion as a robot would be told it (`hri_msgs/Expression` of ROS4HRI). Pure."""
+"""Faces for a terminal, and expressions for robots (`hri_msgs/Expression` of ROS4HRI). Pure."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ _EYES_AND_MOUTH = {
 
 
 def expression(event: dict[str, Any]) -> dict[str, Any]:
-    """The fields of `hri_msgs/Expression`, from the JSON of an emotion event. An unknown label has no name there."""
+    """The fields of `hri_msgs/Expression`, from the JSON of an emotion event. An unknown label has an empty expression."""
     return {
         "expression": EXPRESSIONS.get(event["emotion"], ""),
         "valence": event["valence"],
@@ -38,6 +38,6 @@ def expression(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def face(name: str) -> str:
-    """Four lines; the neutral face where there is no other."""
+    """Four lines. The neutral face for an unknown expression."""
     eyes, mouth = _EYES_AND_MOUTH.get(name, _EYES_AND_MOUTH["neutral"])
     return f" .-------.\n | {eyes} |\n | {mouth} |\n '-------'"

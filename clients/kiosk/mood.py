@@ -1,11 +1,11 @@
-"""Which mood a place is in, and when to say something about it. Pure: no sockets, no clock of its own."""
+"""The mood of a place, and when to greet. Pure: no sockets, no clock of its own."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-REMEMBERED = 1000  # ids, so that what is delivered twice counts once
+REMEMBERED = 1000  # ids of events, so that one that is delivered twice counts once
 
 
 class Mood(StrEnum):
@@ -23,10 +23,10 @@ GREETINGS = {
 
 @dataclass(frozen=True, slots=True)
 class MoodConfig:
-    """A mood begins where smoothed valence passes `enter`, and ends only where it is back below `leave`.
+    """A mood begins when the smoothed valence exceeds `enter`, and ends when it falls below `leave`.
 
-    `weight` is the share of the newest utterance, at full confidence. Greetings are `pause_s` apart, and somebody
-    who speaks after `absence_s` of silence is greeted as if new.
+    `weight` is the share of the newest utterance, at full confidence. Greetings are at least `pause_s` apart. After
+    `absence_s` without an utterance the state is reset, so that the next speaker is greeted.
     """
 
     enter: float = 0.35
@@ -37,23 +37,23 @@ class MoodConfig:
 
 
 class MoodDecider:
-    """Feed it every event of one place with the wall clock; it answers with a mood when it is time to greet."""
+    """Push every event of one place; the result is a mood when it is time to greet."""
 
     def __init__(self, config: MoodConfig | None = None) -> None:
         self.mood = Mood.CALM
         self.valence = 0.0  # smoothed, -1..1
         self._config = config or MoodConfig()
         self._greeted: Mood | None = None
-        self._greeted_at_s = self._heard_at_s = float("-inf")
+        self._greeted_at_s = self._last_event_s = float("-inf")
         self._seen: OrderedDict[str, None] = OrderedDict()
 
     def push(self, event: dict[str, Any], now_s: float) -> Mood | None:
-        """`event` is the JSON of an utterance. What is historical, interim, corrected or had before changes nothing."""
-        if event.get("historical") or event.get("status") != "final" or self._had(event["id"]):
+        """`event` is the JSON of an utterance. Historical, interim, corrected and repeated events are ignored."""
+        if event.get("historical") or event.get("status") != "final" or self._is_repeated(event["id"]):
             return None
-        if now_s - self._heard_at_s > self._config.absence_s:
+        if now_s - self._last_event_s > self._config.absence_s:
             self.mood, self.valence, self._greeted = Mood.CALM, 0.0, None
-        self._heard_at_s = now_s
+        self._last_event_s = now_s
         self.valence += self._config.weight * event["confidence"] * (event["valence"] - self.valence)
         self.mood = self._next()
         if self.mood == self._greeted or now_s - self._greeted_at_s < self._config.pause_s:
@@ -69,7 +69,7 @@ class MoodDecider:
             return Mood.BRIGHT if self.valence > 0 else Mood.LOW
         return Mood.CALM
 
-    def _had(self, id_: str) -> bool:
+    def _is_repeated(self, id_: str) -> bool:
         if id_ in self._seen:
             return True
         self._seen[id_] = None

@@ -128,7 +128,7 @@ def _voices(settings: Settings) -> Finding:
         asked = settings.diarize == "on" or settings.speaker_model
         return Finding("who speaks", "missing" if asked else "note", f"one per track or channel; {error}")
     where = "on every track" if settings.diarize == "on" else "in mono recordings whose speaker is not named"
-    return Finding("who speaks", "ok", f"voices are told apart {where}")
+    return Finding("who speaks", "ok", f"speakers are distinguished {where}")
 
 
 def _median_ms(call: Callable[[], object], times: int = 5) -> float:

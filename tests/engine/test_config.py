@@ -13,7 +13,7 @@ def _empty_surroundings(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
-def test_flags_go_before_environment_before_file_before_defaults(monkeypatch):
+def test_flags_override_environment_file_and_defaults_in_this_order(monkeypatch):
     Path("cberl.toml").write_text("port = 1\nend_silence_ms = 300\nmax_sessions = 2\n")
     monkeypatch.setenv("CBERL_PORT", "2")
     monkeypatch.setenv("CBERL_END_SILENCE_MS", "400")
@@ -29,7 +29,7 @@ def test_a_named_file_is_read_instead_of_the_one_in_the_working_directory():
     assert (settings.port, settings.max_tracks) == (4, 8)
 
 
-def test_what_it_prints_it_reads():
+def test_printed_settings_are_loaded_again():
     flags = {"checkpoint": 'a "b"\\\x7f é', "insecure": True, "rejoin_grace_s": 0.25, "host": "0.0.0.0"}
     settings = load_settings(flags)
     Path("printed.toml").write_text(settings.to_toml(), encoding="utf-8")
@@ -61,20 +61,20 @@ def test_each_problem_is_a_sentence_that_names_key_and_source(monkeypatch, flags
     assert str(caught.value).splitlines() == sentences
 
 
-def test_a_named_file_has_to_be_there():
+def test_a_named_file_must_exist():
     with pytest.raises(SettingsError, match=r"^nowhere\.toml: cannot be read: No such file or directory\.$"):
         load_settings(config_file=Path("nowhere.toml"))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.2", "::", "example.org"])
-def test_a_host_others_can_reach_has_to_be_wanted(host):
+def test_a_host_that_others_can_reach_must_be_requested(host):
     with pytest.raises(SettingsError, match=f"host {host} can be reached .* no tokens.* --insecure"):
         load_settings({"host": host})
     assert load_settings({"host": host, "insecure": True}).host == host
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "::1"])
-def test_loopback_is_fine(host):
+def test_loopback_is_accepted(host):
     assert load_settings({"host": host}).host == host
 
 

@@ -1,4 +1,4 @@
-"""Publishers come and go, by every way there is, and nothing of them stays. `bench/soak.py` goes on for longer."""
+"""Publishers join and leave in every way, and leave nothing behind. `bench/soak.py` takes longer."""
 
 import asyncio
 import os
@@ -15,12 +15,12 @@ DESCRIPTORS = Path("/proc/self/fd")
 
 
 def kept() -> tuple[int, int]:
-    """How many tasks, how many descriptors."""
+    """Numbers of tasks and of file descriptors."""
     return len(asyncio.all_tasks()), len(os.listdir(DESCRIPTORS)) if DESCRIPTORS.exists() else 0
 
 
 @pytest.mark.timeout(400)
-def test_of_fifty_who_came_no_task_and_no_descriptor_is_left() -> None:
+def test_fifty_publishers_leave_no_task_and_no_descriptor() -> None:
     async def main() -> None:
         async with running(rejoin_grace_s=0, media_timeout_s=WHIP_TIMEOUT_S, max_sessions=100) as (supervisor, url):
 

@@ -1,4 +1,4 @@
-"""Real models, and everything that events go to: the same final, with the same id, once, in the same order."""
+"""With real models, every sink receives the same finals, with the same ids, once, in the same order."""
 
 import asyncio
 from functools import partial
@@ -17,7 +17,7 @@ from testing.mosquitto import mosquitto, needs_mosquitto, watching
 
 
 @needs_mosquitto
-def test_sockets_log_and_broker_tell_the_same_and_commands_are_carried_out(tmp_path: Path) -> None:
+def test_sockets_log_and_broker_receive_the_same_finals_and_commands_are_executed(tmp_path: Path) -> None:
     async def main() -> None:
         async with mosquitto(tmp_path / "broker") as broker, watching(broker) as watcher:
             log = str(tmp_path / "log")
@@ -48,7 +48,7 @@ def test_sockets_log_and_broker_tell_the_same_and_commands_are_carried_out(tmp_p
                     first = await until(client, "emotion")
                     supervisor.rename("demo", first["speaker"], "Ada")
                     await client.send(END)
-                    told = await rest(client)
+                    received = await rest(client)
                 async with ws(await url, "/ingest?conversation=demo") as client:
                     await client.send(start())
                     await send(client, stretch(0.0, 0.2))
@@ -56,7 +56,7 @@ def test_sockets_log_and_broker_tell_the_same_and_commands_are_carried_out(tmp_p
                     supervisor.stop("demo")
                     assert (await rest(client))[-1]["code"] == "stopped"
                     assert client.close_code == 1008
-                finals = [first, *emotions(told)]
+                finals = [first, *emotions(received)]
                 await watcher.until(lambda it: len(it.of("utterance")) == len(finals))
                 assert watcher.of("utterance") == finals
                 async with httpx.AsyncClient(base_url=await url, trust_env=False) as http:

@@ -1,4 +1,4 @@
-"""The live path as a whole: real models, a real server on a free port, real sockets, a real recogniser."""
+"""The whole live path: real models, a real server on a free port, real sockets, a real recogniser."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ from testing.live_engine import (
 )
 
 
-def test_a_conversation_comes_out_as_it_was_spoken() -> None:
+def test_a_conversation_is_recognised_as_it_was_spoken() -> None:
     sent, seen = alone(FIRST)
     events, turns = emotions(sent), [turn for turn in SCRIPT.turns if turn.end_s <= FIRST[1]]
     assert [event["speaker"] for event in events] == [turn.speaker for turn in turns]
@@ -59,15 +59,15 @@ def test_a_conversation_comes_out_as_it_was_spoken() -> None:
     }  # fmt: skip
 
 
-def test_a_subscriber_sees_what_the_publisher_sees() -> None:
+def test_a_subscriber_receives_the_same_events_as_the_publisher() -> None:
     sent, seen = alone(FIRST)
     assert [message["type"] for message in seen[:3]] == ["snapshot", "conversation.started", "disclosure"]
     sequenced = [message for message in sent if "seq" in message]
     assert [message for message in seen if "seq" in message][: len(sequenced)] == sequenced
-    assert seen[-1]["seq"] == len(seen) - 1  # nothing is left out, and only the snapshot has no number
+    assert seen[-1]["seq"] == len(seen) - 1  # no event is missing, and only the snapshot has no number
 
 
-def test_two_sessions_at_once_are_each_as_alone() -> None:
+def test_two_sessions_at_once_do_not_affect_each_other() -> None:
     async def main() -> list[list[Message]]:
         async with running() as (_, url), asyncio.TaskGroup() as tasks:
             both = [tasks.create_task(publish(url, f"at-once-{part[0]}", stretch(*part))) for part in (FIRST, SECOND)]
@@ -78,8 +78,8 @@ def test_two_sessions_at_once_are_each_as_alone() -> None:
         assert_same(emotions(messages), emotions(alone(part)[0]))
 
 
-def test_a_hang_up_ends_the_turn_and_who_comes_back_goes_on() -> None:
-    """Cut off in the middle of turn 3; back for turn 4."""
+def test_a_disconnect_ends_the_turn_and_the_conversation_continues_after_a_return() -> None:
+    """Disconnected in the middle of turn 3, reconnected for turn 4."""
     seen_by_encoder: list[list[int]] = []
 
     async def main() -> list[Message]:
@@ -121,7 +121,7 @@ def test_a_hang_up_ends_the_turn_and_who_comes_back_goes_on() -> None:
 
 
 def test_two_publishers_share_one_conversation_and_its_clock() -> None:
-    """Tom comes when Maya has spoken; his own media time begins at 0. A second Maya is turned away."""
+    """Tom joins when Maya has spoken; his own media time starts at 0. A second Maya is refused."""
     maya, tom = demo()[0, : round(3.7 * SAMPLE_RATE)], demo()[1, round(3.7 * SAMPLE_RATE) : round(6.9 * SAMPLE_RATE)]
 
     async def main() -> tuple[list[Message], list[Message], list[Message]]:
@@ -153,7 +153,7 @@ def test_two_publishers_share_one_conversation_and_its_clock() -> None:
     assert (turned_away[-1]["code"], turned_away[-1]["fatal"]) == ("speaker_taken", True)
 
 
-def test_after_the_grace_a_conversation_starts_anew() -> None:
+def test_after_the_grace_period_a_conversation_starts_again() -> None:
     async def main() -> list[Message]:
         async with running(rejoin_grace_s=0) as (_, url), ws(url, "/events?conversation=demo") as watcher:
             await publish(url, "demo", stretch(0.0, 3.5))

@@ -26,7 +26,7 @@ def event(speaker="alice", status="final", start_s=0.0, emotion="joy", conversat
 
 
 def waiting(subscription):
-    """Everything that waits, decoded."""
+    """All queued messages, decoded."""
     taken = []
     while entry := subscription.take():
         taken.append(decode(entry.text))
@@ -37,7 +37,7 @@ def seqs(subscription):
     return [seq for seq, _ in waiting(subscription) if seq]
 
 
-def test_a_subscriber_sees_the_snapshot_and_then_everything():
+def test_a_subscriber_receives_the_snapshot_and_then_every_event():
     hub = Hub()
     hub.publish(event(emotion="anger"))
     subscription = hub.subscribe("demo")
@@ -48,7 +48,7 @@ def test_a_subscriber_sees_the_snapshot_and_then_everything():
     assert rest == [(3, SpeakerJoined("demo", "bob")), (4, ConversationEnded("demo"))]
 
 
-def test_the_first_event_starts_the_conversation_once_and_a_return_starts_it_again():
+def test_the_first_event_starts_a_conversation_and_so_does_the_first_after_its_end():
     hub = Hub()
     subscription = hub.subscribe("demo")
     for _ in range(2):
@@ -83,7 +83,7 @@ def test_resume_replays_what_was_missed():
         assert [seq for seq, _ in kept] == [7, 8, 9, 10]
 
 
-def test_a_name_used_again_after_it_was_forgotten_repeats_no_number():
+def test_a_name_that_is_used_again_after_its_deletion_repeats_no_number():
     hub = Hub(keep_ended=1)
     for name in ("first", "second", "third"):
         hub.publish(SpeakerJoined(name, "alice"))
@@ -94,7 +94,7 @@ def test_a_name_used_again_after_it_was_forgotten_repeats_no_number():
     assert missed[1:] == [Resync("first", 1, 3), ConversationStarted("first"), SpeakerJoined("first", "alice")]
 
 
-def test_waiting_for_conversations_that_never_come_keeps_nothing():
+def test_subscribing_to_conversations_that_never_start_leaves_nothing_in_memory():
     hub = Hub()
     for number in range(100):
         hub.subscribe(f"nobody {number}").end("closed")
@@ -102,7 +102,7 @@ def test_waiting_for_conversations_that_never_come_keeps_nothing():
     assert hub._topics == {}
 
 
-def test_a_reader_that_falls_behind_loses_what_is_superseded_first():
+def test_a_slow_reader_loses_superseded_events_first():
     hub = Hub(subscriber_queue=4)
     hub.open("demo")
     subscription = hub.subscribe("demo")  # the snapshot takes one place
@@ -113,7 +113,7 @@ def test_a_reader_that_falls_behind_loses_what_is_superseded_first():
     assert (subscription.dropped, subscription.reason) == (2, None)
 
 
-def test_a_reader_for_whom_even_finals_do_not_fit_is_let_go_and_others_are_not():
+def test_a_reader_too_slow_for_finals_is_disconnected_and_others_are_not():
     hub = Hub(subscriber_queue=4)
     hub.open("demo")
     slow, quick = hub.subscribe("demo"), hub.subscribe("demo")
@@ -126,7 +126,7 @@ def test_a_reader_for_whom_even_finals_do_not_fit_is_let_go_and_others_are_not()
     assert seqs(hub.subscribe("demo", 1)) == received
 
 
-def test_a_notice_stands_in_line_and_is_delivered_before_the_end():
+def test_a_notice_is_queued_in_order_and_delivered_before_the_end():
     async def main():
         hub = Hub()
         subscription = hub.subscribe("demo")
@@ -152,7 +152,7 @@ STEPS = st.lists(
 
 
 class Client:
-    """Reads what it is given, and comes back with the last seq it has. `lost` is what it was told is gone."""
+    """Reads its subscription, and resumes from its last seq. `lost` counts events that a resync reported as gone."""
 
     def __init__(self, hub):
         self.hub, self.last_seq, self.seen, self.lost = hub, 0, [], set()
@@ -172,14 +172,14 @@ class Client:
                     self.seen.append(seq)
                     self.last_seq = seq
 
-    def come_back(self):
+    def resume(self):
         self.subscription.end("closed")
         self.subscription = self.hub.subscribe("demo", self.last_seq)
 
 
 @settings(max_examples=300, deadline=None)
 @given(STEPS)
-def test_whatever_happens_numbers_rise_by_one_and_nobody_misses_a_final(steps):
+def test_in_any_order_of_operations_numbers_rise_by_one_and_no_client_misses_a_final(steps):
     hub = Hub(replay_events=12, subscriber_queue=4, keep_ended=1)
     clients = [Client(hub) for _ in range(3)]
     published, finals = [], set()
@@ -193,7 +193,7 @@ def test_whatever_happens_numbers_rise_by_one_and_nobody_misses_a_final(steps):
         elif step == "read":
             clients[which].read(count)
         elif step == "leave":
-            clients[which].come_back()
+            clients[which].resume()
         elif step == "close":
             hub.close("demo")
         else:
@@ -201,7 +201,7 @@ def test_whatever_happens_numbers_rise_by_one_and_nobody_misses_a_final(steps):
             hub.close("other")
     for client in clients:
         client.read(1000)
-        client.come_back()  # who was too slow reads on from where it was
+        client.resume()  # a client that was too slow resumes from its last seq
         client.read(1000)
         assert client.seen == sorted(set(client.seen))
         assert finals <= set(client.seen) | client.lost

@@ -37,11 +37,11 @@ MESSAGES = [
 
 
 @pytest.mark.parametrize(("seq", "message"), MESSAGES)
-def test_what_is_written_is_what_is_read(seq, message):
+def test_encoded_messages_decode_to_themselves(seq, message):
     assert decode(encode(message, seq)) == (seq, message)
 
 
-def test_the_event_is_as_the_contract_has_it():
+def test_an_event_has_the_fields_of_the_contract():
     body = json.loads(encode(EVENT, 42))
     assert (body["type"], body["seq"], body["shift"]) == ("emotion", 42, {"from": "neutral", "turns_ago": 1})
     assert body["id"] == "demo/42@0"
@@ -59,7 +59,7 @@ def test_floats_are_rounded_by_their_unit():
     assert (body["start_s"], body["probabilities"], body["timings_ms"]) == (1.235, {"joy": 0.1235}, {"turn": 1.2})
 
 
-def test_no_number_that_json_does_not_have_goes_out():
+def test_numbers_that_json_lacks_are_refused():
     with pytest.raises(ValueError, match="not JSON compliant"):
         encode(replace(EVENT, valence=float("nan")), 1)
 
@@ -84,12 +84,12 @@ def test_only_events_have_a_seq():
         ('{"type": "error", "code": "x"}', "error: message: Field required"),
     ],
 )
-def test_what_is_no_message_is_refused_in_a_sentence(text, reason):
+def test_invalid_messages_are_refused_in_a_sentence(text, reason):
     with pytest.raises(WireError, match=reason):
         decode(text)
 
 
-def test_the_schema_says_what_is_written():
+def test_the_schema_describes_the_encoded_messages():
     schema = json_schema()
     assert [choice["$ref"] for choice in schema["oneOf"]] == [f"#/$defs/{name}" for name in TYPES]
     for seq, message in MESSAGES:

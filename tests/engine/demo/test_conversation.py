@@ -1,4 +1,4 @@
-"""The demo conversation is what its sidecar says, and the bundled recogniser understands it."""
+"""The demo conversation matches its script, and the bundled recogniser understands it."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from engine.speech.whisper import WhisperTranscriber
 from testing.bundled_whisper import require_whisper
 
 DEMO = Path(engine.demo.__file__).parent
-ROLL_S = 0.2  # what a turn detector keeps before and after a turn
+ROLL_S = 0.2  # audio that a turn detector keeps before and after a turn
 
 Int16 = NDArray[np.int16]
 Sidecar = dict[str, Any]
@@ -56,7 +56,7 @@ def test_two_people_alternate_through_six_emotions(sidecar: Sidecar) -> None:
 
 
 def test_sidecar_times_bound_the_speech(sidecar: Sidecar, channels: dict[str, Int16]) -> None:
-    """Each turn is loud up to its edges, on its own channel alone; every pause ends a turn and none drags."""
+    """Each turn is loud up to its edges, on its own channel only; every pause is long enough to end a turn."""
     turns = sidecar["turns"]
     for turn in turns:
         start_s, end_s = turn["start_s"], turn["end_s"]
@@ -74,7 +74,7 @@ def test_sidecar_times_bound_the_speech(sidecar: Sidecar, channels: dict[str, In
         for turn in turns:
             if turn["speaker"] == name:
                 speech[round(turn["start_s"] * 16_000) : round(turn["end_s"] * 16_000) + 16] = True
-        assert np.abs(pcm[~speech]).max() < 50  # nothing is said outside the turns
+        assert np.abs(pcm[~speech]).max() < 50  # no speech outside the turns
 
 
 def test_the_bundled_recogniser_understands_it(sidecar: Sidecar, channels: dict[str, Int16]) -> None:

@@ -1,4 +1,4 @@
-"""How the demo is scored, by hand."""
+"""Scores of the demo, against values worked out by hand."""
 
 import pytest
 
@@ -41,10 +41,10 @@ def test_a_turn_agrees_by_its_own_speakers_event_that_overlaps_most() -> None:
         event("bob", 0.0, 2.0, "anger", "nothing"),
         event("ann", 4.9, 6.1, "sadness", "fine"),
     ]
-    assert agreement(SCRIPT, events) == pytest.approx(2 / 3)  # bob's turn had no event of his in its time
+    assert agreement(SCRIPT, events) == pytest.approx(2 / 3)  # no event of bob overlaps his turn
 
 
-def test_the_summary_has_percentiles_and_refuses_to_score_nothing() -> None:
+def test_the_summary_has_percentiles_and_requires_events() -> None:
     events = [event("ann", 0.0, 2.0, "surprise", "I can't believe it", after_ms=ms) for ms in (500.0, 700.0, 900.0)]
     assert summarize(SCRIPT, events, 500, "test").after_speech_ms == {"p50": 700.0, "p95": 880.0}
     with pytest.raises(ValueError, match="no turn came out"):

@@ -17,13 +17,13 @@ def test_brokers_are_urls():
 
 @pytest.mark.parametrize("text", ["localhost:1883", "http://secret@h", "mqtt://", "mqtt://secret@h:x", "mqtt://h/a",
                                   "mqtt://h,mqtt://h"])  # fmt: skip
-def test_what_is_none_is_refused_without_its_password(text):
+def test_invalid_addresses_are_refused_without_printing_passwords(text):
     with pytest.raises(BrokerError, match=r"^mqtt") as caught:
         parse_brokers(text)
     assert "secret" not in str(caught.value)
 
 
-def test_certificates_that_are_not_there_are_named():
+def test_missing_certificates_are_named():
     with pytest.raises(BrokerError, match="mqtt_ca, mqtt_cert or mqtt_key cannot be used: .*No such file"):
         tls_context("/nowhere.pem", "", "")
 

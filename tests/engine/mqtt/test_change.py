@@ -3,7 +3,7 @@ from testing.events import emotion
 
 
 def changes(*turns, **config):
-    """[(index of the turn, emotion before, emotion after)] of alice's (emotion, confidence) turns, two seconds each."""
+    """[(index of the turn, previous emotion, new emotion)] of alice's (emotion, confidence) turns of two seconds."""
     detector = ChangeDetector(ChangeConfig(**({"confidence": 0.6, "turns": 2, "interval_s": 0.0} | config)))
     found = []
     for at, (label, confidence) in enumerate(turns):
@@ -13,21 +13,21 @@ def changes(*turns, **config):
     return found
 
 
-def test_a_sure_emotion_changes_at_once_and_a_doubtful_one_when_it_comes_again():
+def test_a_confident_emotion_is_a_change_at_once_and_another_when_it_is_repeated():
     turns = [("neutral", 0.9), ("joy", 0.7), ("anger", 0.4), ("joy", 0.4), ("anger", 0.4), ("anger", 0.4)]
     assert changes(*turns) == [(1, "neutral", "joy"), (5, "joy", "anger")]
 
 
-def test_flicker_between_doubtful_emotions_is_no_change():
+def test_alternating_emotions_of_low_confidence_are_no_change():
     assert changes(*[("joy", 0.5), ("fear", 0.5), ("anger", 0.5)] * 5) == []
 
 
-def test_a_person_changes_no_faster_than_the_limit_and_what_still_holds_then_counts():
+def test_a_speaker_changes_at_most_once_per_interval_and_a_lasting_change_counts_then():
     turns = [("joy", 0.9), ("anger", 0.9), ("anger", 0.9), ("anger", 0.9), ("joy", 0.9)]
     assert changes(*turns, interval_s=5.0) == [(0, "neutral", "joy"), (3, "joy", "anger")]
 
 
-def test_people_and_conversations_are_apart_and_only_finals_count():
+def test_speakers_and_conversations_are_independent_and_only_finals_count():
     detector = ChangeDetector(ChangeConfig())
     assert detector.push(emotion(1, status="interim")) is None
     assert detector.push(emotion(1, status="corrected")) is None
@@ -36,4 +36,4 @@ def test_people_and_conversations_are_apart_and_only_finals_count():
     assert detector.push(emotion(9, speaker="bob")) == "neutral"
     assert detector.push(emotion(9, conversation="other")) == "neutral"
     detector.forget("demo")
-    assert detector.push(emotion(1)) == "neutral"  # media time has begun anew
+    assert detector.push(emotion(1)) == "neutral"  # media time has started again

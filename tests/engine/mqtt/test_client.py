@@ -1,4 +1,4 @@
-"""What goes to a real broker, and what it refuses."""
+"""Messages to a real broker, and those that it refuses."""
 
 import asyncio
 import gc
@@ -15,12 +15,12 @@ from engine.server.sinks import open_event_sinks
 from testing.events import emotion
 from testing.mosquitto import mosquitto, needs_mosquitto, until_all, watching
 
-# Mosquitto 2.0.11 hangs up after a refusal where its queue has no limit.
+# Mosquitto 2.0.11 disconnects after a refusal if its queue has no limit.
 SETTINGS = "allow_anonymous true\nacl_file {folder}/acl\nmax_queued_messages 1000"
 
 
 @pytest.mark.parametrize("value", ["", "ä" * 10, "x" * 110, "x" * 20_000])
-def test_properties_are_what_paho_packs(value):
+def test_properties_are_packed_as_by_paho(value):
     message = MqttMessage("a/b", "{}", expiry_s=86_400, properties=(("id", value), ("größe", "1")))
     expected = Properties(PacketTypes.PUBLISH)
     expected.PayloadFormatIndicator = 1
@@ -36,7 +36,7 @@ def test_properties_are_what_paho_packs(value):
 
 
 @needs_mosquitto
-def test_what_an_access_list_refuses_is_told_once_counted_and_holds_nothing_up(tmp_path, caplog):
+def test_messages_refused_by_an_access_list_are_logged_once_counted_and_delay_nothing(tmp_path, caplog):
     folder = tmp_path / "broker"
     folder.mkdir()
     (folder / "acl").write_text(
@@ -59,14 +59,14 @@ def test_what_an_access_list_refuses_is_told_once_counted_and_holds_nothing_up(t
     status = asyncio.run(main())
     assert status["connected"]
     assert status["dropped"] == 0
-    assert 1 <= status["refused"] <= 3  # states of one person; a newer one may stand for two
-    told = [it.getMessage() for it in caplog.records if "refuses" in it.getMessage()]
-    assert len(told) == 1
-    assert told[0].endswith("refuses what is sent to cberl/demo/alice/state: Not authorized")
+    assert 1 <= status["refused"] <= 3  # states of one speaker; a newer one may replace an earlier one
+    logged = [it.getMessage() for it in caplog.records if "refuses" in it.getMessage()]
+    assert len(logged) == 1
+    assert logged[0].endswith("refuses what is sent to cberl/demo/alice/state: Not authorized")
 
 
 @needs_mosquitto
-def test_who_waits_for_a_broker_that_dies_is_told_at_once_and_nothing_is_left_behind(tmp_path, caplog):
+def test_waiting_for_a_broker_that_dies_fails_at_once_and_leaves_no_exception_behind(tmp_path, caplog):
     async def main():
         async with mosquitto(tmp_path) as broker:
             client = MqttClient("127.0.0.1", broker.port, protocol=aiomqtt.ProtocolVersion.V5, timeout=3_600)
@@ -74,7 +74,7 @@ def test_who_waits_for_a_broker_that_dies_is_told_at_once_and_nothing_is_left_be
                 assert await client.send([MqttMessage("a", "1")]) == []
                 broker.freeze()
                 sending = asyncio.create_task(client.send([MqttMessage("a", "2")]))
-                await asyncio.sleep(0)  # it is on its way
+                await asyncio.sleep(0)  # it is sent
                 await broker.kill()
                 with pytest.raises(aiomqtt.MqttError, match="connection was lost before the broker had answered"):
                     await sending

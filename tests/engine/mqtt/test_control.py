@@ -28,12 +28,12 @@ def test_commands_are_read():
         (received({"command": "stop", "conversation": "x" * 5000}), "at most 4096 bytes"),
     ],
 )
-def test_what_is_no_command_is_refused_in_a_sentence(command, reason):
+def test_invalid_commands_are_refused_in_a_sentence(command, reason):
     with pytest.raises(CommandError, match=reason):
         parse_command(command)
 
 
-def test_a_token_is_needed_and_none_in_the_settings_lets_nobody_in():
+def test_a_token_is_required_and_an_empty_setting_authorises_nothing():
     assert authorised(ReceivedMessage(b"", False, "séc"), "séc")
     assert not authorised(ReceivedMessage(b"", False, "sec"), "séc")
     assert not authorised(ReceivedMessage(b"", False, ""), "")

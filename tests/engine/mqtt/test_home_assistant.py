@@ -1,4 +1,4 @@
-"""Payloads against the keys that Home Assistant documents; it refuses devices and ignores entities with others.
+"""Payloads have only keys that Home Assistant documents; it refuses devices and ignores entities with others.
 
 Keys from https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, /integrations/sensor.mqtt/ and
 /integrations/event.mqtt/.
@@ -59,13 +59,13 @@ def check(message):
         assert {"platform", "unique_id", "state_topic"} <= component.keys() <= known
     emotions = body["components"]["emotion"]
     assert (emotions["device_class"], emotions["options"]) == ("enum", ["neutral", "joy"])
-    assert "state_class" not in emotions  # an enum has none
+    assert "state_class" not in emotions  # not allowed for an enum
     assert "unit_of_measurement" not in emotions
     assert body["components"]["change"]["event_types"] == emotions["options"]
     return body
 
 
-def test_what_is_announced_is_what_home_assistant_documents():
+def test_discovery_has_the_keys_that_home_assistant_documents():
     home = HomeAssistant("homeassistant", Topics("cberl", "engine"), 600.0)
     bodies = [check(home.discovery(row(*who))) for who in [(), ("bob",), ("Zoë",), ("Zo_",), ("alice", "kitchen")]]
     ids = [component["unique_id"] for body in bodies for component in body["components"].values()]
@@ -75,7 +75,7 @@ def test_what_is_announced_is_what_home_assistant_documents():
 
 
 @needs_mosquitto
-def test_it_is_announced_again_at_birth_and_taken_away_with_the_conversation(tmp_path):
+def test_discovery_is_sent_again_at_birth_and_removed_with_the_conversation(tmp_path):
     async def main():
         async with (
             mosquitto(tmp_path) as broker,

@@ -1,4 +1,4 @@
-"""A real broker, and an engine's outlets that publish to it."""
+"""The sinks of an engine publish to a real broker."""
 
 import asyncio
 import json
@@ -55,9 +55,9 @@ def test_topics_properties_and_retained_state(tmp_path):
             assert utterance.properties.PayloadFormatIndicator == 1
             assert 86_390 < utterance.properties.MessageExpiryInterval <= 86_400
             assert 590 < state.properties.MessageExpiryInterval <= 600
-            told = dict(utterance.properties.UserProperty)
-            assert told.pop("time").endswith("+00:00")
-            assert told == {
+            properties = dict(utterance.properties.UserProperty)
+            assert properties.pop("time").endswith("+00:00")
+            assert properties == {
                 "specversion": "1.0", "id": body["id"], "source": "/cberl/engine", "type": "cberl.emotion",
             }  # fmt: skip
             retained = broker.retained("cberl/#")
@@ -67,7 +67,7 @@ def test_topics_properties_and_retained_state(tmp_path):
     asyncio.run(main())
 
 
-def test_an_engine_that_dies_is_offline_and_words_stay_at_home(tmp_path):
+def test_an_engine_that_loses_its_connection_is_offline_and_words_are_not_sent_by_default(tmp_path):
     async def main():
         async with (
             mosquitto(tmp_path) as broker,
@@ -78,7 +78,7 @@ def test_an_engine_that_dies_is_offline_and_words_stay_at_home(tmp_path):
             sinks.hub.publish(emotion(1))
             await watcher.until(lambda it: it.of("utterance"))
             assert watcher.of("utterance")[0]["text"] is None
-            # The same client id from elsewhere: the broker cuts the engine off, as a dead network would.
+            # Another client with the same id: the broker disconnects the engine, as a dead network would.
             async with aiomqtt.Client(
                 "127.0.0.1", broker.port, identifier="cberl-engine", protocol=aiomqtt.ProtocolVersion.V5
             ):
@@ -89,7 +89,7 @@ def test_an_engine_that_dies_is_offline_and_words_stay_at_home(tmp_path):
 
 
 def check(watcher, broker, published):
-    """Each final once and in order, after duplicates are dropped by id; the state is the last."""
+    """Each final once and in order, after duplicates are removed by id; the retained state is the last."""
     finals = distinct(watcher.of("utterance"))
     assert [body["start_s"] for body in finals] == [2.0 * number for number in range(1, published + 1)]
     assert all(one["seq"] < other["seq"] for one, other in pairwise(finals))
@@ -97,8 +97,8 @@ def check(watcher, broker, published):
     assert state == {name: value for name, value in finals[-1].items() if name != "historical"}
 
 
-def test_a_broker_that_is_killed_three_times_loses_nothing(tmp_path):
-    """At 50 events a second; `bench/mqtt.py --outage` is the long form."""
+def test_no_event_is_lost_when_the_broker_is_killed_three_times(tmp_path):
+    """At 50 events per second; `bench/mqtt.py --outage` takes longer."""
 
     async def main():
         async with (
@@ -132,7 +132,7 @@ def test_a_broker_that_is_killed_three_times_loses_nothing(tmp_path):
             assert not all(late)
             assert not any(body.get("historical") for body in watcher.of("state"))
             name = f"127.0.0.1:{broker.port}"
-            await until_all(sinks, lambda it: it["waiting"] == 0)  # the last acknowledgement is still on its way
+            await until_all(sinks, lambda it: it["waiting"] == 0)  # the last acknowledgement may still be outstanding
             assert sinks.status()["brokers"] == {name: {"connected": True, "waiting": 0, "dropped": 0, "refused": 0}}
 
     asyncio.run(main())
@@ -159,8 +159,8 @@ asyncio.run(main())
 """
 
 
-async def acknowledged(script, count):
-    """Finals that a subscriber of this engine saw until it was killed, in the middle of the stream."""
+async def delivered_until_killed(script, count):
+    """Ids of the finals that a subscriber of this engine received until it was killed in the middle of the stream."""
     engine = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
     lines = [await engine.stdout.readline() for _ in range(count)]
     engine.kill()
@@ -170,18 +170,18 @@ async def acknowledged(script, count):
     return [body["id"] for body in messages if body["type"] == "emotion"]
 
 
-def test_an_engine_that_is_killed_loses_nothing_that_was_acknowledged(tmp_path):
-    """Once with its broker there, once without: then all of it waits for the next run."""
+def test_no_delivered_event_is_lost_when_the_engine_is_killed(tmp_path):
+    """Once with its broker, and once without it: then all events wait for the next run."""
 
     async def main():
         log = str(tmp_path / "log")
         root = str(Path(__file__).parents[3])
         async with mosquitto(tmp_path / "broker") as broker, watching(broker) as watcher:
             await broker.save()
-            seen = await acknowledged(ENGINE.format(root=root, url=broker.url, log=log, first=1), 200)
+            seen = await delivered_until_killed(ENGINE.format(root=root, url=broker.url, log=log, first=1), 200)
             await watcher.caught_up()
             await broker.kill()
-            seen += await acknowledged(ENGINE.format(root=root, url=broker.url, log=log, first=1_000), 200)
+            seen += await delivered_until_killed(ENGINE.format(root=root, url=broker.url, log=log, first=1_000), 200)
             await broker.start()
             async with open_event_sinks(Settings(mqtt=broker.url, event_log=log)) as sinks:
                 kept = await sinks.event_writer.call(sinks.event_writer.log.events, "demo", 0, 1_000_000)
@@ -198,7 +198,7 @@ def test_an_engine_that_is_killed_loses_nothing_that_was_acknowledged(tmp_path):
     asyncio.run(main())
 
 
-def test_one_broker_that_is_away_does_not_keep_another_waiting_and_a_full_outbox_tells(tmp_path):
+def test_a_broker_that_is_down_delays_no_other_and_dropped_rows_are_counted(tmp_path):
     async def main():
         async with mosquitto(tmp_path / "a") as one, mosquitto(tmp_path / "b") as other, watching(one) as watcher:
             await other.kill()
@@ -207,9 +207,9 @@ def test_one_broker_that_is_away_does_not_keep_another_waiting_and_a_full_outbox
                 for number in range(1, 31):
                     sinks.hub.publish(emotion(number))
                     await watcher.until(lambda it, number=number: len(it.of("utterance")) == number)
-                away = sinks.status()["brokers"][f"127.0.0.1:{other.port}"]
-                assert (away["connected"], away["waiting"], away["dropped"]) == (False, 10, 21)  # and one change
-                assert "refused" in away["problem"]
+                down = sinks.status()["brokers"][f"127.0.0.1:{other.port}"]
+                assert (down["connected"], down["waiting"], down["dropped"]) == (False, 10, 21)  # and one change
+                assert "refused" in down["problem"]
                 await other.start()
                 async with watching(other) as late:
                     await late.until(lambda it: it.of("state"))
@@ -218,7 +218,7 @@ def test_one_broker_that_is_away_does_not_keep_another_waiting_and_a_full_outbox
     asyncio.run(main())
 
 
-# paho leaves the socket of a handshake that failed to the garbage collector.
+# paho leaves the socket of a failed handshake to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_passwords_and_certificates(tmp_path):
     keys, passwords = certificates(tmp_path), tmp_path / "passwords"
@@ -238,7 +238,7 @@ def test_passwords_and_certificates(tmp_path):
 
 
 async def state_of(settings):
-    """ "connected", or why not."""
+    """ "connected", or the problem."""
     async with open_event_sinks(settings) as sinks:
         while True:
             (status,) = sinks.status()["brokers"].values()
@@ -248,7 +248,7 @@ async def state_of(settings):
 
 
 def certificates(folder):
-    """An authority, and a certificate for localhost and for the client."""
+    """An authority, and a certificate for both localhost and the client."""
 
     def openssl(*arguments):
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
@@ -295,7 +295,7 @@ def test_commands_with_the_right_token_are_executed_and_answered(tmp_path, caplo
 
 
 def command(broker, token, body):
-    """As the documentation says it is sent."""
+    """Sends a command as the documentation describes."""
     command = ["mosquitto_pub", "-p", str(broker.port), "-V", "5", "-q", "1", "-t", "cberl/engine/control"]
     command += ["-m", json.dumps(body), "-D", "publish", "user-property", "token", token]
     subprocess.run([*command, "-D", "publish", "response-topic", "answers"], check=True)

@@ -9,7 +9,7 @@ ROW = OutboxRow(1, 1000.0, "current", "demo/1@r", "demo", "alice", '{"type":"emo
 @pytest.mark.parametrize(
     ("age_s", "waited", "historical"), [(0.0, False, False), (LATE_S, False, True), (0.0, True, True)]
 )
-def test_what_is_late_is_of_the_past_whether_or_not_its_broker_was_away(age_s, waited, historical):
+def test_late_events_are_historical_also_if_the_broker_was_connected(age_s, waited, historical):
     message = Messages(Topics("cberl", "engine"), 60.0, 60.0).event(ROW, ROW.at_s + age_s, waited)
     assert ('"historical":true' in message.payload) is historical
     assert (("historical", "true") in message.properties) is historical

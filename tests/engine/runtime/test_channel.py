@@ -39,7 +39,7 @@ def test_offer_drops_the_oldest_and_counts() -> None:
     asyncio.run(main())
 
 
-def test_close_wakes_everybody_who_waits() -> None:
+def test_close_wakes_all_waiters() -> None:
     async def main() -> None:
         empty: Channel[int] = Channel(1)
         full: Channel[int] = Channel(1)
@@ -57,7 +57,7 @@ def test_close_wakes_everybody_who_waits() -> None:
     asyncio.run(main())
 
 
-def test_a_receiver_that_gave_up_takes_nothing_with_it() -> None:
+def test_a_cancelled_receiver_loses_no_item() -> None:
     async def main() -> None:
         channel: Channel[int] = Channel(1)
         waiting = asyncio.ensure_future(anext(aiter(channel)))

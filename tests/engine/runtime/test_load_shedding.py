@@ -25,7 +25,7 @@ def test_what_each_level_leaves_out() -> None:
     assert load.refusal == "the engine is 4 s behind live: try again in a moment"
 
 
-def test_one_conversation_behind_counts_for_all_until_it_ends() -> None:
+def test_the_largest_lag_counts_for_all_conversations_until_it_ends() -> None:
     hand = HandClock()
     load = LoadShedder(hand)
     load.observe("slow", 5.0)
@@ -38,7 +38,7 @@ def test_one_conversation_behind_counts_for_all_until_it_ends() -> None:
     assert load.level == 0
 
 
-def test_after_the_last_conversation_has_ended_a_new_one_may_begin_in_a_while() -> None:
+def test_some_time_after_the_last_conversation_has_ended_a_new_one_may_start() -> None:
     hand = HandClock()
     load = LoadShedder(hand)
     load.observe("slow", 9.0)

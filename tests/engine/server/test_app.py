@@ -1,4 +1,4 @@
-"""Real sockets on a free port; the pipeline behind them is replaced by one that counts audio."""
+"""Real sockets on a free port. The pipeline behind them is replaced by one that counts audio."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ def test_pages_and_operations():
     asyncio.run(main())
 
 
-def test_audio_goes_in_and_events_come_out_for_publisher_and_subscribers_alike():
+def test_publisher_and_subscribers_receive_the_same_events():
     async def main():
         async with (
             running() as (_, url),
@@ -99,7 +99,7 @@ BAD = {
 }
 
 
-def test_bad_messages_are_answered_and_harm_nobody():
+def test_bad_messages_are_answered_and_affect_no_other_publisher():
     async def main():
         async with (
             running(max_message_bytes=65_536) as (_, url),
@@ -121,15 +121,15 @@ def test_bad_messages_are_answered_and_harm_nobody():
                 await alice.send(frame(0, at_s=number * 0.04 + 0.02))
                 assert (await until(alice, "emotion"))["text"] == str(number + 1)
             await bob.send(END)
-            told, code, _ = await rest(bob)
+            received, code, _ = await rest(bob)
             assert code == 1000
-            assert [message["text"] for message in told if message["type"] == "emotion"] == ["5"]
-            assert not [message for message in told if message["type"] == "error"]
+            assert [message["text"] for message in received if message["type"] == "emotion"] == ["5"]
+            assert not [message for message in received if message["type"] == "error"]
 
     asyncio.run(main())
 
 
-def test_a_message_far_too_large_costs_the_connection_but_not_what_was_said():
+def test_a_message_far_too_large_closes_the_connection_and_the_turn_is_kept():
     async def main():
         async with (
             running(max_message_bytes=1024) as (_, url),
@@ -146,7 +146,7 @@ def test_a_message_far_too_large_costs_the_connection_but_not_what_was_said():
     asyncio.run(main())
 
 
-def test_who_is_refused_is_told_why():
+def test_a_refused_publisher_receives_the_reason():
     async def main():
         async with running() as (_, url), ws(url, "/ingest?conversation=demo") as client:
             await client.send(start(MIC | {"speaker": "mallory"}))
@@ -169,7 +169,7 @@ def test_who_is_refused_is_told_why():
         ("/ingest?conversation=demo", {"Origin": "null"}, "forbidden_origin"),
     ],
 )
-def test_a_bad_request_is_turned_away_on_the_socket(path, headers, code):
+def test_a_bad_request_is_refused_on_the_socket(path, headers, code):
     async def main():
         async with running(allow_origin="https://good.example") as (_, url):
             async with ws(url, path, additional_headers=headers) as client:
@@ -206,7 +206,7 @@ def test_an_upload_faster_than_the_pipeline_waits_and_loses_nothing():
     asyncio.run(main())
 
 
-def test_a_live_sender_loses_its_oldest_and_is_told():
+def test_a_live_sender_loses_its_oldest_chunks_and_is_informed():
     async def main():
         async with running() as (engine, url), ws(url, "/ingest?conversation=demo") as client:
             engine.open.clear()
@@ -229,7 +229,7 @@ def test_a_live_sender_loses_its_oldest_and_is_told():
     asyncio.run(main())
 
 
-def test_a_port_in_use_is_one_clear_sentence():
+def test_a_port_in_use_is_one_sentence():
     async def main(port):
         settings = Settings(port=port)
         await serve(create_app(Counter(settings), settings), settings, print)

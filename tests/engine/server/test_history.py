@@ -10,7 +10,7 @@ def client(url):
     return httpx.AsyncClient(base_url=url, trust_env=False)
 
 
-def test_history_goes_on_where_the_reader_stopped_and_outlives_the_engine(tmp_path):
+def test_history_is_read_page_by_page_and_outlives_the_engine(tmp_path):
     async def first():
         async with running(event_log=str(tmp_path / "log"), keep_text=True) as (engine, url), client(url) as http:
             for number in range(1, 5):
@@ -42,7 +42,7 @@ def test_history_goes_on_where_the_reader_stopped_and_outlives_the_engine(tmp_pa
     asyncio.run(second())
 
 
-def test_without_a_log_there_is_no_history_and_a_conversation_can_be_forgotten_still():
+def test_without_a_log_there_is_no_history_and_conversations_can_still_be_deleted():
     async def main():
         async with running() as (engine, url), client(url) as http:
             engine.hub.publish(emotion(1))

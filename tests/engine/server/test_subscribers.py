@@ -1,4 +1,4 @@
-"""Whoever listens gets every event once, however they come and go, and costs nobody else anything."""
+"""Subscribers receive every event once, however often they reconnect, and do not slow each other down."""
 
 import asyncio
 import gc
@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from testing.counting import rest, running, seqs, until, utterance, ws
 
 
-def test_who_comes_back_misses_nothing():
+def test_a_subscriber_that_reconnects_misses_nothing():
     async def main():
         async with running(replay_events=10) as (engine, url):
             async with ws(url, "/events?conversation=demo") as client:
@@ -27,13 +27,13 @@ def test_who_comes_back_misses_nothing():
     asyncio.run(main())
 
 
-def test_a_subscriber_that_reads_nothing_is_closed_and_the_other_gets_all():
+def test_a_subscriber_that_does_not_read_is_disconnected_and_another_gets_all():
     async def main():
         async with running(subscriber_queue=4) as (engine, url):
             quick = ws(url, "/events?conversation=demo", max_size=None)
             slow = ws(url, "/events?conversation=demo", max_size=None, max_queue=1)
             async with quick as quick, slow as slow:
-                long = "x" * 1_000_000  # soon more than the sockets between them hold
+                long = "x" * 1_000_000  # soon more than the buffers of the sockets hold
                 published = 0
                 while len(engine.hub._topics["demo"].subscriptions if published else "12") == 2:
                     engine.hub.publish(utterance(text=long))
@@ -49,8 +49,8 @@ def test_a_subscriber_that_reads_nothing_is_closed_and_the_other_gets_all():
     asyncio.run(main())
 
 
-def test_a_stalled_subscriber_costs_the_others_nothing_and_memory_stays_bounded():
-    """256 MB go out. Each event is published only when all others have the one before: they never wait for it."""
+def test_a_stalled_subscriber_does_not_delay_others_and_memory_stays_bounded():
+    """256 MB are sent. Each event is published only when all other subscribers have the previous one."""
     queue, ring, size = 4, 4, 1 << 20
 
     async def main():
@@ -76,7 +76,7 @@ def test_a_stalled_subscriber_costs_the_others_nothing_and_memory_stays_bounded(
                 tracemalloc.stop()
             assert [it.reason for it in subscriptions].count("slow") == 1
             assert most_waiting <= queue
-            # The ring, the queue, and what is on its way in the buffers of four sockets and their clients.
+            # The replay buffer, the queue, and the buffers of four sockets and their clients.
             assert most_bytes < (ring + queue + 4 * 8) * size
             received, code, _ = await rest(stalled)
             assert code == 1013

@@ -19,7 +19,7 @@ def ids(rows):
     return [int(it.id.removeprefix("id ")) for it in rows]
 
 
-def test_each_broker_has_its_own_place_and_what_all_have_is_gone(database):
+def test_each_broker_has_a_cursor_and_rows_that_all_have_are_deleted(database):
     outbox = Outbox(database, ["a", "b"], 100)
     outbox.add([row(n) for n in range(1, 6)])
     assert ids(outbox.next("a", 0, 2)) == [1, 2]
@@ -28,14 +28,14 @@ def test_each_broker_has_its_own_place_and_what_all_have_is_gone(database):
     assert (outbox.waiting("a"), outbox.waiting("b")) == (3, 5)
     assert ids(outbox.next("b", 5, 9)) == []
     assert database.execute("SELECT min(n) FROM outbox").fetchone() == (3,)
-    again = Outbox(database, ["a", "c"], 100)  # after a restart with another broker: only what is new is for it
+    again = Outbox(database, ["a", "c"], 100)  # after a restart with another broker, which gets only new rows
     assert ids(again.next("a", 0, 9)) == [3, 4, 5]
     again.add([row(6)])
     assert ids(again.next("c", 0, 9)) == [6]
     assert ids(Outbox(database, ["c"], 100).next("c", 0, 9)) == [6]
 
 
-def test_the_oldest_give_way_and_are_counted_for_whom_they_waited(database):
+def test_the_oldest_rows_are_dropped_and_counted_per_broker(database):
     outbox = Outbox(database, ["a", "b"], 3)
     outbox.add([row(1), row(2)])
     outbox.next("a", 1, 9)
@@ -47,7 +47,7 @@ def test_the_oldest_give_way_and_are_counted_for_whom_they_waited(database):
     assert (outbox.dropped["a"], outbox.dropped["b"]) == (3, 4)
 
 
-def test_how_everybody_feels_is_known_from_what_waits(database):
+def test_the_latest_state_of_each_speaker_is_found_in_the_outbox(database):
     outbox = Outbox(database, ["a"], 100)
     outbox.add([row(1), row(2, speaker="bob"), row(3), row(4, kind="past"), row(5, kind="change")])
     outbox.add([row(6, conversation="other")])
@@ -56,7 +56,7 @@ def test_how_everybody_feels_is_known_from_what_waits(database):
     assert ids(outbox.latest()) == ids(outbox.next("a", 0, 9)) == [6]
 
 
-def test_without_brokers_nothing_waits(database):
+def test_without_brokers_no_row_is_kept(database):
     Outbox(database, ["a"], 100).add([row(1)])
     Outbox(database, [], 100)
     assert database.execute("SELECT count(*) FROM outbox").fetchone() == (0,)

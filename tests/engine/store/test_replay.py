@@ -1,4 +1,4 @@
-"""Resuming over a real socket, from the ring and from the log, while both move."""
+"""Resuming over a real socket, from the replay buffer and from the log, while both change."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ def publish(engine, numbers, **fields):
     return last
 
 
-def test_who_was_away_for_longer_than_the_ring_gets_the_rest_from_the_log(tmp_path, monkeypatch):
+def test_events_older_than_the_replay_buffer_come_from_the_log(tmp_path, monkeypatch):
     monkeypatch.setattr(replay, "PAGE_EVENTS", 7)  # 60 events are many pages
     options = {"event_log": str(tmp_path / "log"), "replay_events": 5}
 
@@ -43,7 +43,7 @@ def test_who_was_away_for_longer_than_the_ring_gets_the_rest_from_the_log(tmp_pa
             return last
 
     async def second(before):
-        """The next run's ring is empty, and its numbers go on."""
+        """The next run's replay buffer is empty, and its numbers continue."""
         async with running(**options) as (engine, url), ws(url, f"{ROOM}&resume_from_seq=3") as client:
             assert (await until(client, "snapshot"))["last_seq"] == before
             for seq in range(4, before + 1):
@@ -54,7 +54,7 @@ def test_who_was_away_for_longer_than_the_ring_gets_the_rest_from_the_log(tmp_pa
     asyncio.run(second(asyncio.run(first())))
 
 
-def test_what_goes_on_meanwhile_is_neither_lost_nor_repeated(tmp_path, monkeypatch):
+def test_events_published_during_a_replay_are_neither_lost_nor_repeated(tmp_path, monkeypatch):
     monkeypatch.setattr(replay, "PAGE_EVENTS", 3)
 
     async def main():
@@ -65,20 +65,20 @@ def test_what_goes_on_meanwhile_is_neither_lost_nor_repeated(tmp_path, monkeypat
                 numbers = []
                 while len(numbers) < 150:
                     numbers += seqs([json.loads(await client.recv())])
-                    if len(numbers) < 100:  # the ring moves on while its reader is still in the log
+                    if len(numbers) < 100:  # the replay buffer moves on while the reader is still in the log
                         last = publish(engine, [40 + len(numbers)])
                         publish(engine, [1], status="interim")
                     elif numbers[-1] >= last:
                         break
             assert numbers == sorted(set(numbers))
-            assert set(numbers) >= {*range(2, 41), *range(41, last + 1, 2)}  # all but what is superseded
+            assert set(numbers) >= {*range(2, 41), *range(41, last + 1, 2)}  # all but superseded events
             assert len(numbers) > 60
 
     asyncio.run(main())
 
 
 @pytest.mark.parametrize("lost", ["forgotten", "too_many", "not_kept", "never_reached"])
-def test_a_resync_comes_where_the_log_has_not_got_it_either(tmp_path, monkeypatch, lost):
+def test_a_resync_is_sent_if_the_log_lacks_the_events_too(tmp_path, monkeypatch, lost):
     if lost == "too_many":
         monkeypatch.setattr(replay, "MAX_EVENTS", 10)
 
@@ -99,7 +99,7 @@ def test_a_resync_comes_where_the_log_has_not_got_it_either(tmp_path, monkeypatc
     asyncio.run(main())
 
 
-def test_an_operator_hears_all_conversations_live():
+def test_a_subscriber_of_all_conversations_receives_them_live():
     async def main():
         async with running() as (engine, url):
             publish(engine, [1, 2], conversation="kitchen")
@@ -107,8 +107,12 @@ def test_an_operator_hears_all_conversations_live():
                 assert (await until(client, "snapshot", conversation="kitchen"))["last_seq"] == 3
                 publish(engine, [1], conversation="lobby")
                 publish(engine, [3], conversation="kitchen")
-                heard = [json.loads(await client.recv()) for _ in range(3)]
-                assert [(it["conversation"], it["seq"]) for it in heard] == [("lobby", 1), ("lobby", 2), ("kitchen", 4)]
+                live = [json.loads(await client.recv()) for _ in range(3)]
+                assert [(it["conversation"], it["seq"]) for it in live] == [
+                    ("lobby", 1),
+                    ("lobby", 2),
+                    ("kitchen", 4),
+                ]
             for path in ("/events?conversation=*&resume_from_seq=1", "/ingest?conversation=*"):
                 async with ws(url, path) as client:
                     assert (await until(client, "error"))["fatal"]

@@ -17,7 +17,7 @@ from testing.events import emotion
 
 @asynccontextmanager
 async def kept(path, **config):
-    """(hub, journal) over this file."""
+    """(hub, event writer) with this file."""
     async with open_event_writer(EventWriterConfig(str(path), **config)) as event_writer:
         yield Hub(run="r", event_writer=event_writer), event_writer
 
@@ -27,7 +27,7 @@ async def history(event_writer, conversation="demo", after_seq=0, limit=1000):
     return [(seq, json.loads(text)) for seq, text in found]
 
 
-def test_what_subscribers_get_is_kept_and_what_is_superseded_is_not(tmp_path):
+def test_delivered_events_are_stored_and_superseded_events_are_not(tmp_path):
     async def main():
         async with kept(tmp_path / "log", keep_text=True) as (hub, event_writer):
             subscription = hub.subscribe("demo")
@@ -35,7 +35,7 @@ def test_what_subscribers_get_is_kept_and_what_is_superseded_is_not(tmp_path):
             hub.publish(emotion(1, status="interim"))
             last = hub.publish(emotion(1))
             assert subscription.take().seq == 0  # the snapshot
-            assert subscription.take() is None  # not kept yet, so nobody may see it
+            assert subscription.take() is None  # not stored yet, so not delivered
             await hub.flush()
             seen = [json.loads(entry.text) for entry in iter(subscription.take, None)]
             assert [body["type"] for body in seen] == ["conversation.started", "speaker.joined", "emotion", "emotion"]
@@ -47,7 +47,7 @@ def test_what_subscribers_get_is_kept_and_what_is_superseded_is_not(tmp_path):
     asyncio.run(main())
 
 
-def test_words_are_kept_only_where_the_settings_say_so(tmp_path):
+def test_words_are_stored_only_if_the_settings_say_so(tmp_path):
     async def main():
         async with kept(tmp_path / "log") as (hub, event_writer):
             subscription = hub.subscribe("demo")
@@ -61,7 +61,7 @@ def test_words_are_kept_only_where_the_settings_say_so(tmp_path):
     assert all(b"words" not in file.read_bytes() for file in tmp_path.iterdir())
 
 
-def test_numbers_go_on_after_a_clean_stop_and_never_repeat_after_a_deletion(tmp_path):
+def test_numbers_continue_after_a_clean_stop_and_never_repeat_after_a_deletion(tmp_path):
     async def run():
         async with kept(tmp_path / "log") as (hub, event_writer):
             seqs = [hub.publish(emotion(1)), hub.publish(emotion(2, status="interim"))]
@@ -110,7 +110,7 @@ asyncio.run(main())
 """
 
 
-def test_a_killed_engine_has_kept_all_that_anybody_saw(tmp_path):
+def test_a_killed_engine_has_stored_every_delivered_event(tmp_path):
     async def die_and_look():
         script = KILLED.format(root=str(Path(__file__).parents[3]), path=str(tmp_path / "log"))
         engine = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
@@ -129,10 +129,10 @@ def test_a_killed_engine_has_kept_all_that_anybody_saw(tmp_path):
     finals = {seq for seq in seen if seq > 1 and (seq - 1) % 3 == 0}
     assert len(finals) > 50
     assert finals <= set(numbers)
-    assert again > max(seen)  # interim events of the dead run are not in the log, but were seen
+    assert again > max(seen)  # interim events of the killed run were delivered, but are not in the log
 
 
-def test_it_keeps_no_more_than_it_may(tmp_path, monkeypatch):
+def test_events_beyond_the_limits_of_age_and_size_are_deleted(tmp_path, monkeypatch):
     monkeypatch.setattr("engine.store.event_log.CHUNK", 100)
     max_bytes = 400_000
 
@@ -157,7 +157,7 @@ def test_it_keeps_no_more_than_it_may(tmp_path, monkeypatch):
     asyncio.run(age())
 
 
-def test_a_disk_that_fails_is_told_and_stops_nobody(tmp_path, caplog, monkeypatch):
+def test_a_disk_failure_is_logged_and_events_are_still_delivered(tmp_path, caplog, monkeypatch):
     def full(rows):
         raise sqlite3.OperationalError("database or disk is full")
 
