@@ -28,7 +28,7 @@ _EYES_AND_MOUTH = {
 
 
 def expression(event: dict[str, Any]) -> dict[str, Any]:
-    """The fields of `hri_msgs/Expression`, from the JSON of an emotion event. An unknown label has an empty expression."""
+    """The fields of `hri_msgs/Expression`, from the JSON of an emotion event. Empty for an unknown label."""
     return {
         "expression": EXPRESSIONS.get(event["emotion"], ""),
         "valence": event["valence"],

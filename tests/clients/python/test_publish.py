@@ -91,7 +91,7 @@ def test_a_no_a_hang_up_and_bad_samples_are_told_apart():
 
     async def main():
         async with running() as (engine, url):
-            with pytest.raises(RefusedError, match="All seats are taken"):
+            with pytest.raises(RefusedError, match="All slots are taken"):
                 await heard(url, {"mallory": TURN})
             for bad in (TURN.reshape(2, -1), TURN.astype(np.int32), "sound", b"\x00", np.array([np.nan])):
                 with pytest.raises(ClientError, match=r"Audio is|Samples are|not whole|not a finite"):
