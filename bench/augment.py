@@ -1,12 +1,12 @@
-"""Does augmentation make good utterances of rare emotions, and does training on them help?
+"""What is the quality of synthetic utterances of rare emotions, and what does training on them gain?
 
-    python bench/augment.py [TRAIN DEV]                  checks of what each method makes
-    python bench/augment.py TRAIN DEV --seeds 0 1 2      and dev scores of networks trained with each, some minutes each
+    python bench/augment.py [TRAIN DEV]                  quality of each method's utterances
+    python bench/augment.py TRAIN DEV --seeds 0 1 2      and dev scores of networks trained on them, minutes each
     python bench/augment.py TRAIN DEV --json             one object
 
-TRAIN and DEV are cached features of MELD (`meld-train-….safetensors`, `meld-dev-….safetensors`). Every method makes
-equally many utterances in the same slots. Dev scores are of the uncalibrated network at its best epoch on dev, so they
-compare methods and flatter all of them.
+TRAIN and DEV are cached features of MELD (`meld-train-….safetensors`, `meld-dev-….safetensors`). All methods
+fill the same slots. Dev scores are of the uncalibrated network at its best epoch on dev: they serve to compare methods,
+and are all too high.
 """
 
 import argparse
@@ -34,10 +34,10 @@ Log = Callable[[str], None]
 
 
 def run(train: FeatureSet, dev: FeatureSet, methods: tuple[Method, ...], seeds: list[int], log: Log) -> dict[str, Any]:
-    """By method: counts, checks, and scores by seed. Without seeds: the checks, of seed 0."""
+    """By method: counts, checks, and scores by seed. Without seeds: the checks for seed 0."""
     results: dict[str, Any] = {}
     scores: dict[Method, list[Scores]] = {method: [] for method in methods}
-    for seed in seeds or [0]:  # methods in turn, so that a run cut short has compared like with like
+    for seed in seeds or [0]:  # methods alternate, so that a run that is stopped has equally many seeds of each
         for method in methods:
             started = time.process_time()
             augmented = _augmented(train, method, seed, log)
@@ -96,7 +96,7 @@ def _summary(runs: list[Scores]) -> dict[str, Any]:
 
 def show(results: dict[str, Any], console: Console) -> None:
     """The results as tables."""
-    table = Table(title="What is made, and beside it what was held out")
+    table = Table(title="Synthetic | held-out real utterances")
     for column in ("method", "class", "made", "recognised %", "nearest of class", "copies %", "nearest", "diversity"):
         table.add_column(column)
     for method, result in results.items():
@@ -112,7 +112,7 @@ def show(results: dict[str, Any], console: Console) -> None:
                 f"{one['diversity_made']:.2f} | {one['diversity_real']:.2f}",
             )
     console.print(table)
-    table = Table(title="Frechet distance to real training utterances, and of held-out ones")
+    table = Table(title="Frechet distance to real training utterances: synthetic | held-out")
     for column in ("method", "text", "audio", "joint", "CPU s"):
         table.add_column(column)
     for method, result in results.items():
@@ -131,7 +131,7 @@ def show(results: dict[str, Any], console: Console) -> None:
 
 
 def newest(split: str) -> Path:
-    """MELD's features as `cberl train` left them."""
+    """MELD's features in the cache of `cberl train`."""
     found = sorted(Path("cache").glob(f"meld-{split}-*.safetensors"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise SystemExit(f"no features of MELD's {split} split in cache/: `cberl train --data MELD` makes them")

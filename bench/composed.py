@@ -1,11 +1,11 @@
-"""What a voice and a face are worth to networks of a composed corpus, and what they cost where there are none.
+"""What do speech emotion and face scores gain for networks trained on a composed corpus, and what is lost without them?
 
     python bench/composed.py RUNS/seed-* --data MELD --ravdess RAVDESS --fer2013 FER2013.npz
     python bench/composed.py ... --json                   one object
 
-Scored on MELD's dev split. "real" is the corpus as it is: text and published prosody, nothing joined. "composed" rows
-have voices and faces that no network was trained on; a share of them (0.4 unless said) shows another label. They tell
-what the network does with such input, not how well voices and faces are read in life.
+Scored on MELD's dev split. "real" rows are the corpus itself: text and published prosody. "composed" rows have scores
+for speakers and faces that no network was trained on; a share of them (0.4 by default) has another label. They measure
+the use of such input by the network, not the accuracy on real speech and faces.
 """
 
 import argparse
@@ -42,10 +42,10 @@ def run(checkpoints: list[Checkpoint], args: argparse.Namespace) -> dict[str, An
         reads = one.model.config.modality_dims
         if "visual" not in reads:
             continue
-        joined = composed_split(one, corpus, "dev", pools, args.cache)
+        composed = composed_split(one, corpus, "dev", pools, args.cache)
         for size in range(1, 4):
             for part in combinations(NAMES, size):
-                rows.setdefault("composed " + _name(part), []).append(only(joined, part))
+                rows.setdefault("composed " + _name(part), []).append(only(composed, part))
         for mismatch in MISMATCH:
             worse = composed_split(one, corpus, "dev", pools, args.cache, config=replace(EVERYWHERE, mismatch=mismatch))
             rows.setdefault(f"composed TAV, mismatch {mismatch:g}", []).append(worse)

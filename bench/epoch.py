@@ -1,11 +1,11 @@
-"""What does an epoch of training cost, beside an epoch of a plain multilayer perceptron with as many parameters?
+"""What does an epoch of training cost, compared with one of a multilayer perceptron with as many parameters?
 
     python bench/epoch.py            a table
     python bench/epoch.py --json     one object
 
-Both learn from the same features with the same batches, optimizer and clipping, and both look at dev after the epoch.
-Epochs alternate, and the fastest of each counts: the rest is whatever else the machine does. The features are MELD's
-where `--cache` has them, else noise in MELD's shape: what they say costs nothing.
+Both train on the same features with the same batches, optimizer and clipping, and are scored on dev after the epoch.
+Epochs alternate, and the fastest of each is reported, because other load only adds time. The features are MELD's if
+`--cache` has them, else noise of the same shape, which takes the same time.
 """
 
 import argparse
@@ -23,9 +23,9 @@ from cberl.config import ModelConfig, TrainConfig
 from cberl.data.features import FeatureSet, load_features
 from cberl.training.core.train import Trainer
 
-# Utterances a dialogue, as in MELD: 9.6 on average, the longest 24.
+# Utterances per dialogue, as in MELD: 9.6 on average, at most 24.
 TRAIN_DIALOGUES, DEV_DIALOGUES = 1038, 114
-EVERY_LEVER = {
+ALL_TERMS = {
     "focal_gamma": 2.0,
     "vae_weight": 0.1,
     "mask_weight": 0.1,
@@ -35,7 +35,7 @@ EVERY_LEVER = {
 
 
 def features(cache: Path, split: str, dialogues: int) -> tuple[FeatureSet, str]:
-    """A split and where it comes from."""
+    """A split and its source."""
     found = sorted(cache.glob(f"meld-{split}-*.safetensors"))
     if found:
         return load_features(found[0]), "MELD"
@@ -49,7 +49,7 @@ def features(cache: Path, split: str, dialogues: int) -> tuple[FeatureSet, str]:
 
 
 class Perceptron:
-    """Two hidden layers over the concatenated modalities; as wide as its number of parameters allows."""
+    """Two hidden layers over the concatenated modalities; the width follows from the number of parameters."""
 
     def __init__(self, parameters: int, config: TrainConfig, train: FeatureSet, dev: FeatureSet) -> None:
         self.config, self.train_set, self.dev_set = config, train, dev
@@ -85,12 +85,12 @@ def count(*modules: nn.Module) -> int:
 
 
 def measure(cache: Path, epochs: int) -> dict[str, object]:
-    """The fastest of `epochs` epochs of each, after one that warms up."""
+    """The fastest of `epochs` epochs of each, after a warm-up epoch."""
     (train, source), (dev, _) = features(cache, "train", TRAIN_DIALOGUES), features(cache, "dev", DEV_DIALOGUES)
     dims = {f"{name}_dim": train.x[name].shape[1] for name in train.x}
     plain = TrainConfig(contrastive_weight=0.0, model=ModelConfig(**dims))
-    trainers = {"CBERL, no lever": Trainer(plain, train, dev)}
-    trainers["CBERL, every lever"] = full = Trainer(replace(plain, **EVERY_LEVER), train, dev)
+    trainers = {"CBERL, plain": Trainer(plain, train, dev)}
+    trainers["CBERL, all terms"] = full = Trainer(replace(plain, **ALL_TERMS), train, dev)
     parameters = count(full.model, full.objective)
     perceptron = Perceptron(parameters, plain, train, dev)
     runs: dict[str, Callable[[], object]] = {"perceptron": perceptron.run_epoch}

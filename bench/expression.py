@@ -30,9 +30,10 @@ from cberl.encoders.face import CascadeDetector, YuNetDetector, cut_out, find_bo
 from cberl.encoders.onnx import open_session
 from cberl.labels import MELD
 from cberl.metrics import score
+from cberl.types import Float32
 
 SHARED = Path(os.environ.get("CBERL_SHARED", Path(__file__).parents[2] / "shared"))
-Read = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Read = Callable[[NDArray[np.uint8]], Float32]
 # The order of each public network's probabilities.
 MINI_XCEPTION = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 FACE_API = ("neutral", "happy", "sad", "angry", "fear", "disgust", "surprise")
@@ -44,14 +45,14 @@ def ours(weights: Path) -> Read:
 
 
 def mini_xception(models: Path) -> Read:
-    def prepare(face: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def prepare(face: NDArray[np.uint8]) -> Float32:
         return (cv2.resize(face, (64, 64)).astype(np.float32) / 127.5 - 1)[None, None]
 
     return _public(models / "fer2013_mini_xception.onnx", "gray", prepare, MINI_XCEPTION)
 
 
 def face_api(models: Path) -> Read:
-    def prepare(face: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def prepare(face: NDArray[np.uint8]) -> Float32:
         return np.repeat(cv2.resize(face, (112, 112)).astype(np.float32)[None, None], 3, axis=1)  # (1, 3, 112, 112)
 
     return _public(models / "faceapi_expression.onnx", "rgb", prepare, FACE_API)
@@ -61,9 +62,9 @@ def _public(path: Path, name: str, prepare: Read, order: tuple[str, ...]) -> Rea
     session = open_session(path)
     columns = [order.index(next(theirs for theirs, ours in TO_MELD.items() if ours == label)) for label in MELD]
 
-    def read(face: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def read(face: NDArray[np.uint8]) -> Float32:
         (probabilities,) = session.run(["probs"], {name: prepare(face)})
-        reordered: NDArray[np.float32] = probabilities[0][columns]
+        reordered: Float32 = probabilities[0][columns]
         return reordered
 
     return read

@@ -1,10 +1,10 @@
-"""What is each modality worth, where text, sound and face are all real?
+"""What does each modality contribute, where text, audio and face are all real?
 
     python bench/modalities.py --data MELD [--seeds 5] [--split dev] [--cache cache] [--json]
 
-On MELD's trimodal subset (`trimodal_subset.npz` beside the CSV files): five emotions, six speakers, features of the
-text, the sound and the face of the same utterance. One network a seed, trained with modality dropout on the subset's
-training utterances and chosen on dev, is scored with every subset of the modalities and with a random half missing.
+On MELD's trimodal subset (`trimodal_subset.npz` next to the CSV files): five emotions, six speakers, features of text,
+audio and face of the same utterances. One network per seed, trained with modality dropout and selected on dev, is
+scored with every subset of the modalities and with a random half missing.
 """
 
 import argparse
@@ -18,9 +18,9 @@ from rich.table import Table
 
 from cberl.config import ModelConfig, TrainConfig
 from cberl.data.corpus import detect
-from cberl.data.dialogue import DataError
 from cberl.data.features import FeatureSet
 from cberl.data.trimodal import LABELS, read_trimodal
+from cberl.errors import CberlError
 from cberl.evaluation.compare import Group
 from cberl.evaluation.evaluate import Predicted, summary
 from cberl.evaluation.report.gather import by_modality
@@ -42,7 +42,7 @@ def main() -> None:
     set_threads(2)
     try:
         found = run(args.data, args.cache, args.split, args.seeds)
-    except (DataError, FileNotFoundError) as error:
+    except CberlError as error:
         raise SystemExit(str(error)) from error
     if args.json:
         print(json.dumps(found))
@@ -66,7 +66,7 @@ def run(data: Path, cache: Path, split: str, seeds: int) -> dict[str, Any]:
 
 
 def _scaled(features: FeatureSet, scales: dict[str, FeatureScale]) -> FeatureSet:
-    """Each feature centred and divided by its deviation in training."""
+    """Each feature standardised by mean and sd of the training split."""
     x = {
         name: ((features.x[name] - scale.mean) / scale.sd.clamp(min=1e-6)) * features.present[name].unsqueeze(1)
         for name, scale in scales.items()

@@ -1,11 +1,10 @@
-"""Do our eight prosody numbers agree with Praat's, and what do they cost?
+"""Do the eight prosodic features agree with Praat's, and what do they cost?
 
     python bench/prosody.py            a table
     python bench/prosody.py --json     one object
 
-Needs the data under CBERL_SHARED (default: ../shared) and praat-parselmouth, which is a yardstick here and nothing
-else. Recordings: acted speech cut to where it is loud, as a turn detector would; spoken digits; turns of meetings as
-annotated; stretches of one to six seconds of other conversations.
+Needs the data in CBERL_SHARED (default: ../shared), and praat-parselmouth as the reference. Recordings: acted speech
+trimmed like a detected turn; spoken digits; annotated turns of meetings; one to six seconds of other conversations.
 """
 
 import argparse
@@ -39,7 +38,7 @@ def read(path: Path) -> Float32:
 
 
 def recordings(data: Path, one_in: int = 1) -> Iterator[tuple[str, Float32]]:
-    """(kind, pcm) of a varied set: about 230 turns, or one in so many of them."""
+    """(kind, pcm) of about 230 turns, or of every `one_in`-th."""
     for path in sorted((data / "ravdess").glob("*.flac"))[:: 11 * one_in]:
         yield "acted", _loud_part(read(path))
     for path in sorted((data / "digits").glob("*.wav"))[:: 3 * one_in]:
@@ -63,7 +62,7 @@ def _cut(pcm: Float32, stretches: list[tuple[float, float]]) -> Iterator[Float32
 
 
 def _loud_part(pcm: Float32) -> Float32:
-    """From the first to the last 10 ms within 40 dB of the loudest, and 100 ms around."""
+    """From the first to the last 10 ms within 40 dB of the loudest, with a margin of 100 ms."""
     hop = SAMPLE_RATE // 100
     frames = pcm[: len(pcm) // hop * hop].reshape(-1, hop)  # (frames * hop,) -> (frames, hop)
     level = np.sqrt((frames**2).mean(axis=1))
@@ -72,10 +71,10 @@ def _loud_part(pcm: Float32) -> Float32:
 
 
 def praat(pcm: Float32) -> Float64:
-    """Praat's eight numbers, float64[8]; NaN where Praat declines.
+    """Praat's eight features, float64[8]; NaN where Praat has no value.
 
-    One thing is ours: intensity is floored at the threshold of hearing before its deviation is taken. Praat gives
-    digital silence -300 dB, and a few such frames would be all that the deviation speaks of.
+    Unlike in Praat, intensity is floored at the threshold of hearing before its sd is computed: in Praat digital
+    silence has -300 dB, and a few such frames would dominate the sd.
     """
     sound = parselmouth.Sound(pcm.astype(np.float64), SAMPLE_RATE)
     numbers = np.full(8, np.nan)
@@ -95,13 +94,13 @@ def praat(pcm: Float32) -> Float64:
 
 
 def articulation_rate(sound: parselmouth.Sound, silence_db: float = -25, dip_db: float = 2) -> float:
-    """Syllable nuclei a second of phonation by the method of de Jong & Wempe (2009), each step done by Praat."""
+    """Syllable nuclei per second of phonation by the method of de Jong & Wempe (2009), with Praat in each step."""
     intensity = sound.to_intensity(50)
     loudest = call(intensity, "Get maximum", 0, 0, "Parabolic")
     loud = call(intensity, "Get quantile", 0, 0, 0.99)
     threshold = max(loud + silence_db, call(intensity, "Get minimum", 0, 0, "Parabolic"))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", parselmouth.PraatWarning)  # "differ by only 9 dB": so be it
+        warnings.simplefilter("ignore", parselmouth.PraatWarning)  # "differ by only 9 dB"
         grid = call(intensity, "To TextGrid (silences)", silence_db - (loudest - loud), 0.3, 0.1, "silent", "sounding")
     contour = call(call(intensity, "Down to Matrix"), "To Sound (slice)", 1)
     extrema = call(contour, "To PointProcess (extrema)", 1, "yes", "no", "Sinc70")
@@ -125,7 +124,7 @@ def articulation_rate(sound: parselmouth.Sound, silence_db: float = -25, dip_db:
 
 
 def agreement(ours: Float64, theirs: Float64) -> dict[str, dict[str, float]]:
-    """Pearson r, mean absolute difference and how often only one of the two has a value, for each of the numbers."""
+    """Pearson's r, mean absolute difference, and how often only one of the two has a value, for each feature."""
     report = {}
     for i, name in enumerate(PROSODY_NAMES):
         both = ~np.isnan(ours[:, i]) & ~np.isnan(theirs[:, i])
@@ -138,7 +137,7 @@ def agreement(ours: Float64, theirs: Float64) -> dict[str, dict[str, float]]:
 
 
 def measure(data: Path) -> dict[str, object]:
-    """Agreement and cost over all recordings; the two alternate, so that a busy machine is equally unfair to both."""
+    """Agreement and cost over all recordings; the two alternate, so that other load affects both equally."""
     prosody(np.zeros(SAMPLE_RATE, np.float32))
     ours, theirs, kinds = [], [], []
     ours_s = theirs_s = audio_s = 0.0
@@ -171,12 +170,12 @@ def main() -> None:
     if wanted.json:
         print(json.dumps(result))
         return
-    print(f"{result['turns']}, {result['audio_s']} s of sound")
+    print(f"{result['turns']}, {result['audio_s']} s of audio")
     print(f"{'':22}{'pearson r':>10}{'mean |diff|':>13}{'missing in one':>16}")
     for name, row in result["agreement"].items():
         print(f"{name:22}{row['pearson']:10.4f}{row['mean_abs_difference']:13.3f}{row['one_sided_missing']:16d}")
     print(
-        f"CPU seconds a second of sound: {result['cpu_s_per_audio_s']:.4f}, "
+        f"CPU seconds per second of audio: {result['cpu_s_per_audio_s']:.4f}, "
         f"{result['cost_relative_to_praat']:.2f} x Praat's {result['praat_cpu_s_per_audio_s']:.4f}"
     )
 

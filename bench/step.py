@@ -1,9 +1,9 @@
-"""Is one more utterance as cheap late in a conversation as early? And how dear would it be to start over each time?
+"""What is the cost of one more utterance by the length of the conversation, with streaming and by recomputation?
 
     python bench/step.py [--json]
 
-Times `cberl.streaming.step` at conversation length 10, 100 and 1000 against recomputing the whole dialogue with
-`CBERL.forward`, interleaved in one run. One thread, the starter's shape, medians.
+Times `cberl.streaming.step` at conversation lengths 10, 100 and 1000, and the recomputation of the whole dialogue with
+`CBERL.forward`, interleaved in one run. One thread, the shape of the starter, medians.
 """
 
 import argparse
@@ -26,7 +26,7 @@ LENGTHS = (10, 100, 1000)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--rounds", type=int, default=200, help="timed steps a length (default: 200)")
+    parser.add_argument("--rounds", type=int, default=200, help="timed steps per length (default: 200)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     rows = measure(args.rounds)
@@ -69,7 +69,7 @@ def measure(rounds: int) -> list[dict[str, float]]:
 
 
 def talked(model: CBERL, length: int) -> ConversationState:
-    """The state of a conversation that is so long."""
+    """The state of a conversation of this length."""
     state = initial_state(model)
     for at in range(length):
         _, (state,) = step(model, [state], [utterance(model, at)])

@@ -5,10 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cberl.errors import CberlError
+from cberl.types import Float32
 
 UNLABELLED = -1
 SPLITS = ("train", "dev", "test")
@@ -38,9 +36,9 @@ class Line:
     label: int
     start_s: float
     end_s: float
-    prosody: NDArray[np.float32] | None = None
+    prosody: Float32 | None = None
     clip: Clip | None = None
-    face: NDArray[np.float32] | None = None
+    face: Float32 | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cberl.data.dialogue import Clip, DataError, Dialogue, Line
 from cberl.labels import MELD
+from cberl.types import Float32
 
 _CLIPS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
 _SUFFIXES = (".mp4", ".wav", ".flac")
@@ -26,7 +26,7 @@ PROSODY_FILE = "text_prosody.jsonl.gz"
 _CP1252 = {0x91: "'", 0x92: "'", 0x93: '"', 0x94: '"', 0x96: "-", 0x97: "-", 0x85: "...", 0xA0: " "}
 _CURLY = {0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0x2013: "-", 0x2014: "-", 0x2026: "..."}
 
-Prosody = dict[tuple[str, str], NDArray[np.float32]]
+Prosody = dict[tuple[str, str], Float32]
 
 
 def clean_text(text: str) -> str:
@@ -84,7 +84,7 @@ class _Clips:
         return Clip(self._place / next(files, name + _SUFFIXES[0]))
 
 
-def _line(row: dict[str, str], prosody: NDArray[np.float32] | None, clip: Clip | None) -> Line:
+def _line(row: dict[str, str], prosody: Float32 | None, clip: Clip | None) -> Line:
     return Line(
         speaker=row["Speaker"].strip(),
         text=clean_text(row["Utterance"]),

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 
 from cberl.data.dialogue import DataError
 from cberl.labels import MELD
-from cberl.types import SAMPLE_RATE
+from cberl.types import SAMPLE_RATE, Float32
 
 # The third field of a file's name, from 01; calm counts as neutral.
 _EMOTIONS = ("neutral", "neutral", "joy", "sadness", "anger", "fear", "disgust", "surprise")
@@ -31,7 +30,7 @@ _MARGIN_FRAMES = 10
 class Clip:
     """`pcm` float32[n] at 16 kHz, trimmed to the speech; `label` indexes MELD's seven."""
 
-    pcm: NDArray[np.float32]
+    pcm: Float32
     label: int
     actor: int
 
@@ -52,7 +51,7 @@ def read_ravdess(folder: Path, actors: Collection[int]) -> list[Clip]:
     return clips
 
 
-def loud_part(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+def loud_part(pcm: Float32) -> Float32:
     """From the first to the last 10 ms within 40 dB of the loudest, with a margin of 100 ms, like a detected turn."""
     hop = SAMPLE_RATE // 100
     frames = pcm[: len(pcm) // hop * hop].reshape(-1, hop)  # (frames * hop,) -> (frames, hop)
@@ -63,7 +62,7 @@ def loud_part(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
     return pcm[max(int(loud[0]) - _MARGIN_FRAMES, 0) * hop : (int(loud[-1]) + 1 + _MARGIN_FRAMES) * hop]
 
 
-def _read(path: Path) -> NDArray[np.float32]:
+def _read(path: Path) -> Float32:
     resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
     try:
         with av.open(str(path)) as container:

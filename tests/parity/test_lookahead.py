@@ -1,4 +1,4 @@
-"""How far a network looks ahead is exactly what its config says; one that does at all refuses to stream."""
+"""The lookahead of a network is exactly that of its config, and a network with lookahead refuses to stream."""
 
 from dataclasses import replace
 
@@ -32,12 +32,12 @@ def horizon(config: ModelConfig) -> list[int]:
 
 @pytest.mark.parametrize("kind", ["relational", "rgat", "gatv2"])
 @pytest.mark.parametrize("lookahead", [0, 1, 2, 4])
-def test_exactly_so_many_later_utterances_are_seen(kind: GraphKind, lookahead: int) -> None:
-    seen = horizon(replace(CONFIG, lookahead=lookahead, graph=kind))
-    assert seen == [min(row + lookahead, LENGTH - 1) for row in range(LENGTH)]
+def test_logits_depend_on_exactly_lookahead_later_utterances(kind: GraphKind, lookahead: int) -> None:
+    reached = horizon(replace(CONFIG, lookahead=lookahead, graph=kind))
+    assert reached == [min(row + lookahead, LENGTH - 1) for row in range(LENGTH)]
 
 
-def test_offline_sees_the_whole_dialogue() -> None:
+def test_offline_logits_depend_on_the_whole_dialogue() -> None:
     assert horizon(replace(CONFIG, direction="offline")) == [LENGTH - 1] * LENGTH
 
 

@@ -1,4 +1,4 @@
-"""Utterance by utterance the network gives what it gives on the whole dialogue; the future never changes the past."""
+"""Step by step the network gives the same results as on the whole dialogue; later utterances change nothing."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ LEVERS = TrainConfig(
 
 @pytest.fixture(scope="module")
 def model() -> CBERL:
-    """Trained for an epoch with every lever on, whatever they may leave behind."""
+    """Trained for one epoch with all optional terms, which may all affect the network."""
     random = torch.Generator().manual_seed(0)
     count, lengths = 80, torch.tensor([20, 1, 9, 30, 20])
     x = {name: torch.randn(count, dim, generator=random) for name, dim in CONFIG.modality_dims.items()}
@@ -36,7 +36,7 @@ def model() -> CBERL:
     network = trainer.scored.eval()
     with torch.no_grad():
         for layer in network.graph:
-            layer.bias.normal_()  # starts at zero, which would hide a wrong distance or relation
+            layer.bias.normal_()  # initialised to zero, which would hide a wrong distance or relation
     return network
 
 
@@ -89,7 +89,9 @@ def test_step_by_step_equals_forward(model: CBERL, drawn: tuple[Batch, list[int]
 
 @settings(max_examples=40, deadline=None)
 @given(dialogues(max_count=1), st.data())
-def test_the_future_never_changes_the_past(model: CBERL, drawn: tuple[Batch, list[int]], data: st.DataObject) -> None:
+def test_later_utterances_do_not_change_earlier_results(
+    model: CBERL, drawn: tuple[Batch, list[int]], data: st.DataObject
+) -> None:
     batch, (length,) = drawn
     cut = data.draw(st.integers(1, length))
     kept = torch.arange(length) < cut
@@ -120,7 +122,7 @@ def test_a_dialogue_does_not_depend_on_its_batch(model: CBERL, drawn: tuple[Batc
 
 
 @pytest.mark.parametrize("kind", ["rgat", "gatv2"])
-def test_the_layers_to_compare_with_stream_as_well(kind: GraphKind) -> None:
+def test_the_layers_for_comparison_stream_as_well(kind: GraphKind) -> None:
     torch.manual_seed(0)
     network = CBERL(replace(CONFIG, graph=kind)).eval()
     x = {name: torch.randn(17, dim) for name, dim in CONFIG.modality_dims.items()}
@@ -140,7 +142,7 @@ def test_state_does_not_grow(model: CBERL) -> None:
     assert len(state.speakers) == CONFIG.past
 
 
-def test_an_interim_step_leaves_the_state_as_it_was(model: CBERL) -> None:
+def test_an_interim_step_does_not_change_the_state(model: CBERL) -> None:
     _, (state,) = step(model, [initial_state(model)], [StepInput("a", {"audio": torch.ones(8)})])
     final = StepInput("b", {"text": torch.ones(24)})
     first, _ = step(model, [state], [final])

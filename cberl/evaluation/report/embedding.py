@@ -10,6 +10,7 @@ from torch import Tensor
 from cberl.checkpoint import Checkpoint
 from cberl.data.features import FeatureSet
 from cberl.model import Output
+from cberl.types import Float32
 
 _ROWS = 1024  # of the distance matrix, at a time
 
@@ -19,7 +20,7 @@ class Map:
     """Labelled utterances in two dimensions. points: (N, 2); label: int[N]; silhouette: in all dimensions."""
 
     title: str
-    points: NDArray[np.float32]
+    points: Float32
     label: NDArray[np.int64]
     silhouette: float
 

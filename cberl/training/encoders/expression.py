@@ -12,9 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
@@ -25,6 +23,7 @@ from cberl.labels import MELD
 from cberl.metrics import score
 from cberl.nn.expression import ExpressionNet
 from cberl.training.encoders.schedules import moving_average, resume, warm_cosine
+from cberl.types import Float32
 
 log = logging.getLogger(__name__)
 
@@ -117,12 +116,12 @@ def load_expression(best: Path) -> ExpressionNet:
 
 
 @torch.inference_mode()
-def predict(model: ExpressionNet, faces: Faces, batch_size: int = 256) -> NDArray[np.float32]:
+def predict(model: ExpressionNet, faces: Faces, batch_size: int = 256) -> Float32:
     """Probabilities, float32[n, 7]."""
     model.eval()
     pixels = torch.from_numpy(faces.pixels).float().unsqueeze(1)  # (n, 48, 48) -> (n, 1, 48, 48)
     rows = [model.describe(part)[1] for part in pixels.split(batch_size)]
-    probabilities: NDArray[np.float32] = torch.cat(rows).numpy()
+    probabilities: Float32 = torch.cat(rows).numpy()
     return probabilities
 
 

@@ -28,7 +28,7 @@ from cberl.metrics import score
 from cberl.nn.speech import SpeechNet
 from cberl.training.encoders.schedules import moving_average, resume, warm_cosine
 from cberl.training.encoders.speech_augment import SpeechAugmentation, augment_speech, mask_frames
-from cberl.types import SAMPLE_RATE
+from cberl.types import SAMPLE_RATE, Float32
 
 log = logging.getLogger(__name__)
 
@@ -115,11 +115,11 @@ def load_speech(best: Path) -> SpeechNet:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, clips: Sequence[Clip]) -> NDArray[np.float32]:
+def predict(model: nn.Module, clips: Sequence[Clip]) -> Float32:
     """Logits, float32[n, 7]; clips run one by one and whole, as in the live engine."""
     model.eval()
     rows = [model(torch.from_numpy(log_mel(clip.pcm)).unsqueeze(0)) for clip in clips]
-    logits: NDArray[np.float32] = torch.cat(rows).numpy()
+    logits: Float32 = torch.cat(rows).numpy()
     return logits
 
 

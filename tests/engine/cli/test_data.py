@@ -1,4 +1,4 @@
-"""`cberl data` as typed: checks a folder, makes features of it, goes on where it was."""
+"""`cberl data` as a command: checks a folder, and computes its features."""
 
 import json
 import wave

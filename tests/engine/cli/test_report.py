@@ -1,4 +1,4 @@
-"""`cberl report` as typed, on a small corpus of one's own and networks that were never trained."""
+"""`cberl report` as a command, on a small corpus and untrained networks."""
 
 import json
 import shutil
@@ -87,7 +87,7 @@ def test_a_report_of_two_groups(talks: Path, tmp_path: Path) -> None:
     assert found["groups"][0]["seeds"] == 2
 
 
-def test_groups_on_different_text_encoders_are_each_read_by_their_own(talks: Path, tmp_path: Path) -> None:
+def test_each_group_is_encoded_with_its_own_text_encoder(talks: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
     shutil.copytree(TEXT_ENCODER, own)
     about = json.loads((own / "text.json").read_text())
@@ -126,7 +126,7 @@ def test_a_report_on_a_composed_corpus_has_all_modalities(talks: Path, tmp_path:
     assert found["targets"] == {}
 
 
-def test_another_text_encoder_is_named(talks: Path, tmp_path: Path) -> None:
+def test_a_missing_text_encoder_is_reported(talks: Path, tmp_path: Path) -> None:
     other = tmp_path / "encoder"
     shutil.copytree(TEXT_ENCODER, other)
     (other / "text.json").write_text((other / "text.json").read_text() + "\n")

@@ -1,4 +1,4 @@
-"""`cberl sweep` as typed: what it leaves, how it stops and goes on; on the corpus that `cberl data sample` makes."""
+"""`cberl sweep` as a command, stopped and continued, on the corpus of `cberl data sample`."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_sample_is_a_corpus_without_a_mistake_and_never_overwrites(sample: Path, tmp_path: Path) -> None:
+def test_the_sample_has_no_problems_and_overwrites_nothing(sample: Path, tmp_path: Path) -> None:
     checked = CliRunner().invoke(cli, ["data", "check", str(sample), "--json"])
     assert checked.exit_code == 0, checked.output
     assert all(count["without_audio"] == 0 for count in json.loads(checked.stdout)["splits"].values())
@@ -37,8 +37,8 @@ def test_the_sample_is_a_corpus_without_a_mistake_and_never_overwrites(sample: P
     assert "is not empty: give a new folder" in refused.output
 
 
-@pytest.mark.timeout(900)  # each run loads PyTorch in a process of its own
-def test_a_sweep_stops_on_ctrl_c_goes_on_and_compares(sample: Path, tmp_path: Path) -> None:
+@pytest.mark.timeout(900)  # each run is a process that loads PyTorch
+def test_a_sweep_stops_on_ctrl_c_continues_and_compares(sample: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs"
     words = ["sweep", "smoke", "--data", str(sample), "--cache", str(sample.parent / "cache"), "--out", str(out)]
     words += ["--grid", "train.focal_gamma=0,2", "--set", "train.epochs=40", "--jobs", "2", "--threads", "1"]
@@ -49,8 +49,8 @@ def test_a_sweep_stops_on_ctrl_c_goes_on_and_compares(sample: Path, tmp_path: Pa
         while not log.is_file():
             assert process.poll() is None, "it ended before its first epoch"
             time.sleep(0.001)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to all
-        said, _ = process.communicate()  # ends when nobody holds the pipe any more: no run is left behind
+        os.killpg(process.pid, signal.SIGINT)  # to all processes of the group, like a terminal
+        said, _ = process.communicate()  # returns when all processes have closed the pipe
         assert process.returncode == 130
     assert "of 2 runs are finished; the same command continues" in said
     assert said.endswith("interrupted\n")
@@ -73,8 +73,10 @@ def test_a_sweep_stops_on_ctrl_c_goes_on_and_compares(sample: Path, tmp_path: Pa
         assert load_checkpoint(out / one["name"] / "seed-0").model.config.labels == tuple(MANNERS)
 
 
-def test_without_ray_it_says_how_to_get_it(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)  # what an import finds where it is not installed
+def test_without_ray_the_error_says_how_to_install_it(
+    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it was not installed
     words = ["sweep", "smoke", "--data", str(sample), "--cache", str(sample.parent / "cache"), "--out", str(tmp_path)]
     refused = CliRunner().invoke(cli, [*words, "--backend", "ray"])
     assert refused.exit_code == 1

@@ -1,4 +1,4 @@
-"""`cberl train` and `cberl evaluate` as typed, on a small corpus of one's own, with every lever on."""
+"""`cberl train` and `cberl evaluate` as commands, on a small corpus, with all optional terms."""
 
 import json
 import os
@@ -58,13 +58,13 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("verb", [["train", "smoke"], ["sweep", "smoke"], ["finetune-text"]])
-def test_a_gpu_that_is_not_there(verb: list[str], folder: Path) -> None:
+def test_a_missing_gpu_is_one_sentence(verb: list[str], folder: Path) -> None:
     refused = CliRunner().invoke(cli, [*verb, "--data", str(folder), "--device", "cuda"])
     assert refused.exit_code == 2
     assert "PyTorch sees no GPU here" in refused.output
 
 
-def test_train_with_every_lever_then_evaluate(folder: Path, tmp_path: Path) -> None:
+def test_training_with_all_terms_then_evaluation(folder: Path, tmp_path: Path) -> None:
     runs, cache = tmp_path / "runs", tmp_path / "cache"
     common = ["--data", str(folder), "--cache", str(cache)]
     words = ["train", "smoke", *common, "--out", str(runs), "--seeds", "2", "--threads", "1", "--name", "talks-1"]
@@ -82,7 +82,7 @@ def test_train_with_every_lever_then_evaluate(folder: Path, tmp_path: Path) -> N
     assert json.loads(scored.stdout.splitlines()[-1])["seeds"] == 2
 
 
-def test_a_composed_corpus_makes_a_checkpoint_that_names_its_encoders(folder: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_a_composed_corpus_names_its_encoders(folder: Path, tmp_path: Path) -> None:
     ravdess, fer2013 = make_ravdess(tmp_path / "ravdess"), make_fer2013(tmp_path / "fer2013.npz")
     common = ["--data", str(folder), "--cache", str(tmp_path / "cache")]
     small = ["--set", "train.epochs=1", "--set", "model.hidden_dim=16", "--set", "model.heads=2", "--threads", "1"]
@@ -106,7 +106,7 @@ def test_a_composed_corpus_makes_a_checkpoint_that_names_its_encoders(folder: Pa
         load_checkpoint_and_encoders(run)
 
 
-def test_a_checkpoint_runs_live_with_the_text_encoder_it_was_trained_on(folder: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_opens_only_with_its_own_text_encoder(folder: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
     shutil.copytree(WEIGHTS / "text", own)
     about = json.loads((own / "text.json").read_text()) | {"past_turns": 1}
@@ -131,16 +131,16 @@ def test_a_checkpoint_runs_live_with_the_text_encoder_it_was_trained_on(folder: 
     assert encoders.text.prompt.past_turns == 1
 
 
-def test_a_checkpoint_is_not_scored_on_other_labels(folder: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_is_not_scored_on_a_corpus_with_other_labels(folder: Path, tmp_path: Path) -> None:
     scored = CliRunner().invoke(cli, ["evaluate", "--data", str(folder), "--split", "dev", "--cache", str(tmp_path)])
     assert scored.exit_code == 1
     assert "cberl-starter-3 has the labels neutral, surprise" in scored.output
     assert "but talks neutral, anger, fear" in scored.output
 
 
-@pytest.mark.timeout(600)  # trains twice, and a process of its own loads PyTorch
-def test_a_killed_run_goes_on_to_the_same_bits(folder: Path, tmp_path: Path) -> None:
-    """With every lever, the GAN and the moving average among them."""
+@pytest.mark.timeout(600)  # two trainings, one in a process that loads PyTorch
+def test_a_killed_run_resumes_to_the_same_weights(folder: Path, tmp_path: Path) -> None:
+    """With all optional terms, including the GAN and the moving average."""
     words = ["train", "smoke", "--data", str(folder), "--cache", str(tmp_path / "cache"), "--threads", "1"]
     words += ["--set", "train.epochs=60", "--set", "train.patience=60"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -162,7 +162,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(folder: Path, tmp_path: Path) -> 
     assert resumed.exit_code == 0, resumed.output
     for name in ("model.safetensors", "config.json", "log.jsonl"):
         assert (parts / "seed-0" / name).read_bytes() == (whole / "seed-0" / name).read_bytes(), name
-    # And what is finished is left as it is.
+    # A finished run is not changed.
     before = os.stat(parts / "seed-0" / "model.safetensors").st_mtime_ns
     again = CliRunner().invoke(cli, [*words, "--out", str(parts), "--resume"])
     assert again.stdout == resumed.stdout
@@ -170,11 +170,11 @@ def test_a_killed_run_goes_on_to_the_same_bits(folder: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("recipe", names())
-def test_the_commands_in_a_recipe_s_header_are_commands(recipe: str) -> None:
+def test_the_commands_in_the_header_of_a_recipe_are_valid(recipe: str) -> None:
     header = (FOLDER / f"{recipe}.toml").read_text().split("\n\n", maxsplit=1)[0]
     commands = [shlex.split(found) for found in re.findall(r"^# +cberl (.+)$", header, re.MULTILINE)]
     assert any(words[:2] == ["train", recipe] for words in commands)
     for verb, *arguments in commands:
         command = cli.get_command(cli.make_context("cberl", [], resilient_parsing=True), verb)
         assert command is not None, verb
-        command.make_context(verb, arguments)  # raises where it would be refused
+        command.make_context(verb, arguments)  # raises for an invalid command

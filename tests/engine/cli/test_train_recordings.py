@@ -47,11 +47,35 @@ def test_speech_emotion_and_faces_of_own_recordings_are_trained_on_and_scored(sh
     assert "--speech-emotion reads the corpus's own recordings, the recipe others" in refused.output
 
 
+def test_another_face_detector_gives_other_features_and_is_recorded(shared: Path, tmp_path: Path) -> None:
+    folder = make_corpus(tmp_path / "films", "film.mkv")
+    make_talking_film(shared, folder / "film.mkv")
+    yunet = ["--face-detector", str(shared / "models/face_detection_yunet.onnx")]
+    common = ["--data", str(folder), "--cache", str(tmp_path / "cache")]
+    words = ["train", "plain", *common, *SMALL, "--out", str(tmp_path / "runs"), "--faces"]
+    trained = CliRunner().invoke(cli, [*words, *yunet])
+    assert trained.exit_code == 0, trained.output
+    checkpoint, _ = load_checkpoint_and_encoders(tmp_path / "runs" / "seed-0", face_detector=Path(yunet[1]))
+    assert len(checkpoint.provenance["face_detector_sha256"]) == 64
+    for options in (yunet, []):
+        scored = CliRunner().invoke(
+            cli, ["evaluate", str(tmp_path / "runs/seed-0"), *common, *options, "--split", "dev", "--json"]
+        )
+        assert scored.exit_code == 0, scored.output
+    visual = [load_features(path).x["visual"] for path in (tmp_path / "cache").glob("films-dev-*.safetensors")]
+    assert len(visual) == 2
+    assert (visual[0] - visual[1]).abs().max() > 1e-3
+    refused = CliRunner().invoke(cli, [*words, "--face-detector", str(tmp_path / "none.onnx")])
+    assert refused.exit_code == 1
+    assert "none.onnx is missing: --face-detector takes" in refused.output
+
+
 def test_features_include_speech_emotion_and_faces(shared: Path, tmp_path: Path) -> None:
     folder = make_corpus(tmp_path / "films", "film.mkv")
     make_talking_film(shared, folder / "film.mkv")
     words = ["data", "features", str(folder), "--out", str(tmp_path / "x.safetensors"), "--cache", str(tmp_path / "c")]
-    made = CliRunner().invoke(cli, [*words, "--speech-emotion", "--faces", "--processes", "1"])
+    # --voices is the former name of --speech-emotion
+    made = CliRunner().invoke(cli, [*words, "--voices", "--faces", "--processes", "1"])
     assert made.exit_code == 0, made.output
     features = load_features(tmp_path / "x.train.safetensors")
     assert features.x["audio"].shape == (8, 15)

@@ -1,4 +1,4 @@
-"""Training with every lever on: each term learns, off means absent, and a stopped run goes on as if never stopped."""
+"""Training with all optional terms: each is optimised, none exists when off, and resuming gives equal results."""
 
 import json
 from dataclasses import asdict, replace
@@ -22,7 +22,7 @@ TERMS = {"classification", "reconstruction", "prior_kl", "expert_kl", "masked", 
 
 
 def features(seed: int, dialogues: int = 12) -> FeatureSet:
-    """Random dialogues whose text tells the label; some audio is missing and some utterances have no label."""
+    """Random dialogues whose text determines the label; some audio is missing and some utterances have no label."""
     random = torch.Generator().manual_seed(seed)
     lengths = torch.randint(1, 9, (dialogues,), generator=random)
     count = int(lengths.sum())
@@ -30,7 +30,7 @@ def features(seed: int, dialogues: int = 12) -> FeatureSet:
     text = torch.randn(count, 20, generator=random) + 3 * torch.nn.functional.one_hot(label, 20)
     audio = torch.randn(count, 8, generator=random)
     heard = torch.rand(count, generator=random) > 0.3
-    audio[~heard] = float("nan")  # must reach nothing
+    audio[~heard] = float("nan")  # must not reach any result
     unlabelled = torch.rand(count, generator=random) < 0.1
     return FeatureSet(
         {"text": text, "audio": audio},
@@ -48,11 +48,11 @@ def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-def test_every_term_is_reported_and_goes_down() -> None:
+def test_every_term_is_reported_and_decreases() -> None:
     trainer = Trainer(replace(EVERY_LEVER, learning_rate=3e-3, beta=1.0, alpha=1.0), TRAIN, DEV)
     epochs = [trainer.run_epoch() for _ in range(15)]
     assert epochs[0].losses.keys() == TERMS
-    for name in TERMS - {"prior_kl", "expert_kl"}:  # what z learns costs divergence
+    for name in TERMS - {"prior_kl", "expert_kl"}:  # the divergences grow while z learns
         assert epochs[-1].losses[name] < epochs[0].losses[name], name
     weighted = sum(trainer.objective.weights[name] * value for name, value in epochs[0].losses.items())
     assert epochs[0].loss == pytest.approx(weighted, rel=1e-5)
@@ -67,14 +67,14 @@ def test_every_parameter_gets_a_gradient() -> None:
             assert parameter.grad.abs().sum() > 0, name
 
 
-def test_levers_leave_the_network_as_it_is() -> None:
+def test_optional_terms_do_not_change_the_network() -> None:
     full, plain = Trainer(EVERY_LEVER, TRAIN, DEV), Trainer(PLAIN, TRAIN, DEV)
-    assert same(dict(full.model.state_dict()), dict(plain.model.state_dict()))  # equal keys, shapes and first values
+    assert same(dict(full.model.state_dict()), dict(plain.model.state_dict()))  # equal keys, shapes and initial values
     assert sum(1 for _ in plain.objective.parameters()) == 0
     assert plain.run_epoch().losses.keys() == {"classification"}
 
 
-def test_hidden_modalities_are_rebuilt_too() -> None:
+def test_modalities_removed_by_dropout_are_reconstructed_too() -> None:
     trainer = Trainer(replace(PLAIN, vae_weight=1.0), TRAIN, DEV)
     batch, label = TRAIN.whole()
     shown = replace(batch, present=batch.present | {"audio": torch.zeros_like(batch.present["audio"])})
@@ -86,7 +86,7 @@ def test_hidden_modalities_are_rebuilt_too() -> None:
         return float(trainer.objective(trainer.model, clean, shown, label)[name].detach())
 
     assert term(other, "reconstruction") > term(batch, "reconstruction") + 1
-    assert term(other, "expert_kl") == term(batch, "expert_kl")  # only what was shown has an expert
+    assert term(other, "expert_kl") == term(batch, "expert_kl")  # only modalities in the input have an expert
 
 
 def test_the_average_follows_its_formula() -> None:
@@ -103,7 +103,7 @@ def test_the_average_follows_its_formula() -> None:
     assert Trainer(PLAIN, TRAIN, DEV).scored.state_dict().keys() == trainer.scored.state_dict().keys()
 
 
-def test_a_stopped_run_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
+def test_a_resumed_run_gives_the_same_result(tmp_path: Path) -> None:
     seen: list[Epoch] = []
     whole = Trainer(EVERY_LEVER, TRAIN, DEV)
     fit(whole, tmp_path / "whole", resume=False, report=seen.append)
@@ -129,7 +129,7 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
         Trainer(PLAIN, TRAIN, DEV).resume(torch.load(tmp_path / "parts/last.pt", weights_only=True))
 
 
-def test_the_checkpoint_holds_the_network_and_says_how_it_was_trained(tmp_path: Path) -> None:
+def test_the_checkpoint_has_the_network_and_its_training_settings(tmp_path: Path) -> None:
     trainer = Trainer(replace(EVERY_LEVER, coverage=0.5), TRAIN, DEV)
     trainer.run_epoch()
     trainer.finish("test", {}, {}).save(tmp_path)
@@ -143,4 +143,4 @@ def test_the_checkpoint_holds_the_network_and_says_how_it_was_trained(tmp_path: 
     assert config["provenance"]["training"] == {k: v for k, v in asdict(trainer.config).items() if k != "model"}
     del config["calibration"]["uncertain_below"], config["model"]["lookahead"]
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert load_checkpoint(tmp_path).calibration.uncertain_below == 0  # as written before there was such a thing
+    assert load_checkpoint(tmp_path).calibration.uncertain_below == 0  # a checkpoint without the key

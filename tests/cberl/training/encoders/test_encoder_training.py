@@ -1,4 +1,4 @@
-"""Training of the small networks: what is fed to them, the schedule, and going on after a kill."""
+"""Training of the small networks: augmentation, the schedule, and resuming."""
 
 from pathlib import Path
 
@@ -17,11 +17,11 @@ UNCHANGED = SpeechAugmentation(speed=0, gain_db=0, noise_share=0, narrow_share=0
 
 
 def faces(count: int) -> torch.Tensor:
-    picture = torch.arange(FACE_PX * FACE_PX).reshape(FACE_PX, FACE_PX) % 199  # unlike its mirror image
+    picture = torch.arange(FACE_PX * FACE_PX).reshape(FACE_PX, FACE_PX) % 199  # differs from its mirror image
     return picture.to(torch.uint8).expand(count, -1, -1)
 
 
-def test_without_changes_a_face_is_its_middle_or_the_mirror_image_of_it() -> None:
+def test_without_augmentation_a_face_is_its_centre_crop_or_the_mirror_image() -> None:
     middle = faces(1)[0, 2:-2, 2:-2].float()
     seen = set()
     for face in augment(faces(16), STILL, torch.Generator().manual_seed(0))[:, 0]:
@@ -31,10 +31,10 @@ def test_without_changes_a_face_is_its_middle_or_the_mirror_image_of_it() -> Non
     assert seen == {True, False}
 
 
-def test_a_share_of_faces_has_a_patch_wiped_out() -> None:
+def test_a_share_of_faces_has_an_erased_patch() -> None:
     config = ExpressionTraining(rotate_deg=0, zoom=0, shift_px=0, erase=0.5)
     pair = [augment(faces(400), one, torch.Generator().manual_seed(0)) for one in (STILL, config)]
-    changed = (pair[0] != pair[1]).float().mean(dim=(1, 2, 3))  # share of each face
+    changed = (pair[0] != pair[1]).float().mean(dim=(1, 2, 3))  # changed share of each face
     assert (changed > 0).float().mean() == pytest.approx(0.5, abs=0.1)
     assert changed[changed > 0].min() > 0.02
     assert changed.max() < 0.25
@@ -50,17 +50,17 @@ def speech(seconds: float = 1.0) -> np.ndarray:
     return np.random.default_rng(0).normal(0, 0.1, int(seconds * RATE)).astype(np.float32)
 
 
-def test_a_voice_unchanged_is_a_stretch_of_the_clip_and_a_short_one_repeats() -> None:
+def test_speech_without_augmentation_is_a_crop_and_a_short_clip_is_repeated() -> None:
     rng = np.random.default_rng(1)
     pcm = speech(2.0)
     cut = augment_speech(pcm, RATE, UNCHANGED, rng)
-    # Speed 1 drops the last sample at most; the stretch is found at one place alone.
+    # Speed 1 drops at most the last sample; the crop occurs at a single place.
     starts = np.flatnonzero(np.isclose(pcm[: RATE + 1], cut[0], atol=1e-5))
     assert any(np.allclose(pcm[start : start + RATE], cut, atol=1e-5) for start in starts)
     assert augment_speech(speech(0.3), RATE, UNCHANGED, rng).shape == (RATE,)
 
 
-def test_noise_has_the_ratio_asked_for_and_a_narrow_band_ends_where_a_telephone_does() -> None:
+def test_noise_has_the_given_ratio_and_the_narrow_band_that_of_a_telephone() -> None:
     rng = np.random.default_rng(2)
     pcm = speech(1.1)
     plain = augment_speech(pcm[: RATE + 1], RATE, UNCHANGED, rng)
@@ -71,7 +71,7 @@ def test_noise_has_the_ratio_asked_for_and_a_narrow_band_ends_where_a_telephone_
     assert narrow[4001:].max() < 1e-2 < narrow[:3400].mean()
 
 
-def test_masks_cover_stretches_of_time_and_bands_and_leave_the_rest() -> None:
+def test_masks_cover_ranges_of_time_and_bands_only() -> None:
     frames = torch.randn(6, 120, 64, generator=torch.Generator().manual_seed(0))
     masked = mask_frames(frames, SpeechAugmentation(), np.random.default_rng(0))
     changed = masked != frames
@@ -90,7 +90,7 @@ def test_the_learning_rate_rises_then_falls_to_zero() -> None:
     assert rates[100] == pytest.approx(0.0)
 
 
-def test_the_moving_average_is_the_closed_form_and_soon_forgets_the_first_weights() -> None:
+def test_the_moving_average_equals_its_closed_form_and_forgets_the_first_weights() -> None:
     model = torch.nn.Linear(1, 1, bias=False)
     average = moving_average(model, decay=0.9)
     expected = 0.0
@@ -104,7 +104,7 @@ def test_the_moving_average_is_the_closed_form_and_soon_forgets_the_first_weight
     assert expected == pytest.approx(199 - 9, abs=0.5)  # a moving average of a ramp lags decay / (1 - decay)
 
 
-def test_going_on_after_a_kill_is_as_if_nothing_had_happened(tmp_path: Path) -> None:
+def test_a_resumed_training_gives_the_same_result(tmp_path: Path) -> None:
     def parts() -> dict[str, object]:
         torch.manual_seed(0)
         model = torch.nn.Linear(2, 1)

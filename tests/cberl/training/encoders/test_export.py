@@ -1,4 +1,4 @@
-"""The networks in torch and on onnxruntime give the same numbers, as the live encoders call them."""
+"""The exported networks give the same results with onnxruntime as in PyTorch, when called by the live encoders."""
 
 import json
 import warnings
@@ -24,7 +24,7 @@ RATE = 16_000
 
 
 def used(network: torch.nn.Module) -> torch.nn.Module:
-    """Batch statistics and scales as after some training: at their first values, export could drop them unseen."""
+    """Batch statistics and scales as after training: with initial values the test could not tell that they are lost."""
     torch.manual_seed(0)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -41,7 +41,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, (network, config) in networks.items():
         torch.save({"model": used(network).state_dict(), "config": asdict(config), "epoch": 3}, folder / f"{name}.pt")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`isinstance.treespec", FutureWarning)  # inside torch's exporter
+        warnings.filterwarnings("ignore", "`isinstance.treespec", FutureWarning)  # raised inside torch's exporter
         assert export_expression(folder / "expression.pt", folder, {"dev": {"accuracy": 50.0}}) < 4.0
         assert export_speech(folder / "speech.pt", folder, {}) < 4.0
     return folder
@@ -54,7 +54,7 @@ def network(folder: Path, name: str) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_expression_agrees_for_any_number_of_faces(exported: Path, count: int) -> None:
+def test_expression_is_equal_for_any_number_of_faces(exported: Path, count: int) -> None:
     faces = np.random.default_rng(count).integers(0, 256, (count, 48, 48), np.uint8)
     encoder, torch_side = ExpressionEncoder(exported), network(exported, "expression")
     with torch.inference_mode():
@@ -68,7 +68,7 @@ def test_expression_agrees_for_any_number_of_faces(exported: Path, count: int) -
 
 
 @pytest.mark.parametrize("seconds", [0.3, 0.77, 2.0, 3.99])
-def test_speech_agrees_for_turns_of_any_length(exported: Path, seconds: float) -> None:
+def test_speech_emotion_is_equal_for_turns_of_any_length(exported: Path, seconds: float) -> None:
     pcm = np.random.default_rng(0).normal(0, 0.1, int(seconds * RATE)).astype(np.float32)
     torch_side = network(exported, "speech")
     with torch.inference_mode():
@@ -76,14 +76,14 @@ def test_speech_agrees_for_turns_of_any_length(exported: Path, seconds: float) -
     np.testing.assert_allclose(SpeechEncoder(exported).describe(pcm), expected, atol=1e-3)
 
 
-def test_what_was_trained_is_written_beside_the_network(exported: Path) -> None:
+def test_settings_and_scores_are_exported_with_the_network(exported: Path) -> None:
     config = json.loads((exported / "expression.json").read_text())
     assert config["labels"] == list(MELD)
     assert config["training"]["epochs"] == ExpressionTraining().epochs
     assert config["scores"] == {"dev": {"accuracy": 50.0}}
 
 
-def test_a_folder_that_cannot_be_used_says_why(exported: Path, tmp_path: Path) -> None:
+def test_an_unusable_folder_is_one_sentence(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match=r"speech.onnx is missing: make it with `cberl train-encoder speech`"):
         SpeechEncoder(tmp_path)
     (tmp_path / "speech.onnx").write_bytes((exported / "speech.onnx").read_bytes())

@@ -1,4 +1,4 @@
-"""The whole training of the speech network, on a few seconds of tones."""
+"""The whole training of the speech emotion network, on a few seconds of tones."""
 
 import wave
 from pathlib import Path
@@ -41,7 +41,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def test_a_training_killed_and_gone_on_with_ends_as_if_it_had_not_been(
+def test_a_training_that_was_killed_and_resumed_gives_the_same_result(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = train_speech(data, tmp_path / "whole", CONFIG)
@@ -51,7 +51,7 @@ def test_a_training_killed_and_gone_on_with_ends_as_if_it_had_not_been(
     def score_once(*arguments: object) -> object:
         calls.append(arguments)
         if len(calls) == 2:
-            raise Killed  # in the middle of the second epoch's end
+            raise Killed  # during the scoring at the end of the second epoch
         return real(*arguments)  # type: ignore[arg-type]
 
     real = speech.score
@@ -65,7 +65,7 @@ def test_a_training_killed_and_gone_on_with_ends_as_if_it_had_not_been(
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
 
 
-def test_a_refit_learns_from_dev_too_and_scores_test_alone(data: Path, tmp_path: Path) -> None:
+def test_a_refit_trains_on_dev_too_and_scores_test_only(data: Path, tmp_path: Path) -> None:
     scores = train_speech(data, tmp_path / "refit", SpeechTraining(epochs=2, batch_size=4, refit=True))
     assert set(scores) == {"test"}
     assert torch.load(tmp_path / "refit/best.pt", weights_only=True)["epoch"] == 1

@@ -1,4 +1,4 @@
-"""What is joined to real dialogues: how much of it, how true, and that live encoders would have given the same."""
+"""Composed corpora: the shares of scores and of their labels, and equality with the live encoders."""
 
 from dataclasses import replace
 
@@ -17,14 +17,14 @@ from cberl.training.features.compose import ComposeConfig, Pool, compose, draw
 MEAN, SD = [0.5] * 7, [2.0] * 7
 PLAIN = AudioEncoderConfig([0.0] * 8, [1.0] * 8)
 AUDIO = AudioEncoderConfig([0.0] * 8 + MEAN, [1.0] * 8 + SD, features="prosody+speech")
-# One opinion a label, which can be told from it.
+# One distinct row of scores per label.
 CLEAR = Pool(np.eye(7, dtype=np.float32), np.arange(7))
 POOLS = {"voice": CLEAR, "face": CLEAR}
 
 
 @pytest.fixture(scope="module")
 def real() -> FeatureSet:
-    """300 dialogues of ten utterances and two speakers; an utterance in ten has no sound, one in ten no label."""
+    """300 dialogues of ten utterances and two speakers; one utterance in ten has no audio, one in ten no label."""
     chance = torch.Generator().manual_seed(0)
     count = 3000
     sound = torch.rand(count, generator=chance) > 0.1
@@ -41,7 +41,7 @@ def real() -> FeatureSet:
     )
 
 
-def test_as_much_is_joined_and_as_much_of_it_is_true_as_was_asked_for(real: FeatureSet) -> None:
+def test_shares_of_scores_and_of_matching_labels_are_those_of_the_config(real: FeatureSet) -> None:
     config = ComposeConfig(voice=0.7, face=0.5, mismatch=0.3, missing=0.2)
     composed = compose(real, POOLS, config, AUDIO, seed=0)
     face, voice = composed.present["visual"], composed.x["audio"][:, 8:].abs().sum(1) > 0
@@ -60,7 +60,7 @@ def test_as_much_is_joined_and_as_much_of_it_is_true_as_was_asked_for(real: Feat
     torch.testing.assert_close(composed.x["text"], real.x["text"])
 
 
-def test_a_mismatch_is_another_label_as_often_as_it_occurs(real: FeatureSet) -> None:
+def test_mismatching_labels_are_drawn_by_their_frequency(real: FeatureSet) -> None:
     label = real.label.numpy()
     shown = draw(CLEAR, label, label >= 0, 1.0, np.random.default_rng(0))
     known = label >= 0
@@ -83,17 +83,17 @@ def test_equal_seeds_give_equal_corpora(real: FeatureSet) -> None:
     assert not torch.equal(one.x["audio"], other.x["audio"])
 
 
-def test_nothing_asked_for_is_nothing_joined(real: FeatureSet) -> None:
+def test_without_shares_nothing_is_added(real: FeatureSet) -> None:
     assert compose(real, {}, ComposeConfig(), PLAIN, 0).x.keys() == real.x.keys()
     with pytest.raises(ValueError, match="mismatch is a share"):
         ComposeConfig(mismatch=1.5)
 
 
-def test_a_joined_voice_is_what_the_live_encoder_gives_and_streams_as_it_trained(real: FeatureSet) -> None:
+def test_composed_speech_emotion_equals_the_live_encoder_and_streams_as_in_training(real: FeatureSet) -> None:
     first = torch.arange(4)
     batch, label = real.batch(first)
     few = FeatureSet(batch.x, batch.present, batch.speaker, label, batch.lengths)
-    raw = torch.where(few.present["audio"].unsqueeze(1), few.x["audio"] + 5, 0.0)  # usable: long and audible
+    raw = torch.where(few.present["audio"].unsqueeze(1), few.x["audio"] + 5, 0.0)  # long and loud enough to be usable
     few = replace(few, x=few.x | {"audio": _normalised(few, raw)})
     composed = compose(few, POOLS, ComposeConfig(voice=1, face=1, mismatch=0, missing=0.3), AUDIO, seed=1)
     model = ModelConfig(text_dim=12, audio_dim=15, visual_dim=7, latent_dim=16, hidden_dim=16, heads=2, past=3)
@@ -129,7 +129,7 @@ def _normalised(features: FeatureSet, raw: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.stack(rows))
 
 
-def test_what_a_corpus_lacks_is_the_mean_or_absent(real: FeatureSet) -> None:
+def test_missing_dimensions_are_zero_and_missing_modalities_absent(real: FeatureSet) -> None:
     wide = widened(real, {"text": 12, "audio": 15, "visual": 7})
     assert {name: values.shape[1] for name, values in wide.x.items()} == {"text": 12, "audio": 15, "visual": 7}
     assert torch.equal(wide.x["audio"][:, :8], real.x["audio"])

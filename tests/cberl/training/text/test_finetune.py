@@ -1,4 +1,4 @@
-"""Fine-tuning of the text encoder: what it learns from, that it learns, and that the export is what was learnt."""
+"""Fine-tuning of the text encoder: its examples, its training, and the export."""
 
 import json
 import random
@@ -37,7 +37,7 @@ def talk(name: str, *said: tuple[str, int]) -> Dialogue:
 
 
 def task(corpus: str, flip: bool) -> Task:
-    """Two labels; the other corpus has them the other way round, so that a head of its own is needed."""
+    """Two labels; the other corpus has them in reverse, so that it needs a head of its own."""
     said = [(text, label ^ flip) for text, label in SAID]
     return Task(corpus, ("x", "y"), [talk("one", *said), talk("two", *said[::-1])], [talk("dev", *said)])
 
@@ -47,7 +47,7 @@ TASKS = (task("first", False), task("second", True))
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two epochs on both corpora: four steps of eight short rows."""
+    """A folder with two epochs on both corpora: four steps with eight short rows each."""
     folder = tmp_path_factory.mktemp("text")
     best, scores = finetune(TASKS, folder, CONFIG)
     assert best in (1, 2)
@@ -63,7 +63,7 @@ def loss(file: Path, one: Task) -> float:
 
 
 def stopped_after(steps: int) -> Callable[[LambdaLR], None]:
-    """The schedule's `step`, which is called once per batch and once when made; then as Ctrl-C."""
+    """A `step` of the schedule that raises after so many calls: one at construction, then one per batch."""
     original, left = LambdaLR.step, [steps]
 
     def step(schedule: LambdaLR) -> None:
@@ -75,13 +75,13 @@ def stopped_after(steps: int) -> Callable[[LambdaLR], None]:
     return step
 
 
-def test_examples_are_the_labelled_lines_with_the_turns_before_them() -> None:
+def test_examples_are_the_labelled_lines_with_past_turns() -> None:
     found = examples([talk("t", ("one", 0), ("two", UNLABELLED), ("", 1), ("four", 1))], past_turns=2)
     assert [(one.text, one.label) for one in found] == [("one", 0), ("four", 1)]
     assert found[1].past == (("b", "two"), ("a", ""))
 
 
-def test_batches_hold_every_row_once_and_rows_of_like_length() -> None:
+def test_batches_have_every_row_once_and_rows_of_similar_length() -> None:
     lengths = [random.Random(n).randint(1, 90) for n in range(203)]
     cut = list(batches(lengths, 16, random.Random(0)))
     assert sorted(row for batch in cut for row in batch) == list(range(203))
@@ -98,14 +98,12 @@ def test_rows_are_padded_to_the_longest_and_padding_is_masked() -> None:
     assert types.tolist() == [[0, 1, 1], [1, 0, 0]]
 
 
-def test_two_corpora_are_learnt_at_once_each_by_its_own_head(run: Path) -> None:
+def test_two_corpora_are_trained_on_together_with_a_head_each(run: Path) -> None:
     for one in TASKS:
         assert loss(run / "epoch-2.pt", one) < loss(run / "epoch-1.pt", one) - 0.02
 
 
-def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_run_gives_the_same_result(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(LambdaLR, "step", stopped_after(4))  # in the second epoch, of two batches each
         with pytest.raises(KeyboardInterrupt):
@@ -121,7 +119,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(
         assert torch.equal(value, resumed["model"][name]), name
 
 
-def test_a_run_goes_on_from_another_s_encoder(run: Path, tmp_path: Path) -> None:
+def test_a_run_starts_from_the_encoder_of_another(run: Path, tmp_path: Path) -> None:
     still = replace(CONFIG, epochs=1, learning_rate=0.0, weight_decay=0.0)
     finetune(TASKS[:1], tmp_path, still, start=run / "epoch-2.pt")
     trained, started = load(run / "epoch-2.pt")[0].encoder.state_dict(), load(tmp_path / "epoch-1.pt")[0]
@@ -150,7 +148,7 @@ def test_the_average_of_two_files_is_the_mean_of_their_weights(run: Path, tmp_pa
         average([files[0], tmp_path / "other.pt"], TASKS[0], tmp_path / "none.pt")
 
 
-def test_what_is_exported_is_what_was_learnt(run: Path, tmp_path: Path) -> None:
+def test_the_exported_encoder_equals_the_trained_one(run: Path, tmp_path: Path) -> None:
     sizes = exported(run / "epoch-2.pt", tmp_path)
     assert sizes["int8_mb"] < 0.3 * sizes["float32_mb"]
     about = json.loads((tmp_path / "text.json").read_text())
@@ -158,14 +156,14 @@ def test_what_is_exported_is_what_was_learnt(run: Path, tmp_path: Path) -> None:
     assert_same_vectors(TextEncoder(tmp_path), run / "epoch-2.pt")
     full, int8 = cost(run / "epoch-2.pt", tmp_path, TASKS[0])
     assert full.confusion.sum() == int8.confusion.sum() == sum(len(one.lines) for one in TASKS[0].dev)
-    assert full.confusion.tolist() == int8.confusion.tolist()  # it has learnt them: none is near the border
+    assert full.confusion.tolist() == int8.confusion.tolist()  # no example is near the decision boundary
     with pytest.raises(TrainingError, match="has heads for first, second, not third"):
         cost(run / "epoch-2.pt", tmp_path, replace(TASKS[0], corpus="third"))
 
 
 def exported(file: Path, out: Path) -> dict[str, float]:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`isinstance.treespec", FutureWarning)  # inside torch's exporter
+        warnings.filterwarnings("ignore", "`isinstance.treespec", FutureWarning)  # raised inside torch's exporter
         warnings.filterwarnings("ignore", "# The axis name", UserWarning)  # three inputs of one shape
         return export(file, out)
 
@@ -184,7 +182,7 @@ def assert_same_vectors(encoder: TextEncoder, file: Path) -> None:
 
 @pytest.fixture
 def roberta(tmp_path: Path) -> Path:
-    """A tiny encoder with RoBERTa's special tokens, position ids and lack of token types, in the files of its kind."""
+    """A tiny encoder with RoBERTa's special tokens and position ids, without token types, in the usual files."""
     folder = tmp_path / "roberta"
     tokenizer = Tokenizer(BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=True)
@@ -198,7 +196,7 @@ def roberta(tmp_path: Path) -> Path:
     return folder
 
 
-def test_an_encoder_of_another_kind_learns_and_is_exported(roberta: Path, tmp_path: Path) -> None:
+def test_an_encoder_like_roberta_is_fine_tuned_and_exported(roberta: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, base=str(roberta), max_tokens=64, learning_rate=1e-2)
     finetune(TASKS[:1], tmp_path, config)
     assert loss(tmp_path / "epoch-2.pt", TASKS[0]) < loss(tmp_path / "epoch-1.pt", TASKS[0])
@@ -208,7 +206,7 @@ def test_an_encoder_of_another_kind_learns_and_is_exported(roberta: Path, tmp_pa
     assert_same_vectors(encoder, tmp_path / "epoch-2.pt")
 
 
-def test_a_base_that_is_not_to_be_had_is_refused_in_words(roberta: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_base_is_one_sentence(roberta: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (roberta / "tokenizer.json").unlink()
     with pytest.raises(
         EncoderError, match=r"tokenizer\.json is missing: the folder of a base encoder holds config\.json"
