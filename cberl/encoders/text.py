@@ -96,7 +96,10 @@ def encoder_files(folder: Path) -> tuple[Path, ...]:
     files = tuple(folder / name for name in ("text.onnx", "tokenizer.json", "text.json"))
     for file in files:
         if not file.is_file():
-            raise EncoderError(f"{file} is missing: give a folder that `cberl finetune-text` wrote, as --text-encoder")
+            raise EncoderError(
+                f"{file} is missing: a text encoder is a folder that `cberl finetune-text` wrote; the bundled one comes "
+                "with cberl-engine"
+            )
     return files
 
 

@@ -40,7 +40,7 @@ def test_another_encoder_is_refused(tmp_path: Path, modality: str, key: str, wha
 
 def test_an_incomplete_text_encoder_is_refused(tmp_path: Path) -> None:
     shutil.copy(TEXT_ENCODER / "text.json", tmp_path)
-    with pytest.raises(CheckpointError, match=r"text\.onnx is missing: give a folder that `cberl finetune-text` wrote"):
+    with pytest.raises(CheckpointError, match=r"text\.onnx is missing: a text encoder is a folder that"):
         load_checkpoint_and_encoders(STARTER, tmp_path)
 
 
