@@ -97,8 +97,8 @@ def encoder_files(folder: Path) -> tuple[Path, ...]:
     for file in files:
         if not file.is_file():
             raise EncoderError(
-                f"{file} is missing: a text encoder is a folder that `cberl finetune-text` wrote; the bundled one comes "
-                "with cberl-engine"
+                f"{file} is missing: a text encoder is a folder that `cberl finetune-text` wrote, and the bundled one "
+                "comes with cberl-engine"
             )
     return files
 
