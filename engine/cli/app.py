@@ -42,6 +42,14 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Converts errors meant for users to ClickException, also those within the groups that tasks raise."""
+        try:
+            return super().invoke(ctx)
+        except* CberlError as group:
+            messages = dict.fromkeys(str(error) for error in _leaves(group))
+            raise click.ClickException("\n".join(messages)) from group
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Names and options of this group, without importing the commands."""
         found = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
@@ -68,7 +76,8 @@ def main() -> None:
     With `standalone_mode=False` click returns the status of `Context.exit` instead of exiting with it.
     """
     try:
-        status = _run()
+        result = cli.main(prog_name="cberl", standalone_mode=False)
+        status = result if isinstance(result, int) else 0
     except click.ClickException as error:
         error.show()
         status = error.exit_code
@@ -80,15 +89,6 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141
     sys.exit(status)
-
-
-def _run() -> int:
-    try:
-        result = cli.main(prog_name="cberl", standalone_mode=False)
-    except* CberlError as group:  # also within the groups that tasks raise
-        messages = dict.fromkeys(str(error) for error in _leaves(group))
-        raise click.ClickException("\n".join(messages)) from group
-    return result if isinstance(result, int) else 0
 
 
 def _leaves(group: BaseExceptionGroup[CberlError]) -> Iterator[CberlError]:

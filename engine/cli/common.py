@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -54,27 +53,9 @@ def settings_from(flags: dict[str, Any]) -> Settings:
     return settings
 
 
-@contextmanager
-def sentences(*kinds: type[Exception]) -> Iterator[None]:
-    """Shows the messages of these errors instead of a traceback, also of errors inside exception groups."""
-    try:
-        yield
-    except* kinds as group:
-        messages = dict.fromkeys(str(error) for error in _leaves(group))
-        raise click.ClickException("\n".join(messages)) from group
-
-
 def run_async(main: Coroutine[Any, Any, None]) -> None:
     """Runs a command's coroutine. Ctrl-C cancels it, so that everything is closed on the way out."""
     try:
         asyncio.run(main)
     except* BrokenPipeError as gone:
         raise BrokenPipeError("the reader of the output has left") from gone
-
-
-def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error

@@ -18,9 +18,7 @@ from cberl.data.sample import make_sample
 from cberl.data.sdt import read_sdt
 from cberl.encoders.audio import AudioEncoderConfig
 from cberl.encoders.bundle import bundled_visual_config
-from cberl.errors import CberlError
 from cberl.training.features.corpus import corpus_features, fitted_audio, require_clips, text_fingerprint
-from engine.cli.common import sentences
 from engine.cli.sources import face_detector, faces, speech_emotion
 
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path))
@@ -45,9 +43,8 @@ The exit status is 1 if there is any problem.""",
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 def check_command(folder: Path, classes: int | None, as_json: bool) -> None:
     """Read all of FOLDER. Prints every problem, then counts by split and class."""
-    with sentences(CberlError):
-        mine = folder.is_dir() and ((folder / own.HEADER).is_file() or bool(own.files(folder)))
-        report = check_own(folder) if mine else check(detect(folder, classes))
+    mine = folder.is_dir() and ((folder / own.HEADER).is_file() or bool(own.files(folder)))
+    report = check_own(folder) if mine else check(detect(folder, classes))
     if as_json:
         click.echo(json.dumps(report.as_dict()))
     else:
@@ -66,8 +63,7 @@ Examples:
 @_FOLDER
 def sample_command(folder: Path) -> None:
     """Write a small synthetic corpus to FOLDER, to try the commands with and as an example of the layout."""
-    with sentences(CberlError):
-        make_sample(folder)
+    make_sample(folder)
     click.echo(f"{folder}: check it with `cberl data check {folder}`")
 
 
@@ -101,18 +97,17 @@ def features_command(
     processes: int,
 ) -> None:
     """Encode FOLDER's utterances with the encoders of the live engine; or convert a published feature pickle."""
-    with sentences(CberlError):
-        if folder.is_file():
-            labels, sets = read_sdt(folder)
-            for split in wanted or sets:
-                if split not in sets:
-                    raise DataError(f"{folder} has no {split} split")
-                _save(sets[split], out, split, {"corpus": folder.name, "labels": json.dumps(labels)})
-        else:
-            corpus = detect(folder, classes)
-            # Audio is normalised by mean and sd of the training split, for every split.
-            audio = fitted_audio(corpus, cache, speech_emotion=speech_emotion, processes=processes)
-            _encode(corpus, out, wanted, cache, audio, faces, face_detector, processes)
+    if folder.is_file():
+        labels, sets = read_sdt(folder)
+        for split in wanted or sets:
+            if split not in sets:
+                raise DataError(f"{folder} has no {split} split")
+            _save(sets[split], out, split, {"corpus": folder.name, "labels": json.dumps(labels)})
+    else:
+        corpus = detect(folder, classes)
+        # Audio is normalised by mean and sd of the training split, for every split.
+        audio = fitted_audio(corpus, cache, speech_emotion=speech_emotion, processes=processes)
+        _encode(corpus, out, wanted, cache, audio, faces, face_detector, processes)
 
 
 def _encode(

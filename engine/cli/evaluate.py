@@ -9,11 +9,9 @@ from rich.table import Table
 
 from cberl.checkpoint import STARTER, load_checkpoint
 from cberl.data.corpus import detect
-from cberl.errors import CberlError
 from cberl.evaluation.evaluate import evaluate, features_for, summary
 from cberl.evaluation.report.plots import plot_confusion
 from cberl.metrics import Scores
-from engine.cli.common import sentences
 from engine.cli.sources import face_detector
 from engine.cli.text_encoder import scored_with
 
@@ -48,15 +46,14 @@ def command(
     cache: Path,
 ) -> None:
     """Score CHECKPOINTS (default: the starter): weighted and macro F1, F1 by class, confusion matrix, calibration."""
-    with sentences(CberlError):
-        corpus = detect(data, classes)
-        runs = []
-        for folder in checkpoints or (STARTER,):
-            checkpoint = load_checkpoint(folder)
-            features = features_for(checkpoint, corpus, split, cache, text_encoders, face_detector)
-            runs.append(evaluate(checkpoint, features))
-        if plot:
-            plot_confusion(runs[0][0], plot)
+    corpus = detect(data, classes)
+    runs = []
+    for folder in checkpoints or (STARTER,):
+        checkpoint = load_checkpoint(folder)
+        features = features_for(checkpoint, corpus, split, cache, text_encoders, face_detector)
+        runs.append(evaluate(checkpoint, features))
+    if plot:
+        plot_confusion(runs[0][0], plot)
     if as_json:
         scores, ece = runs[0]
         body = scores.as_dict() | {"ece": round(100 * ece, 2)} if len(runs) == 1 else summary(runs)

@@ -10,13 +10,11 @@ import click
 from cberl.data.corpus import Corpus, detect
 from cberl.data.dialogue import Dialogue
 from cberl.data.overlap import without_overlap
-from cberl.errors import CberlError
 from cberl.metrics import Scores
 from cberl.training.core.train import set_threads
 from cberl.training.text.checkpoint import TextTraining
 from cberl.training.text.export import cost, export
 from cberl.training.text.finetune import Task, average, finetune
-from engine.cli.common import sentences
 from engine.cli.device import trains_on
 
 DEFAULTS = TextTraining()
@@ -111,20 +109,19 @@ def command(
     config = TextTraining(**settings)  # type: ignore[arg-type]  # click converts each to the type of its default
     if data is None and exported is None:
         raise click.UsageError("--data, the folder with a corpus, is required")
-    with sentences(CberlError):
-        tasks = _tasks(detect(data), [detect(folder) for folder in also]) if data is not None else []
-        if exported is None:
-            if averaged:
-                exported, scores = out / "mean.pt", average(averaged, tasks[0], out / "mean.pt")
-            else:
-                epoch, scores = finetune(tasks, out, config, start, teachers, device, resume=resume)
-                exported = out / f"epoch-{epoch}.pt"
-            click.echo(json.dumps({"config": asdict(config), "file": exported.name, "dev": scores.as_dict()}))
-        sizes = export(exported, out / "onnx")
-        click.echo(f"{out / 'onnx'}: {sizes['int8_mb']:.1f} MB (float32: {sizes['float32_mb']:.1f} MB)")
-        if tasks:
-            full, int8 = cost(exported, out / "onnx", tasks[0])
-            click.echo(f"dev as stored: {_f1(int8)} (float32: {_f1(full)})")
+    tasks = _tasks(detect(data), [detect(folder) for folder in also]) if data is not None else []
+    if exported is None:
+        if averaged:
+            exported, scores = out / "mean.pt", average(averaged, tasks[0], out / "mean.pt")
+        else:
+            epoch, scores = finetune(tasks, out, config, start, teachers, device, resume=resume)
+            exported = out / f"epoch-{epoch}.pt"
+        click.echo(json.dumps({"config": asdict(config), "file": exported.name, "dev": scores.as_dict()}))
+    sizes = export(exported, out / "onnx")
+    click.echo(f"{out / 'onnx'}: {sizes['int8_mb']:.1f} MB (float32: {sizes['float32_mb']:.1f} MB)")
+    if tasks:
+        full, int8 = cost(exported, out / "onnx", tasks[0])
+        click.echo(f"dev as stored: {_f1(int8)} (float32: {_f1(full)})")
 
 
 def _f1(scores: Scores) -> str:

@@ -7,8 +7,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from engine.cli.common import sentences
-from engine.speech.transcriber import TranscriberError
 from engine.speech.whisper_store import BUNDLED, SIZES, bundled, cached, pull, verify_bundled
 
 
@@ -53,8 +51,7 @@ Examples:
 @click.option("--hub-timeout-s", type=click.FloatRange(min=0), default=3.0, help="Longest wait for the hub to answer.")
 def pull_model(name: str, hub_timeout_s: float) -> None:
     """Download a size or hub id to the local cache, with progress bars; prints its folder."""
-    with sentences(TranscriberError):
-        click.echo(pull(name, hub_timeout_s))
+    click.echo(pull(name, hub_timeout_s))
 
 
 @command.command(
@@ -67,12 +64,11 @@ Examples:
 @click.argument("name", default=BUNDLED)
 def model_path(name: str) -> None:
     """Folder of a model that needs no download, by default of the bundled one. Exits 1 where there is none."""
-    with sentences(TranscriberError):
-        folder = _here(name)
-        if folder is None:
-            raise click.ClickException(f"The Whisper model {name} is not on this machine: cberl models pull {name}")
-        if folder == bundled():
-            verify_bundled(folder)
+    folder = _here(name)
+    if folder is None:
+        raise click.ClickException(f"The Whisper model {name} is not on this machine: cberl models pull {name}")
+    if folder == bundled():
+        verify_bundled(folder)
     click.echo(folder)
 
 

@@ -8,7 +8,6 @@ import click
 from cberl.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from cberl.data.corpus import detect
 from cberl.data.features import FeatureSet
-from cberl.errors import CberlError
 from cberl.evaluation.compare import Group
 from cberl.evaluation.evaluate import features_for, text_encoder_of
 from cberl.evaluation.report.gather import Source, gather
@@ -17,7 +16,6 @@ from cberl.training.core.train import set_threads
 from cberl.training.features.asr_noise_features import AsrNoiseFeatures
 from cberl.training.features.composed import composed_split, held_out_pools
 from cberl.training.features.corpus import text_name
-from engine.cli.common import sentences
 from engine.cli.sources import face_detector
 from engine.cli.text_encoder import scored_with
 
@@ -77,24 +75,23 @@ def command(
         raise click.UsageError("give both --ravdess and --fer2013, or neither")
     set_threads(threads)
     rates = _rates(asr_noise)
-    with sentences(CberlError):
-        corpus = detect(data, classes)
-        loaded = [_load(folder, text_encoders) for folder in groups]
-        pools = held_out_pools(corpus, cache, ravdess, fer2013) if ravdess and fer2013 else None
-        noise = AsrNoiseFeatures(corpus, split, cache, text_encoder_of(loaded[0].checkpoints[0], text_encoders))
+    corpus = detect(data, classes)
+    loaded = [_load(folder, text_encoders) for folder in groups]
+    pools = held_out_pools(corpus, cache, ravdess, fer2013) if ravdess and fer2013 else None
+    noise = AsrNoiseFeatures(corpus, split, cache, text_encoder_of(loaded[0].checkpoints[0], text_encoders))
 
-        def features(checkpoint: Checkpoint, of: str) -> FeatureSet:
-            if pools is None:
-                return features_for(checkpoint, corpus, of, cache, text_encoders, face_detector)
-            return composed_split(checkpoint, corpus, of, pools, cache, text_encoder_of(checkpoint, text_encoders))
+    def features(checkpoint: Checkpoint, of: str) -> FeatureSet:
+        if pools is None:
+            return features_for(checkpoint, corpus, of, cache, text_encoders, face_detector)
+        return composed_split(checkpoint, corpus, of, pools, cache, text_encoder_of(checkpoint, text_encoders))
 
-        name = corpus.name if pools is None else f"{corpus.name} with composed speech emotion and faces"
-        found, maps = gather(loaded, Source(name, split, features, noise.features), plain, rates)
-        found = {
-            "command": _command(groups, split, plain, asr_noise, text_encoders, composed=pools is not None),
-            **found,
-        }
-        write_report(found, maps, out)
+    name = corpus.name if pools is None else f"{corpus.name} with composed speech emotion and faces"
+    found, maps = gather(loaded, Source(name, split, features, noise.features), plain, rates)
+    found = {
+        "command": _command(groups, split, plain, asr_noise, text_encoders, composed=pools is not None),
+        **found,
+    }
+    write_report(found, maps, out)
     click.echo(f"{out}.md")
 
 

@@ -14,7 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from cberl.data.corpus import detect
-from cberl.errors import CberlError
 from cberl.training.core.cluster import run_on_ray
 from cberl.training.core.parallel import STDERR, Message, Task, run_in_processes
 from cberl.training.core.recipe import names
@@ -22,7 +21,6 @@ from cberl.training.core.runs import Result, Run
 from cberl.training.core.sweep import Combination, combinations, compared
 from cberl.training.core.train import Epoch, set_threads
 from cberl.training.core.training_data import Sources, prepare
-from engine.cli.common import sentences
 from engine.cli.device import trains_on
 from engine.cli.sources import takes_sources
 from engine.cli.text_encoder import trained_with
@@ -83,33 +81,30 @@ def command(
     threads = threads or max(1, CORES // jobs)
     set_threads(threads)
     out = out.resolve()
-    with sentences(CberlError):
-        tried = combinations(recipe, settings, grid)
-        corpus = detect(data, classes)
-        prepare(corpus, [one.recipe.compose for one in tried], cache, text_encoder, sources).save(out)
-        runs = [
-            Run(one.recipe, n, out / one.name / f"seed-{n}", name, device)
-            for one in tried
-            for n in range(seed, seed + seeds)
-        ]
-        board = Board(runs)
-        tasks = [Task(run, out, threads) for run in runs]
-        try:
-            with board.shown():
-                if backend == "ray":
-                    run_on_ray(tasks, jobs, out / ".ray", board.update)
-                else:
-                    run_in_processes(tasks, jobs, board.update)
-        except KeyboardInterrupt:
-            click.echo(f"{len(board.results)} of {len(runs)} runs are finished; the same command continues", err=True)
-            raise
-        finally:
-            rows = _rows(tried, runs, board.results)
-            about = {"corpus": corpus.name, "recipe": recipe, "settings": settings, "grid": grid, "seeds": seeds}
-            failed = {str(run.folder): board.failures[run.folder] for run in runs if run.folder in board.failures}
-            (out / "sweep.json").write_text(
-                json.dumps({**about, "combinations": rows, "failed": failed}, indent=1) + "\n"
-            )
+    tried = combinations(recipe, settings, grid)
+    corpus = detect(data, classes)
+    prepare(corpus, [one.recipe.compose for one in tried], cache, text_encoder, sources).save(out)
+    runs = [
+        Run(one.recipe, n, out / one.name / f"seed-{n}", name, device)
+        for one in tried
+        for n in range(seed, seed + seeds)
+    ]
+    board = Board(runs)
+    tasks = [Task(run, out, threads) for run in runs]
+    try:
+        with board.shown():
+            if backend == "ray":
+                run_on_ray(tasks, jobs, out / ".ray", board.update)
+            else:
+                run_in_processes(tasks, jobs, board.update)
+    except KeyboardInterrupt:
+        click.echo(f"{len(board.results)} of {len(runs)} runs are finished; the same command continues", err=True)
+        raise
+    finally:
+        rows = _rows(tried, runs, board.results)
+        about = {"corpus": corpus.name, "recipe": recipe, "settings": settings, "grid": grid, "seeds": seeds}
+        failed = {str(run.folder): board.failures[run.folder] for run in runs if run.folder in board.failures}
+        (out / "sweep.json").write_text(json.dumps({**about, "combinations": rows, "failed": failed}, indent=1) + "\n")
     _show(rows, out)
     if failed:
         raise click.ClickException(_failures(failed, len(runs)))

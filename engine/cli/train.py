@@ -10,12 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cberl.data.corpus import detect
-from cberl.errors import CberlError
 from cberl.training.core.recipe import load_recipe, names
 from cberl.training.core.runs import Result, Run, run_seed
 from cberl.training.core.train import Epoch, set_threads
 from cberl.training.core.training_data import Sources, TrainingData, prepare
-from engine.cli.common import sentences
 from engine.cli.device import trains_on
 from engine.cli.sources import takes_sources
 from engine.cli.text_encoder import trained_with
@@ -66,13 +64,12 @@ def command(
 ) -> None:
     """Train CBERL with selection on dev. Writes a checkpoint per seed to OUT/seed-N; `cberl evaluate` scores them."""
     set_threads(threads)
-    with sentences(CberlError):
-        chosen, corpus = load_recipe(recipe, settings), detect(data, classes)
-        training_data = prepare(corpus, [chosen.compose], cache, text_encoder, sources)
-        results = []
-        for one in range(seed, seed + seeds):
-            results.append(_run(Run(chosen, one, out / f"seed-{one}", name, device), training_data, resume=resume))
-            click.echo(json.dumps(asdict(results[-1])))
+    chosen, corpus = load_recipe(recipe, settings), detect(data, classes)
+    training_data = prepare(corpus, [chosen.compose], cache, text_encoder, sources)
+    results = []
+    for one in range(seed, seed + seeds):
+        results.append(_run(Run(chosen, one, out / f"seed-{one}", name, device), training_data, resume=resume))
+        click.echo(json.dumps(asdict(results[-1])))
     best = max(results, key=lambda result: result.selection)
     score = mean(result.selection for result in results)
     click.echo(f"{seeds} seed(s), mean dev score {score:.2f}; best on dev: {best.checkpoint}")

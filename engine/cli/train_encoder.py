@@ -8,12 +8,10 @@ from typing import Any
 
 import click
 
-from cberl.errors import CberlError
 from cberl.training.core.train import set_threads
 from cberl.training.encoders.export import export_expression, export_speech
 from cberl.training.encoders.expression import ExpressionTraining, train_expression
 from cberl.training.encoders.speech import SpeechTraining, train_speech
-from engine.cli.common import sentences
 
 
 @click.command(
@@ -54,12 +52,11 @@ def command(
         raise click.UsageError("--begin-with is for expression only, --refit for speech only")
     wanted = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed}
     changes: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-    with sentences(CberlError):
-        if kind == "speech":
-            scores = train_speech(data, out, replace(SpeechTraining(), refit=refit, **changes))
-            size_mb = export_speech(out / "best.pt", out / "onnx", scores)
-        else:
-            scores = train_expression(data, out, replace(ExpressionTraining(), **changes), begin_with)
-            size_mb = export_expression(out / "best.pt", out / "onnx", scores)
+    if kind == "speech":
+        scores = train_speech(data, out, replace(SpeechTraining(), refit=refit, **changes))
+        size_mb = export_speech(out / "best.pt", out / "onnx", scores)
+    else:
+        scores = train_expression(data, out, replace(ExpressionTraining(), **changes), begin_with)
+        size_mb = export_expression(out / "best.pt", out / "onnx", scores)
     click.echo(json.dumps(scores))
     click.echo(f"{out / 'onnx'}: {size_mb:.1f} MB", err=True)
