@@ -1,4 +1,4 @@
-"""Names of conversations and speakers: which are valid."""
+"""Which names of conversations and speakers are valid."""
 
 import unicodedata
 
@@ -9,6 +9,13 @@ def name_problem(what: str, name: str) -> str | None:
     """What is wrong with a name, in a sentence, or None. Names become parts of MQTT topics."""
     if not 1 <= len(name) <= 64:
         return f"{what} needs 1 to 64 characters, not {len(name)}."
-    if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in "/+#" for char in name):
+    if any(char in "/+#" or _unprintable(char) for char in name):
         return f"{what} may not contain '/', '+', '#' or control characters."
     return f"{what} may not begin or end with a space." if name != name.strip() else None
+
+
+def _unprintable(char: str) -> bool:
+    """Control characters, surrogates, line separators, and Unicode's noncharacters: MQTT brokers hang up on them."""
+    code = ord(char)
+    noncharacter = 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE
+    return noncharacter or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")

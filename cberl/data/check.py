@@ -54,6 +54,7 @@ def check(corpus: Corpus) -> Report:
             report.problems.append(Problem(split, None, str(error)))
             continue
         report.splits[split] = summarise(dialogues, corpus.labels)
+        report.problems += _negative_lengths(split, dialogues)
         clips = [line.clip.path for one in dialogues for line in one.lines if line.clip]
         report.problems += [Problem(str(path), None, "missing") for path in clips if not path.is_file()]
     return report
@@ -77,6 +78,14 @@ def check_own(folder: Path) -> Report:
     report.problems.sort(key=_place)
     report.warnings.sort(key=_place)
     return report
+
+
+def _negative_lengths(split: str, dialogues: list[Dialogue]) -> Iterator[Problem]:
+    for one in dialogues:
+        for number, line in enumerate(one.lines, 1):
+            if line.end_s < line.start_s:
+                message = f"dialogue {one.id}, utterance {number} ends at {line.end_s:g} s, before its start at"
+                yield Problem(split, None, f"{message} {line.start_s:g} s")
 
 
 def summarise(dialogues: list[Dialogue], labels: tuple[str, ...]) -> Summary:

@@ -4,10 +4,11 @@ Layout: `emorynlp_{train,dev,test}_final.csv`, with a label set of its own.
 """
 
 import ast
-import csv
 from collections import defaultdict
+from collections.abc import Hashable
 from pathlib import Path
 
+from cberl.data.csv_rows import read_rows, unique_id, whole_number
 from cberl.data.dialogue import DataError, Dialogue, Line
 from cberl.data.meld import clean_text, timestamp_s
 
@@ -22,17 +23,15 @@ def read_emorynlp(folder: Path, split: str) -> list[Dialogue]:
     if not path.is_file():
         raise DataError(f"{path} is missing: give the folder with EmoryNLP's emorynlp_*_final.csv files")
     lines: dict[str, list[tuple[int, Line]]] = defaultdict(list)
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = _COLUMNS - set(reader.fieldnames or ())
-        if missing:
-            raise DataError(f"{path} has no column {', '.join(sorted(missing))}: is it the published file?")
-        for row in reader:
-            scene = f"{split}/s{row['Season']}e{row['Episode']}c{row['Scene_ID']}"
-            try:
-                lines[scene].append((int(row["Utterance_ID"]), _line(row)))
-            except (KeyError, SyntaxError, TypeError, ValueError) as error:
-                raise DataError(f"{path}, line {reader.line_num}: cannot read {error}") from error
+    seen: dict[Hashable, int] = {}
+    for number, row in read_rows(path, _COLUMNS):
+        scene = f"{split}/s{row['Season']}e{row['Episode']}c{row['Scene_ID']}"
+        try:
+            position = whole_number(row, "Utterance_ID")
+            unique_id(seen, (scene, position), number)
+            lines[scene].append((position, _line(row)))
+        except (AttributeError, KeyError, SyntaxError, TypeError, ValueError) as error:
+            raise DataError(f"{path}, line {number}: cannot read {error}") from error
     return [
         Dialogue(scene, tuple(line for _, line in sorted(numbered, key=lambda pair: pair[0])))
         for scene, numbered in lines.items()

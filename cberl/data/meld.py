@@ -6,14 +6,15 @@ Layout: `{train,dev,test}_sent_emo.csv` as released; optionally the release's cl
 `audio` = eight numbers or null).
 """
 
-import csv
 import gzip
 import json
 from collections import defaultdict
+from collections.abc import Hashable
 from pathlib import Path
 
 import numpy as np
 
+from cberl.data.csv_rows import read_rows, unique_id, whole_number
 from cberl.data.dialogue import Clip, DataError, Dialogue, Line
 from cberl.labels import MELD
 from cberl.types import Float32
@@ -41,20 +42,17 @@ def read_meld(folder: Path, split: str) -> list[Dialogue]:
         raise DataError(f"{path} is missing: --data takes the folder with MELD's *_sent_emo.csv files")
     prosody = _read_prosody(folder / PROSODY_FILE)
     clips = _Clips(folder, split)
-    lines: dict[str, list[tuple[int, Line]]] = defaultdict(list)
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = _COLUMNS - set(reader.fieldnames or ())
-        if missing:
-            raise DataError(f"{path} has no column {', '.join(sorted(missing))}: is it the official release?")
-        for row in reader:
-            dialogue, position = row["Dialogue_ID"], row["Utterance_ID"]
+    lines: dict[int, list[tuple[int, Line]]] = defaultdict(list)
+    seen: dict[Hashable, int] = {}
+    for number, row in read_rows(path, _COLUMNS):
+        try:
+            dialogue, position = whole_number(row, "Dialogue_ID"), whole_number(row, "Utterance_ID")
+            unique_id(seen, (dialogue, position), number)
             name = f"dia{dialogue}_utt{position}"
-            try:
-                line = _line(row, prosody.get((split, name)), clips.find(name))
-            except (AttributeError, KeyError, ValueError) as error:
-                raise DataError(f"{path}, line {reader.line_num}: cannot read {error}") from error
-            lines[dialogue].append((int(position), line))
+            line = _line(row, prosody.get((split, name)), clips.find(name))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}, line {number}: cannot read {error}") from error
+        lines[dialogue].append((position, line))
     return [
         Dialogue(f"{split}/{name}", tuple(line for _, line in sorted(numbered, key=lambda pair: pair[0])))
         for name, numbered in lines.items()

@@ -176,7 +176,7 @@ def _spoken(row: Row) -> tuple[float, float]:
 def _header(folder: Path, problems: list[Problem]) -> Header | None:
     path = folder / HEADER
     try:
-        return Header.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Header.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except FileNotFoundError:
         problems.append(Problem(HEADER, None, f"missing in {folder}: it names the corpus and its labels"))
     except ValidationError as error:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cberl.data.dialogue import DataError
-from cberl.data.sound import Span, open_media
+from cberl.data.media import open_media, start_s
+from cberl.data.sound import Span
 
 SAMPLES_PER_S = 3.0
 MAX_PICTURES = 48  # kept of a turn
@@ -49,14 +50,14 @@ def thinned(pictures: list[T]) -> list[T]:
 
 
 def moving_pictures(container: Any) -> list[Any]:
-    """The video streams, without cover pictures."""
+    """The video streams that can be decoded, without cover pictures."""
     cover = av.stream.Disposition.attached_pic
-    return [stream for stream in container.streams.video if not stream.disposition & cover]
+    return [it for it in container.streams.video if it.codec_context is not None and not it.disposition & cover]
 
 
 def sampled(container: Any, stream: Any) -> Iterator[Picture]:
-    """`SAMPLES_PER_S` of the pictures of an open file; damaged ones are skipped."""
-    due_s = float("-inf")
+    """`SAMPLES_PER_S` of the pictures of an open file, in its media time; damaged ones are skipped."""
+    due_s, origin_s = float("-inf"), start_s(container)
     damaged = 0
     for packet in container.demux(stream):
         try:
@@ -65,9 +66,9 @@ def sampled(container: Any, stream: Any) -> Iterator[Picture]:
             damaged += 1
             continue
         for frame in frames:
-            if frame.time is not None and frame.time >= due_s:
-                due_s = (math.floor(frame.time * SAMPLES_PER_S + 1e-3) + 1) / SAMPLES_PER_S - 1e-3
-                yield frame.time, _upright(frame)
+            if frame.time is not None and (at_s := frame.time - origin_s) >= due_s:
+                due_s = (math.floor(at_s * SAMPLES_PER_S + 1e-3) + 1) / SAMPLES_PER_S - 1e-3
+                yield at_s, _upright(frame)
     if damaged:
         log.warning("%s: damaged pictures skipped: %d", container.name, damaged)
 

@@ -1,27 +1,23 @@
 """Audio from media files, for offline work: anything that FFmpeg reads, as mono float32 at 16 kHz, with PyAV."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 
 from cberl.data.dialogue import DataError
+from cberl.data.media import audio_streams, decode_audio, open_media, start_s
+from cberl.data.resampling import Downmix
 from cberl.types import SAMPLE_RATE, Float32
-
-MIN_GAP_S, MAX_GAP_S = 0.05, 10.0  # gaps in the timestamps that are filled with silence, as in the live engine
-
-log = logging.getLogger(__name__)
 
 Span = tuple[float, float | None]  # (start in s, end in s; None = to the end of the file)
 
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """Metadata of a file; `duration_s` is None if it is not stated."""
+    """Metadata of a file. `duration_s`: the media time at which its audio ends, None if it is not stated."""
 
     channels: int
     duration_s: float | None
@@ -30,27 +26,35 @@ class MediaInfo:
 def probe(path: Path) -> MediaInfo:
     """From the file's header, without decoding. Raises `DataError`."""
     with open_media(path) as container:
-        stream = _audio(path, container)
-        if stream.duration is not None:
-            return MediaInfo(stream.codec_context.channels, float(stream.duration * stream.time_base))
+        stream = audio_streams(path, container)[0]
+        if stream.duration is not None and stream.start_time is not None:
+            end_s = float((stream.start_time + stream.duration) * stream.time_base) - start_s(container)
+            return MediaInfo(stream.codec_context.channels, end_s)
         seconds = None if container.duration is None else container.duration / av.time_base
         return MediaInfo(stream.codec_context.channels, seconds)
 
 
 def decode(path: Path, channel: int | None = None) -> Iterator[Float32]:
-    """The whole file in pieces of float32[n]. Raises `DataError`.
+    """The whole file from media time 0, in pieces of float32[n]; gaps in the timestamps are silence.
 
-    `channel` counts from 1; None mixes all. Damaged packets are skipped.
+    `channel` counts from 1; None mixes all. Damaged packets are skipped. Raises `DataError`: where the file is damaged,
+    after what could be decoded.
     """
-    try:
-        with open_media(path) as container:
-            stream = _audio(path, container)
-            channels = stream.codec_context.channels
-            if channel is not None and not 1 <= channel <= channels:
-                raise DataError(f"{path} has {channels} channel(s), so there is no channel {channel}")
-            yield from _resample(container, stream, channel)
-    except (av.FFmpegError, OSError) as error:
-        raise DataError(f"{path} cannot be read as media: {error.strerror or error}") from error
+    with open_media(path) as container:
+        channels = audio_streams(path, container)[0].codec_context.channels
+        if channel is not None and not 1 <= channel <= channels:
+            raise DataError(f"{path} has {channels} channel(s), so there is no channel {channel}")
+        downmix = Downmix()
+        samples = 0
+        for block in decode_audio(path, container):
+            missing = round(block.start_s * SAMPLE_RATE) - samples
+            for at in range(0, missing, SAMPLE_RATE):
+                yield np.zeros(min(SAMPLE_RATE, missing - at), np.float32)
+            samples += max(0, missing) + block.pcm.shape[1]
+            if channel is None:
+                yield downmix(block.pcm, block.layout)
+            else:
+                yield block.pcm[min(channel, len(block.pcm)) - 1]  # there may be fewer later
 
 
 def duration_s(path: Path) -> float:
@@ -109,51 +113,3 @@ class SpanCutter:
         needed = min((start for _, start, _ in self.open), default=self._end)
         while self._held and self._first + len(self._held[0]) <= needed:
             self._first += len(self._held.pop(0))
-
-
-def open_media(path: Path) -> Any:
-    """PyAV's container of a file. Raises `DataError`."""
-    try:
-        return av.open(str(path))
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing") from error
-    except (av.FFmpegError, OSError) as error:
-        raise DataError(f"{path} cannot be read as media: {error.strerror or error}") from error
-
-
-def _audio(path: Path, container: Any) -> Any:
-    if not container.streams.audio:
-        raise DataError(f"{path} has no audio stream")
-    return container.streams.audio[0]
-
-
-def _resample(container: Any, stream: Any, channel: int | None) -> Iterator[Float32]:
-    layout = "mono" if channel is None else stream.codec_context.layout
-    row = 0 if channel is None else channel - 1
-    resampler = av.AudioResampler(format="fltp", layout=layout, rate=SAMPLE_RATE)
-    first_s: float | None = None
-    decoded_s = 0.0
-    for frame in _frames(container, stream):
-        at_s = frame.time or 0.0
-        first_s = at_s if first_s is None else first_s
-        gap_s = at_s - first_s - decoded_s
-        if MIN_GAP_S < gap_s < MAX_GAP_S:
-            yield np.zeros(round(gap_s * SAMPLE_RATE), np.float32)
-            decoded_s += gap_s
-        decoded_s += frame.samples / frame.sample_rate
-        frame.pts = None  # the resampler would fill or drop by the timestamps too
-        for resampled in resampler.resample(frame):
-            yield resampled.to_ndarray()[row]  # (channels, n) -> (n,)
-    for resampled in resampler.resample(None):  # flush
-        yield resampled.to_ndarray()[row]
-
-
-def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    damaged = 0
-    for packet in container.demux(stream):
-        try:
-            yield from packet.decode()
-        except av.FFmpegError:
-            damaged += 1
-    if damaged:
-        log.warning("%s: damaged packets skipped: %d", container.name, damaged)

@@ -15,9 +15,8 @@ from engine.config import Settings
 from engine.delivery.subscription import Subscription
 from engine.delivery.wire import decode
 from engine.events import EmotionEvent
-from engine.ingest.file import read_media
+from engine.ingest.file import FileSource
 from engine.ingest.live import LiveSource, is_live
-from engine.media import PullSource
 from engine.names import name_problem
 from engine.server.supervisor import open_supervisor
 
@@ -74,17 +73,17 @@ async def _run(file: str, realtime: bool, speakers: list[str] | None, settings: 
         subscription = supervisor.hub.subscribe(conversation)
         async with asyncio.TaskGroup() as tasks:
             showing = tasks.create_task(_show_events(subscription, show))
-            source = (
-                LiveSource(file, speakers)
-                if is_live(file)
-                else PullSource(read_media(file, realtime=realtime, speakers=speakers, look=supervisor.models.looks))
-            )
+            looks = supervisor.models.looks
+            recording = None if is_live(file) else FileSource(file, realtime=realtime, speakers=speakers, look=looks)
+            source = recording or LiveSource(file, speakers)
             try:
                 await supervisor.join(conversation, source, live=False)
             finally:
                 subscription.end("done")
     if not showing.result():
         click.echo(f"No speech was detected in {file}.", err=True)
+    if recording:
+        recording.raise_error()
 
 
 async def _show_events(subscription: Subscription, show: Show) -> int:

@@ -1,4 +1,4 @@
-"""What a publisher's payloads hold: a codec's bytes in, decoded sound or the size of a picture out. No sockets."""
+"""The payloads of a publisher's frames: decoders of audio, and the size of a JPEG. No sockets."""
 
 from collections.abc import Callable
 
@@ -7,13 +7,17 @@ import numpy as np
 
 PCM = {"pcm_s16le": ("<i2", "s16"), "pcm_f32le": ("<f4", "flt")}
 AUDIO_CODECS = (*PCM, "opus")
-OPUS_RATE = 48_000  # of Opus, whatever the microphone had (RFC 7587, section 4.1)
+OPUS_RATE = 48_000  # Hz, of all Opus streams (RFC 7587, section 4.1)
 
-Decode = Callable[[bytes], av.AudioFrame | None]  # None: no samples in it. Raises PayloadError.
+JPEG_START_OF_FRAME = {bytes([code]) for code in range(0xC0, 0xD0)} - {b"\xc4", b"\xc8", b"\xcc"}
+JPEG_WITHOUT_SEGMENT = {bytes([code]) for code in (0x01, *range(0xD0, 0xD8))}  # TEM, RST0 to RST7
+JPEG_NOT_BEFORE_FRAME = {b"\x00", b"\xd8", b"\xd9", b"\xda", b""}  # no marker, SOI, EOI, SOS, the end of the payload
+
+Decode = Callable[[bytes], av.AudioFrame | None]  # None where it has no samples. Raises PayloadError.
 
 
 class PayloadError(ValueError):
-    """These bytes are not of the track's codec, in one sentence."""
+    """A payload is not of its track's codec. The message is one sentence."""
 
     def __init__(self, message: str, code: str = "bad_payload") -> None:
         super().__init__(message)
@@ -21,19 +25,30 @@ class PayloadError(ValueError):
 
 
 def audio_decoder(codec: str, sample_rate: int) -> Decode:
-    """A decoder of its own for one track: Opus remembers what came before."""
+    """A new decoder, for one track: an Opus decoder depends on the packets before."""
     return _opus() if codec == "opus" else _pcm(codec, sample_rate)
 
 
 def jpeg_size(payload: bytes) -> tuple[int, int]:
-    """(width, height) as a JPEG's header says, so that nothing huge is decoded. Raises PayloadError."""
+    """(width, height) from the header of a JPEG, so that a huge picture is not decoded. Raises PayloadError.
+
+    Reads markers as decoders do (ITU-T T.81, B.1.1): fill bytes may precede one, and some have no segment. Raises where
+    a decoder might find another size.
+    """
     at = 2
     if payload[:2] == b"\xff\xd8":
-        while at + 9 <= len(payload) and payload[at] == 0xFF:
-            marker, length = payload[at + 1], int.from_bytes(payload[at + 2 : at + 4])
-            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a start of frame
-                return int.from_bytes(payload[at + 7 : at + 9]), int.from_bytes(payload[at + 5 : at + 7])
-            at += 2 + length
+        while at < len(payload) and payload[at] == 0xFF:
+            while payload[at : at + 1] == b"\xff":  # the marker's first byte and any number of fill bytes
+                at += 1
+            marker, length = payload[at : at + 1], int.from_bytes(payload[at + 1 : at + 3])
+            if marker in JPEG_START_OF_FRAME and at + 8 <= len(payload):
+                return int.from_bytes(payload[at + 6 : at + 8]), int.from_bytes(payload[at + 4 : at + 6])
+            if marker in JPEG_WITHOUT_SEGMENT:
+                at += 1
+            elif marker in JPEG_NOT_BEFORE_FRAME or length < 2:
+                break
+            else:
+                at += 1 + length
     raise PayloadError("The payload is no JPEG picture.")
 
 

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from engine.ingest.file import MediaError, read_media
+from cberl.data.media import MediaError
+from engine.ingest.file import read_media
 from engine.ingest.microphone import MICROPHONE, advice, microphone
 from engine.media import AudioChunk
 from engine.runtime.channel import Channel

@@ -63,7 +63,7 @@ class Segmenter:
     """
 
     def __init__(self, track: Track, config: SegmenterConfig, turn_ids: Iterator[int], start_s: float = 0.0) -> None:
-        self._track = track
+        self.track = track
         self._config = config
         self._turn_ids = turn_ids
         self._start_s = start_s
@@ -213,7 +213,7 @@ class Segmenter:
     def _make(self, windows: list[_Window], start: int, end: int, truncated: bool = False) -> Turn:
         return Turn(
             turn_id=self._numbered(),
-            track=self._track,
+            track=self.track,
             start_s=self._media_s(start),
             end_s=self._media_s(end),
             pcm=np.concatenate([w.pcm for w in windows]),

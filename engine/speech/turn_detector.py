@@ -97,6 +97,7 @@ class _TrackTurns:
 
     async def push(self, chunk: AudioChunk) -> list[Turn | TurnResumed]:
         """Turns that this chunk completed, each with the video frames of its time."""
+        self._track = self._segmenter.track = chunk.track  # a source may learn later that it has one speaker
         self._frames.push(chunk.frames)
         turns = self._with_frames(await self._segment(chunk))
         self._frames.forget_before(min(self.speaking_since_s, self._segmenter.now_s))

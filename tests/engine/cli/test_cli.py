@@ -200,7 +200,7 @@ def test_a_file_without_usable_audio_is_one_sentence(cberl: Cli, tmp_path: Path)
     (tmp_path / "notes.txt").write_text("no sound at all\n")
     silent_film(tmp_path / "film.mp4")
     for file, says in (
-        ("nowhere.wav", "There is no file nowhere.wav"),
+        ("nowhere.wav", "nowhere.wav is missing"),
         ("notes.txt", "notes.txt cannot be read as media"),
         ("film.mp4", "film.mp4 has no audio stream"),
     ):

@@ -1,6 +1,9 @@
 """`cberl data` as a command: checks a folder, and computes its features."""
 
+import codecs
 import json
+import subprocess
+import sys
 import wave
 from pathlib import Path
 
@@ -63,6 +66,18 @@ def test_check(folder: Path) -> None:
     assert code == 1
     assert json.loads(output)["splits"]["test"]["classes"] == {"neutral": 0, "anger": 1}
     assert run("check", folder / "nothing")[0] == 1
+
+
+def test_check_as_a_process_exits_with_1_where_there_is_a_problem(folder: Path) -> None:
+    main = [sys.executable, "-c", "from engine.cli import main; main()", "data", "check", str(folder)]
+    assert subprocess.run(main, check=False, capture_output=True).returncode == 0
+    header = folder / "corpus.toml"
+    header.write_bytes(codecs.BOM_UTF8 + header.read_bytes())
+    assert subprocess.run(main, check=False, capture_output=True).returncode == 0
+    (folder / "call.wav").unlink()
+    ended = subprocess.run(main, check=False, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert f"{folder / 'call.wav'} is missing" in ended.stdout
 
 
 @pytest.mark.skipif(not TEXT_ENCODER.is_dir(), reason="the text encoder is not built in")

@@ -13,6 +13,7 @@ from engine.delivery.wire import decode
 from engine.events import EmotionEvent
 from engine.speech.speaker_embedding import SpeakerEncoderError, load_speaker_encoder
 from testing.live_engine import SCRIPT, demo
+from testing.odd_media import write_streams
 
 
 def recording(path: Path, pcm: np.ndarray, channels: int = 1) -> Path:
@@ -40,7 +41,19 @@ def test_a_recording_without_speech_is_reported_and_no_error(tmp_path: Path, lev
 def test_a_file_with_no_channels_is_one_sentence(tmp_path: Path) -> None:
     result = run(recording(tmp_path / "odd.wav", np.zeros(SAMPLE_RATE), channels=0))
     assert (result.returncode, result.stdout) == (1, "")
-    assert "odd.wav says that its sound has 0 channels: it is damaged" in result.stderr.splitlines()[-1]
+    assert "odd.wav says that its audio has 0 channels: it is damaged" in result.stderr.splitlines()[-1]
+
+
+def test_where_a_recording_is_damaged_its_turns_come_out_and_then_the_damage_is_an_error(tmp_path: Path) -> None:
+    """Two turns, then a chained Ogg's second link, which FFmpeg cannot read since it has another number of channels."""
+    speech = demo().sum(axis=0)[: round(SCRIPT.turns[2].start_s * SAMPLE_RATE)]
+    path = tmp_path / "talk.ogg"
+    links = [(1, "mono"), (2, "stereo")]
+    path.write_bytes(b"".join(_ogg(path, np.repeat(speech[None], channels, axis=0), name) for channels, name in links))
+    result = run(path, "--diarize", "off")
+    assert len(speakers(result)) == 2
+    assert result.returncode == 1
+    assert "talk.ogg could be read only up to" in result.stderr.splitlines()[-1]
 
 
 def test_two_people_at_one_microphone_are_distinguished_unless_diarize_is_off(tmp_path: Path) -> None:
@@ -58,3 +71,8 @@ def test_two_people_at_one_microphone_are_distinguished_unless_diarize_is_off(tm
 def speakers(result: subprocess.CompletedProcess[str]) -> list[str]:
     events = [decode(line)[1] for line in result.stdout.splitlines()]
     return [event.speaker for event in events if isinstance(event, EmotionEvent)]
+
+
+def _ogg(path: Path, pcm: np.ndarray, layout: str) -> bytes:
+    """float32[channels, n] as Opus"""
+    return write_streams(path, "libopus", [(0.0, pcm)], rate=SAMPLE_RATE, layout=layout, form="flt").read_bytes()

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.ingest.file import MediaError, read_media
+from cberl.data.media import MediaError
+from engine.ingest.file import read_media
 from engine.media import AudioChunk
 
 RATE = 44_100
@@ -86,7 +87,7 @@ def test_bad_input_is_one_clear_sentence(tmp_path: Path) -> None:
     text.write_text("This is not a recording. " * 100)
     stereo = write(tmp_path / "call.wav", tone(440), tone(880))
     for path, speakers, message in (
-        (str(tmp_path / "nowhere.wav"), None, "There is no file"),
+        (str(tmp_path / "nowhere.wav"), None, "is missing: check the path"),
         (str(text), None, "no audio stream|cannot be read as media"),
         (str(damaged), None, "cannot be read as media"),
         (str(tmp_path), None, "cannot be read as media"),

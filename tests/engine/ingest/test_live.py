@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from engine.ingest.file import MediaError
+from cberl.data.media import MediaError
 from engine.ingest.live import LiveSource, is_live
 
 RATE = 48_000

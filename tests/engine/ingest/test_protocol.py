@@ -272,6 +272,9 @@ def test_good_names(name):
     assert name_problem("A name", name) is None
 
 
-@pytest.mark.parametrize("name", ["", "x" * 65, "a/b", "a+", "#", "a\nb", "a\x00", "\ud800", " a", "a\u2028b"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "x" * 65, "a/b", "a+", "#", "a\nb", "a\x00", "\ud800", " a", "a\u2028b", "a\ufdd0", "\ufffe", "a\U0001ffffb"],
+)
 def test_bad_names(name):
     assert name_problem("A name", name).startswith("A name ")
