@@ -11,7 +11,7 @@ DATA ?= $(or $(CBERL_SHARED),../shared)/data/meld
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/installed ## play a spoken conversation into the running engine, at the speed of life
+demo: .venv/installed ## play a spoken conversation into the running engine, in real time
 	$(BIN)/cberl demo
 
 test: lint ## lint, then every test
@@ -23,7 +23,7 @@ lint: .venv/installed ## style, types and the direction of imports
 bench: .venv/installed ## every measurement in bench/, each as a table
 	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || echo "(not measured)"; done
 
-train: .venv/installed ## train five seeds on MELD in DATA, then score them on test
+train: .venv/installed ## train with five seeds on MELD in DATA, then score them on test
 	$(BIN)/cberl train real --data $(DATA) --out runs/meld --seeds 5 --resume
 	$(BIN)/cberl evaluate runs/meld/seed-* --data $(DATA)
 
