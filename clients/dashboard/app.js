@@ -51,7 +51,7 @@ function watchInterim() {
   }, INTERIM_MS);
 }
 
-/** At most once a frame, however much arrives. */
+/** At most once per frame, however much arrives. */
 function draw() {
   frame ??= requestAnimationFrame(() => {
     frame = null;

@@ -1,6 +1,6 @@
 """What an engine says, as frozen dataclasses: field by field its JSON Schema (`/schema/events.json`).
 
-Messages of a newer engine are read too: fields not known here are passed over, other types become `Unknown`.
+Messages of a newer engine are read too: fields not known here are ignored, other types become `Unknown`.
 """
 
 import json
