@@ -4,13 +4,13 @@ The dataclasses in `engine/events.py` are the only definition: encoding, decodin
 Events have a `seq`; notices, which are sent to one socket only, have none.
 """
 
-import json
 from collections.abc import Mapping
 from functools import cache, cached_property
+from math import isfinite
 from typing import Any, get_args
 
+import pydantic_core
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
 
 from engine.events import (
     ConversationEnded,
@@ -67,7 +67,10 @@ def encode(message: Message, seq: int | None = None, run: str = "0") -> str:
 
 
 def to_body(message: Message, seq: int | None = None, run: str = "0") -> dict[str, Any]:
-    """The fields of a message in their order on the wire, ready for JSON and rounded."""
+    """The fields of a message in their order on the wire, ready for JSON and rounded.
+
+    Raises ValueError where a float is not finite.
+    """
     sequenced = type(message) in _SEQUENCED
     if sequenced != (seq is not None):
         raise ValueError(f"{type(message).__name__} {'needs a' if sequenced else 'has no'} seq")
@@ -80,8 +83,8 @@ def to_body(message: Message, seq: int | None = None, run: str = "0") -> dict[st
 
 
 def to_json(body: Mapping[str, Any]) -> str:
-    """Raises ValueError where a float is not finite."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """One line of JSON, without spaces. Its floats must be finite, as those of `to_body` are."""
+    return pydantic_core.to_json(body).decode()
 
 
 class EncodedEvent:
@@ -123,7 +126,7 @@ def decode(text: str | bytes) -> tuple[int | None, Message]:
     Raises WireError.
     """
     try:
-        body = from_json(text, allow_inf_nan=False)
+        body = pydantic_core.from_json(text, allow_inf_nan=False)
     except ValueError as error:
         raise WireError(f"not JSON: {error}") from error
     name = body.get("type") if isinstance(body, dict) else None
@@ -176,4 +179,8 @@ def _rounded(value: Any, digits: int = 4) -> Any:
         return {key: _rounded(inner, _digits(key, digits)) for key, inner in value.items()}
     if isinstance(value, list):
         return [_rounded(inner, digits) for inner in value]
-    return round(value, digits) if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    if not isfinite(value):
+        raise ValueError(f"JSON has no number {value}")
+    return round(value, digits)

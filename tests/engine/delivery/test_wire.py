@@ -60,7 +60,7 @@ def test_floats_are_rounded_by_their_unit():
 
 
 def test_numbers_that_json_lacks_are_refused():
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(ValueError, match="JSON has no number nan"):
         encode(replace(EVENT, valence=float("nan")), 1)
 
 

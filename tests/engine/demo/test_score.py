@@ -47,5 +47,5 @@ def test_a_turn_agrees_by_its_own_speakers_event_that_overlaps_most() -> None:
 def test_the_summary_has_percentiles_and_requires_events() -> None:
     events = [event("ann", 0.0, 2.0, "surprise", "I can't believe it", after_ms=ms) for ms in (500.0, 700.0, 900.0)]
     assert summarize(SCRIPT, events, 500, "test").after_speech_ms == {"p50": 700.0, "p95": 880.0}
-    with pytest.raises(ValueError, match="no turn came out"):
+    with pytest.raises(ValueError, match="there are no events to score"):
         summarize(SCRIPT, [], 500, "test")
