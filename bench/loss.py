@@ -2,7 +2,7 @@
 
     python bench/loss.py [--seconds 72] [--jitter-ms 200] [--seed 0] [--json]
 
-The demo conversation's two speakers publish by WHIP (aiortc, Opus) at the speed of life, to a server with real models.
+The demo conversation's two speakers publish by WHIP (aiortc, Opus) in real time, to a server with real models.
 The network between is inside the sender: of each packet of media it decides, by the seed, whether it is lost, and how
 late it comes, each by itself, so that packets overtake each other too. The first row is a network that does neither.
 A turn counts as found when one final of its speaker covers half of it; words are compared over all that was said.

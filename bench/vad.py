@@ -71,7 +71,7 @@ def main() -> None:
     if args.json:
         print(json.dumps(costs))
         return
-    table = Table("tracks", "of a core a track, %", title=f"target {TARGET_PERCENT:g} %", title_justify="left")
+    table = Table("tracks", "% of a core per track", title=f"target {TARGET_PERCENT:g} %", title_justify="left")
     for number, percent in costs.items():
         table.add_row(str(number), f"{percent:.2f}")
     Console().print(table)

@@ -30,9 +30,9 @@ Examples:
   cberl finetune-text --data MELD --start runs/two/epoch-2.pt --seed 1 --out runs/text-1
   cberl finetune-text --data MELD --average runs/text-0/epoch-3.pt --average runs/text-1/epoch-3.pt --out runs/mean
   cberl finetune-text --data MELD --base sentence-transformers/all-mpnet-base-v2 --learning-rate 3e-5 --out runs/large
-  cberl finetune-text --data MELD --also EMORYNLP --teacher runs/large/epoch-2.pt --out runs/pupil
+  cberl finetune-text --data MELD --also EMORYNLP --teacher runs/large/epoch-2.pt --out runs/student
   cberl finetune-text --data MELD --export runs/text/epoch-3.pt --out runs/text
-On two cores an epoch on MELD takes about five minutes; fifteen with an encoder of 110 million parameters.
+An epoch on MELD takes about five minutes on two cores, fifteen with an encoder of 110 million parameters.
 Needs: pip install 'cberl-engine[train]'.""",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with a corpus; its dev chooses the epoch.")

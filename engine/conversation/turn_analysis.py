@@ -33,7 +33,7 @@ class TurnAnalysis:
     audio: Float32  # float32[d], raw; NaN for a number that does not exist
     visual: Seen | None
     timings_ms: dict[str, float]
-    speaker_embedding: Float32 | None = None  # float32[d] of length 1, where speakers are told apart
+    speaker_embedding: Float32 | None = None  # float32[d] of length 1, where speakers are distinguished
     encoded: tuple[TextInput, Float32] | None = None  # text vector, computed with the conversation as it was then
 
 
@@ -67,7 +67,7 @@ async def analyze_turn(
 
 
 class TurnAnalyzer:
-    """Analyses turns with the shared models. `diarize`: whether speakers who share a track are told apart."""
+    """Analyses turns with the shared models. `diarize`: whether speakers who share a track are distinguished."""
 
     def __init__(self, models: Models, diarize: Literal["auto", "on", "off"]) -> None:
         self._models = models

@@ -1,6 +1,6 @@
 """The publisher's protocol: what a WebSocket receives in, audio chunks and answers out. No sockets, no clock.
 
-Text messages are JSON objects, told apart by `type`:
+Text messages are JSON objects, distinguished by `type`:
 
     {"type": "session.start", "tracks": [{"id": "mic", "speaker": "alice", "kind": "audio",
                                           "codec": "pcm_s16le", "sample_rate": 16000, "channels": 1},
@@ -23,7 +23,7 @@ on from there to the sample, so that a jittery clock neither cuts nor stretches 
 leaves a gap in media time, which counts as silence and is reported at the end of the session. One that starts up
 to 1 s earlier loses the part that was there already; any earlier is `bad_media_time`.
 
-Of a video track, a few pictures a second are looked at, with whatever its speaker says at that time.
+Of a video track a few pictures per second are used, for the turns that its speaker has at that time.
 
 A track with `"captions": true` in its session.start is not sent to the recogniser where captions are there: a turn's
 words are those of the captions whose middle lies in it. The turn waits for them a little; then it is transcribed.

@@ -81,4 +81,4 @@ def _form(spec: TrackSpec) -> Iterator[Error]:
         limits = f"{MIN_RATE} to {MAX_RATE} Hz"
         yield Error("bad_sample_rate", f"{name}: sample_rate is {limits}, not {spec.sample_rate}.")
     if spec.channels != 1:
-        yield Error("unsupported_channels", f"{name}: only mono is taken: send one track a speaker.")
+        yield Error("unsupported_channels", f"{name}: only mono is taken: send one track per speaker.")

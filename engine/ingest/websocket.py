@@ -19,7 +19,7 @@ from engine.ingest.realtime_detector import RealtimeDetector
 from engine.media import AudioChunk, ChunkSource, VideoFrame
 from engine.runtime.channel import Channel, ChannelClosedError
 
-CHANNEL_CHUNKS = 256  # of 0.1 s at most, so 1.6 MB a publisher
+CHANNEL_CHUNKS = 256  # of 0.1 s at most, so 1.6 MB per publisher
 MOST_PICTURES = 8  # that wait for sound to go with
 
 

@@ -61,7 +61,7 @@ class WhisperTranscriber:
     """Greedy decoding: the same clip gives the same text.
 
     On a CPU (int8) a clip's result is the same to the bit in any batch: activations are quantised per row. On a GPU it
-    is not, so there every clip is a batch of its own.
+    is not, so each clip is its own batch there.
     """
 
     name = "whisper"

@@ -23,7 +23,7 @@ BAD = [
 
 
 def jpegs(film: Path) -> list[bytes]:
-    """A real face, five pictures a second for four seconds."""
+    """A real face, five pictures per second for four seconds."""
     with av.open(str(film)) as container:
         faces = [frame.to_ndarray(format="bgr24", width=640, height=360) for frame in container.decode(video=0)]
     pictures = [cv2.imencode(".jpg", face)[1].tobytes() for face in faces[:40:2]]

@@ -1,4 +1,4 @@
-"""`cberl run mic` on a real sound server whose microphone hears what is played; and where there is none."""
+"""`cberl run mic` on a real sound server whose microphone records what is played, and without a microphone."""
 
 import asyncio
 import json

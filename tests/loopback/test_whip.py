@@ -26,12 +26,12 @@ def part(speaker: int, start_s: float, end_s: float) -> Voice:
 
 async def uninterrupted(models: Models, turns: list[Turn]) -> list[EmotionEvent]:
     """The same turns, one after the other, in a conversation of their own."""
-    describer = UtteranceEncoder(
+    utterance_encoder = UtteranceEncoder(
         models.encode_text, ConversationHistory(models.text_encoder.prompt, models.audio_config)
     )
     inference = EmotionClassifier("again", models.checkpoint, models.graph)
     heard = [await analyze_turn(it, models.transcribe, models.describe_audio, models.describe_visual) for it in turns]
-    return [await inference.classify(await describer.encode(it)) for it in heard]
+    return [await inference.classify(await utterance_encoder.encode(it)) for it in heard]
 
 
 @pytest.mark.timeout(300)

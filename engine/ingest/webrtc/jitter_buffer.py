@@ -9,7 +9,7 @@ from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtp import RtpPacket
 
 FIRST_DEPTH, MOST_DEPTH = 4, 16  # packets; of 20 ms each as a rule
-MOST_LATE = 100  # packets: what comes later than that is a sender that counts anew
+MOST_LATE = 100  # packets: a packet that comes later means that the sender has restarted its numbering
 
 
 class JitterBuffer:
@@ -57,7 +57,7 @@ class JitterBuffer:
         return newest + step
 
 
-def hold(receiver: RTCRtpReceiver) -> None:
+def replace_jitter_buffer(receiver: RTCRtpReceiver) -> None:
     """Give a receiver of sound this buffer in place of its own, before its first packet."""
     name = "_RTCRtpReceiver__jitter_buffer"  # there is no other way in
     if not hasattr(receiver, name):

@@ -16,7 +16,7 @@ from cberl.types import SAMPLE_RATE
 from engine.ingest.arrival import ArrivalClock, FrameSampler
 from engine.ingest.resampler import TrackResampler
 from engine.ingest.webrtc.ice import IceServer
-from engine.ingest.webrtc.jitter_buffer import hold
+from engine.ingest.webrtc.jitter_buffer import replace_jitter_buffer
 from engine.ingest.webrtc.sdp import MALFORMED, OfferError
 from engine.media import AudioChunk, Track, VideoFrame
 from engine.runtime.channel import Channel
@@ -67,7 +67,7 @@ class Peer:
             await self._connection.setRemoteDescription(RTCSessionDescription(_passive(offer), "offer"))
             for transceiver in self._connection.getTransceivers():
                 if transceiver.kind == "audio":
-                    hold(transceiver.receiver)
+                    replace_jitter_buffer(transceiver.receiver)
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except OperationError as error:
             raise OfferError(422, "unsupported_codec", f"The offer cannot be taken: {error}.") from error

@@ -18,7 +18,7 @@ class Trickle:
 
 
 def parse_trickle(body: str) -> Trickle:
-    """Raises `OfferError`. Which media section a candidate is for is passed over: all are bundled."""
+    """Raises `OfferError`. The media section of a candidate is ignored: all are bundled."""
     ufrag: str | None = None
     candidates: list[RTCIceCandidate] = []
     last = False

@@ -33,7 +33,7 @@ SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 STATUS = {"full": 503, "speaker_taken": 409, "failed": 500}
 
 Publish = Callable[[ChunkSource], Coroutine[Any, Any, None]]
-Seat = Callable[[str, str], AbstractContextManager[Publish]]  # of a conversation, for a speaker
+OpenSlot = Callable[[str, str], AbstractContextManager[Publish]]  # of a conversation, for a speaker
 Forbidden = Callable[[Request], str | None]  # why this request may not be made, in a sentence
 
 log = logging.getLogger(__name__)
@@ -66,11 +66,11 @@ class Publication:
         received_s, missing_s = round(peer.received_s, 4), round(peer.sound.missing_s, 4)
         return SessionEnded(self.conversation, received_s, peer.chunks.dropped, peer.sound.gaps, missing_s)
 
-    async def run(self, offer: str, config: PeerConfig, seat: Seat, predecessor: "Publication | None") -> None:
+    async def run(self, offer: str, config: PeerConfig, open_slot: OpenSlot, predecessor: "Publication | None") -> None:
         """Raises, perhaps in a group, `RefusedError` and `OfferError`; before `answer` is set they are its result."""
         async with AsyncExitStack() as stack, open_peer(self.speaker, config) as self.peer:
             if predecessor is None:
-                publish = stack.enter_context(seat(self.conversation, self.speaker))
+                publish = stack.enter_context(open_slot(self.conversation, self.speaker))
             answer = await self.peer.answer(offer)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.peer.run(), name=f"media of {self.speaker} in {self.conversation}")
@@ -78,7 +78,7 @@ class Publication:
                 if predecessor is not None:  # its last turn comes before our first
                     predecessor.end()
                     await predecessor.over.wait()
-                    publish = stack.enter_context(seat(self.conversation, self.speaker))
+                    publish = stack.enter_context(open_slot(self.conversation, self.speaker))
                 await publish(CoalescedChunks(self.peer.chunks))
 
 
@@ -86,9 +86,9 @@ class Whip:
     """All publishers by WHIP. Its routes work inside `running()`."""
 
     def __init__(
-        self, seat: Seat, forbidden: Forbidden, config: PeerConfig, max_tracks: int, allow_origin: str = ""
+        self, open_slot: OpenSlot, forbidden: Forbidden, config: PeerConfig, max_tracks: int, allow_origin: str = ""
     ) -> None:
-        self._seat = seat
+        self._open_slot = open_slot
         self._forbidden = forbidden
         self._config = config
         self._max_tracks = max_tracks
@@ -169,7 +169,7 @@ class Whip:
 
     async def _run(self, publication: Publication, offer: str, predecessor: Publication | None) -> None:
         try:
-            await publication.run(offer, self._config, self._seat, predecessor)
+            await publication.run(offer, self._config, self._open_slot, predecessor)
         except* (RefusedError, OfferError) as refused:
             if not publication.answer.done():
                 publication.answer.set_exception(refused.exceptions[0])

@@ -24,8 +24,8 @@ def test_what_was_there_already_is_passed_over_and_later_snapshots_too():
     assert [cursor.take(joined(seq)) for seq in (3, 4, 5)] == [(), (), (joined(5),)]
 
 
-def test_a_resync_comes_with_how_things_stand_and_counts_anew():
-    """Also where the engine has begun to count anew, and is behind where it was."""
+def test_a_resync_comes_with_the_snapshot_and_restarts_the_numbering():
+    """Also where the engine has restarted its numbering and is behind the requested number."""
     cursor = ResumeCursor("demo", after_seq=90)
     cursor.take(snapshot(90))
     cursor.take(snapshot(1))

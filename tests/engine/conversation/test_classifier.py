@@ -1,4 +1,4 @@
-"""From an utterance to an event: what is absent stays absent, and a shift is told as it was."""
+"""From an utterance to an event: an absent modality stays absent, and a shift names the emotion before."""
 
 import asyncio
 import math

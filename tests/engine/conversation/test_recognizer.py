@@ -59,8 +59,8 @@ def recognizer(checkpoint: Checkpoint, encoders: Encoders, asked: list[TextInput
     async def graph(request: GraphRequest) -> GraphResult:
         return run_graph(checkpoint, [request])[0]
 
-    describer = UtteranceEncoder(encode, ConversationHistory(encoders.text.prompt, encoders.audio.config))
-    return ConversationRecognizer(describer, EmotionClassifier("talk", checkpoint, graph))
+    utterance_encoder = UtteranceEncoder(encode, ConversationHistory(encoders.text.prompt, encoders.audio.config))
+    return ConversationRecognizer(utterance_encoder, EmotionClassifier("talk", checkpoint, graph))
 
 
 def test_after_a_merge_results_equal_those_with_the_right_speakers_from_the_start(

@@ -40,8 +40,8 @@ def describe_all(encoder: TextEncoder, *heard: TurnAnalysis) -> list[Utterance]:
         return encoder.encode([one])[0]
 
     async def main() -> list[Utterance]:
-        describer = UtteranceEncoder(encode, ConversationHistory(encoder.prompt, AUDIO))
-        return [await describer.encode(one) for one in heard]
+        utterance_encoder = UtteranceEncoder(encode, ConversationHistory(encoder.prompt, AUDIO))
+        return [await utterance_encoder.encode(one) for one in heard]
 
     return asyncio.run(main())
 
@@ -75,10 +75,10 @@ def test_text_encoded_ahead_is_encoded_again_only_if_a_turn_came_in_between(enco
         return encoder.encode([one])[0]
 
     async def main() -> list[Utterance]:
-        describer = UtteranceEncoder(encode, ConversationHistory(encoder.prompt, AUDIO))
-        first = await describer.encode_ahead(heard("hello"))
-        second = await describer.encode_ahead(heard("fine"))
-        return [await describer.encode(one) for one in (first, second)]
+        utterance_encoder = UtteranceEncoder(encode, ConversationHistory(encoder.prompt, AUDIO))
+        first = await utterance_encoder.encode_ahead(heard("hello"))
+        second = await utterance_encoder.encode_ahead(heard("fine"))
+        return [await utterance_encoder.encode(one) for one in (first, second)]
 
     ahead = asyncio.run(main())
     assert len(asked) == 3

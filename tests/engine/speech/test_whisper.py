@@ -1,4 +1,4 @@
-"""The bundled Whisper model on the demo conversation, and on real recordings where they are at hand."""
+"""The bundled Whisper model on the demo conversation, and on real recordings where those are available."""
 
 import asyncio
 import os
