@@ -32,7 +32,7 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 
 
 class Page:
-    """One tab. `exceptions` holds what its scripts threw, `sockets` the addresses they opened."""
+    """A tab. `exceptions` holds uncaught exceptions of its scripts, `sockets` the addresses of its WebSockets."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.exceptions: list[Any] = []
@@ -52,7 +52,7 @@ class Page:
             elif message["method"] == "Network.webSocketCreated":
                 self.sockets.append(message["params"]["url"])
         for answer in self._answers.values():
-            answer.set_exception(ConnectionError("the browser has ended"))
+            answer.set_exception(ConnectionError("the browser has exited"))
 
     async def call(self, method: str, **params: Any) -> Any:
         number = next(self._ids)
@@ -76,7 +76,7 @@ class Page:
         return done["result"].get("value")
 
     async def until(self, condition: str) -> None:
-        """Returns once the page is such that `condition` holds."""
+        """Return when the JavaScript expression `condition` is true; it is evaluated at each change of the page."""
         await self.evaluate(f"""new Promise((done) => {{
             const look = () => {condition} && done(watch.disconnect());
             const watch = new MutationObserver(look);
@@ -102,7 +102,7 @@ async def browser(profile: Path, *flags: str) -> AsyncIterator[Page]:
         line = ""
         while "DevTools listening on " not in line:
             line = (await chromium.stderr.readline()).decode()
-            assert line, "the browser has ended"
+            assert line, "the browser has exited"
         address = line.partition("DevTools listening on ")[2].strip()
         async with asyncio.TaskGroup() as tasks, connect(address, proxy=None, max_size=None) as socket:
             tasks.create_task(drain(chromium.stderr))

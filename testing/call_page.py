@@ -1,4 +1,4 @@
-"""The call page in a browser whose microphone and camera are files."""
+"""The call page in a browser that reads microphone and camera from files."""
 
 import wave
 from pathlib import Path
@@ -11,7 +11,7 @@ from testing.browser_page import Page
 
 
 def capture_devices(folder: Path, speech: Float32, colour: tuple[int, int, int]) -> list[str]:
-    """Chromium's flags for a microphone that plays this once, and a camera that shows this colour."""
+    """Chromium's flags for a microphone that plays `speech` once and a camera that shows one colour."""
     with wave.open(str(folder / "voice.wav"), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

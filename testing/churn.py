@@ -1,4 +1,4 @@
-"""Publishers who come and go, in every way that there is: each coroutine is one of them, from beginning to end."""
+"""Short-lived publishers: one coroutine for each way in which a publisher can connect, fail and leave."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ from testing.whip_client import SDP, Voice, offer_of, peer, publishing
 
 LASTS_S = 0.3
 NOISE = np.random.default_rng(0).uniform(-0.3, 0.3, round(LASTS_S * SAMPLE_RATE)).astype(np.float32)
-WHIP_TIMEOUT_S = 2.0  # for the server's settings: soon enough that one who is gone is not waited for
+WHIP_TIMEOUT_S = 2.0  # for the server's settings: short, so that tests do not wait for lost publishers
 
 numbers = count()
 
@@ -34,14 +34,14 @@ async def hangs_up(url: str) -> None:
 
 
 async def closes(url: str) -> None:
-    """Says by DTLS that it is gone, and nothing by HTTP."""
+    """Closes DTLS without an HTTP DELETE."""
     voice = Voice(NOISE)
     async with publishing(url, conversation(), "alice", voice):
         await voice.said.wait()
 
 
 async def falls_silent(url: str) -> None:
-    """Its network is gone from one packet to the next."""
+    """Its network fails without any signal."""
     voice = Voice(NOISE)
     async with publishing(url, conversation(), "alice", voice) as published:
         await voice.said.wait()
@@ -49,7 +49,7 @@ async def falls_silent(url: str) -> None:
 
 
 async def never_comes(url: str) -> None:
-    """Posts its offer, and that was all."""
+    """Posts an offer and never connects."""
     connection = peer(Voice(NOISE))
     try:
         await post(url, await offer_of(connection), 201)
@@ -104,7 +104,7 @@ async def post(url: str, offer: str, status: int | None) -> None:
 
 
 def cut_off(connection: RTCPeerConnection) -> None:
-    """Nothing more leaves this peer, not even that it closes."""
+    """Drop all further packets of this peer, also those that close the connection."""
 
     async def lost(data: bytes) -> None:
         await asyncio.sleep(0)

@@ -1,8 +1,8 @@
-"""A clock that a test moves by hand."""
+"""A clock that the test sets."""
 
 
 class HandClock:
-    """Returns `time`, which only the test changes."""
+    """Returns its attribute `time`, which only the test changes."""
 
     def __init__(self) -> None:
         self.time = 1000.0

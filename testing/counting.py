@@ -1,4 +1,4 @@
-"""A server on a free port whose pipeline counts audio, and what a client of it needs. Shared by tests."""
+"""A server on a free port with a pipeline that only measures audio, and helpers for its clients."""
 
 import asyncio
 import json
@@ -24,13 +24,13 @@ END = json.dumps({"type": "session.end"})
 
 
 class Counter:
-    """An engine whose utterances are the stretches between silent chunks, and whose text is their loudest sample."""
+    """An engine whose utterances are the parts between silent chunks. Their text is the largest sample value."""
 
     def __init__(self, settings, hub=None):
         self.hub = hub or Hub(settings.replay_events, settings.subscriber_queue)
         self.ready = True
         self.status = {"asr": "none"}
-        self.open = asyncio.Event()  # chunks are taken only while it is set
+        self.open = asyncio.Event()  # chunks are processed only while it is set
         self.open.set()
         self.heard_s = 0.0
         self.source = None
@@ -87,7 +87,7 @@ def utterance(conversation="demo", speaker="alice", text="hi", status="final"):
 
 @asynccontextmanager
 async def running(**flags):
-    """(engine, URL) of a server that runs."""
+    """Yields (engine, URL) of a running server."""
     settings = Settings(port=0, **flags)
     url = asyncio.get_running_loop().create_future()
     async with open_event_sinks(settings) as sinks, asyncio.TaskGroup() as group:
@@ -116,7 +116,7 @@ def frame(value, at_s=0.0, seconds=0.02, track="mic"):
 
 
 async def until(client, kind, **fields):
-    """The next message of this type with these fields; what comes before it is passed over."""
+    """The next message of this type with these fields. Messages before it are ignored."""
     while True:
         body = json.loads(await client.recv())
         if body["type"] == kind and all(body[name] == value for name, value in fields.items()):
@@ -124,7 +124,7 @@ async def until(client, kind, **fields):
 
 
 async def rest(client):
-    """(messages, close code, reason) of a socket that is about to be closed."""
+    """(messages, close code, reason): all that is received until the server closes the socket."""
     messages = []
     try:
         while True:

@@ -1,10 +1,10 @@
-"""Events for the tests of this folder."""
+"""Events with default fields."""
 
 from engine.events import EmotionEvent
 
 
 def emotion(number=1, speaker="alice", emotion="joy", conversation="demo", confidence=0.9, **fields):
-    """The speaker's utterance of this number, two seconds after the one before."""
+    """The speaker's utterance with this number; utterances start two seconds apart."""
     start_s = 2.0 * number
     given = {
         "conversation": conversation, "utterance": f"{conversation}/{speaker}/{number}", "speaker": speaker,

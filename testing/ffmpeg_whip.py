@@ -1,7 +1,7 @@
-"""A WHIP client on FFmpeg's muxer, in a process of its own: PyAV holds the interpreter while FFmpeg awaits an answer.
+"""A WHIP client based on FFmpeg's muxer. It is a separate process, because PyAV holds the GIL during the request.
 
-python -m testing.ffmpeg_whip ENDPOINT FOLDER FILM: says the demo's first turn and shows the film's pictures. Its
-certificate goes into FOLDER.
+`python -m testing.ffmpeg_whip ENDPOINT FOLDER VIDEO` sends the demo's first turn and the pictures of a video file. Its
+certificate is written into FOLDER.
 """
 
 import datetime
@@ -23,7 +23,7 @@ FPS = 10
 
 
 def certificate(folder: Path) -> dict[str, str]:
-    """FFmpeg's options for a new one."""
+    """Write a new certificate and return FFmpeg's options for it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
@@ -37,7 +37,7 @@ def certificate(folder: Path) -> dict[str, str]:
 
 
 def publish(endpoint: str, folder: Path, faces: list[Picture]) -> None:
-    """Says Maya's first turn, a second of silence after it, and DELETEs its session."""
+    """Send the first speaker's first turn and a second of silence in real time, then DELETE the session."""
     turn = demo()[0, : round(3.7 * SAMPLE_RATE)]
     pcm = (np.pad(turn, (0, SAMPLE_RATE)) * 32_767).astype(np.int16)
     with av.open(endpoint, "w", format="whip", options=certificate(folder)) as container:
@@ -45,7 +45,7 @@ def publish(endpoint: str, folder: Path, faces: list[Picture]) -> None:
         video = container.add_stream("libx264", rate=FPS, options={"tune": "zerolatency", "preset": "ultrafast"})
         video.width, video.height, video.pix_fmt = 640, 360, "yuv420p"
         video.profile = "Baseline"
-        stereo = av.AudioResampler("s16", "stereo", 48_000, frame_size=960)  # it takes nothing else
+        stereo = av.AudioResampler("s16", "stereo", 48_000, frame_size=960)  # the only form that libopus accepts here
         container.start_encoding()
         began = time.monotonic()
         for number, at in enumerate(range(0, len(pcm) - PACKET, PACKET)):

@@ -1,7 +1,7 @@
-"""A WHIP client on GStreamer's webrtcbin: run by a Python that has its bindings.
+"""A WHIP client based on GStreamer's webrtcbin. Run it with a Python that has GStreamer's bindings.
 
-gst_whip.py ENDPOINT FILE: publishes this WAV file and a test picture (VP8). Says where its session is; when its input
-ends, DELETEs it and says the answer.
+`gst_whip.py ENDPOINT FILE` publishes a WAV file and a test picture (VP8) and prints the address of its session. When
+stdin ends, it DELETEs the session and prints the response.
 """
 
 import sys
@@ -32,10 +32,10 @@ def promised(promise: Gst.Promise) -> Gst.Structure:
 
 
 def publish(peer: Gst.Element, endpoint: str) -> str:
-    """Posts the offer with all its candidates; returns where the session is."""
+    """Post the offer with all candidates; return the address of the session."""
     asked = Gst.Promise.new()
     peer.emit("create-offer", None, asked)
-    reply = promised(asked)  # it owns the offer
+    reply = promised(asked)  # kept, because it owns the offer
     set_locally = Gst.Promise.new()
     peer.emit("set-local-description", reply.get_value("offer"), set_locally)
     promised(set_locally)

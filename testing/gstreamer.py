@@ -1,4 +1,4 @@
-"""Where GStreamer is: a virtual environment has no bindings of the system's libraries, the system's Python has."""
+"""Finds a Python with GStreamer's bindings, which a virtual environment does not have."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ PYTHONS = (sys.executable, "/usr/bin/python3")
 
 
 def python_with(*namespaces: str) -> str | None:
-    """A Python that has these parts of GStreamer."""
+    """The path of a Python with these GStreamer namespaces, or None."""
     needs = "import gi\n" + "".join(f"gi.require_version('{name}', '1.0')\n" for name in namespaces)
     there = [python for python in PYTHONS if Path(python).exists()]
     return next((it for it in there if not subprocess.run([it, "-c", needs], capture_output=True).returncode), None)

@@ -29,7 +29,7 @@ from testing.bundled_whisper import require_whisper
 DEMO = Path(engine.demo.__file__).parent
 SCRIPT = read_script(DEMO / "conversation.json")
 FIRST, SECOND = (0.0, 16.9), (16.9, 31.5)  # two stretches of the demo: turns 1 to 5 and 6 to 9
-OWN = {"id", "seq", "conversation", "utterance", "timings_ms", "lag_s"}  # what two runs of the same may differ in
+OWN = {"id", "seq", "conversation", "utterance", "timings_ms", "lag_s"}  # may differ between two runs
 END = json.dumps({"type": "session.end"})
 
 Message = dict[str, Any]
@@ -37,7 +37,7 @@ Message = dict[str, Any]
 
 @cache
 def demo() -> Float32:
-    """float32[2, n]: the whole demo conversation, a channel a speaker."""
+    """float32[2, n]: the demo conversation, one channel per speaker."""
     with av.open(str(DEMO / "conversation.flac")) as container:
         blocks = [block.to_ndarray() for block in container.decode(audio=0)]
     interleaved = np.concatenate(blocks, axis=1).reshape(-1, 2)  # (1, 2n) -> (n, 2)
@@ -45,7 +45,7 @@ def demo() -> Float32:
 
 
 def frames(*tracks: Float32) -> list[bytes]:
-    """What a publisher sends: 0.1 s of each track in turn, its media time beginning at 0."""
+    """Binary messages of a publisher: 0.1 s of each track in turn, from media time 0."""
     step = SAMPLE_RATE // 10
     return [
         frame(AudioChunk(Track(f"audio-{n + 1}", ""), at / SAMPLE_RATE, pcm[at : at + step]))
@@ -60,7 +60,7 @@ def stretch(start_s: float, end_s: float) -> list[bytes]:
 
 @asynccontextmanager
 async def running(**flags: Any) -> AsyncIterator[tuple[Supervisor, str]]:
-    """(supervisor, URL) of a server that runs."""
+    """Yields (supervisor, URL) of a running server."""
     require_whisper()
     settings = Settings(port=0, whisper_model="tiny.en", **{"interim_ms": 0, "stats_s": 3600.0} | flags)
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -88,7 +88,7 @@ async def send(client: ClientConnection, media: list[bytes]) -> None:
 
 
 async def publish(url: str, conversation: str, media: list[bytes]) -> list[Message]:
-    """Sends it all as fast as it is taken; returns all that came back."""
+    """Send all media without pacing; return all messages received."""
     async with ws(url, f"/ingest?conversation={conversation}") as client, asyncio.TaskGroup() as tasks:
         heard = tasks.create_task(rest(client))
         await client.send(start())
@@ -108,7 +108,7 @@ async def rest(client: ClientConnection) -> list[Message]:
 
 
 async def until(client: ClientConnection, kind: str) -> Message:
-    """The next message of this type; what comes before it is passed over."""
+    """The next message of this type. Messages before it are ignored."""
     while True:
         message: Message = json.loads(await client.recv())
         if message["type"] == kind:
@@ -128,7 +128,7 @@ def flat(message: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def assert_same(events: list[Message], wanted: list[Message]) -> None:
-    """Equal in all but names, numbers and timings; numbers to the last digit on the wire."""
+    """Assert that events are equal except for the fields in OWN; floats to the last digit on the wire."""
     assert len(events) == len(wanted) > 0
     for event, other in zip(events, wanted, strict=True):
         assert event["utterance"].partition("/")[2] == other["utterance"].partition("/")[2]
@@ -141,7 +141,7 @@ def assert_same(events: list[Message], wanted: list[Message]) -> None:
 
 @cache
 def alone(part: tuple[float, float]) -> tuple[list[Message], list[Message]]:
-    """(what its publisher got, what a subscriber got) of this stretch with the server to itself; validated."""
+    """(messages of the publisher, messages of a subscriber) for this part of the demo alone on a server; validated."""
 
     async def main() -> tuple[list[Message], list[Message]]:
         async with running(rejoin_grace_s=0) as (_, url), ws(url, "/events?conversation=alone") as watcher:

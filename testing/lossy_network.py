@@ -1,4 +1,4 @@
-"""A network that loses and holds up packets, inside the sender: what leaves a peer is dropped or sent late."""
+"""A network that loses and delays packets, simulated inside the sender."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,13 +7,13 @@ from contextlib import suppress
 import numpy as np
 from aiortc import RTCPeerConnection
 
-FIRST_MEDIA_BYTE = range(128, 192)  # of RTP and RTCP (RFC 7983): handshakes are spared
+FIRST_MEDIA_BYTE = range(128, 192)  # RTP and RTCP (RFC 7983); handshakes are not affected
 
 
 class LossyNetwork:
-    """Of each packet of media, the same for the same `seed`: lost with probability `loss`, else up to `jitter_s` late.
+    """Loses each media packet with probability `loss`, and delays the others by up to `jitter_s`. Deterministic.
 
-    Each packet's lateness is its own, so that they also overtake each other.
+    Delays are independent, so that packets are also reordered.
     """
 
     def __init__(self, loss: float, jitter_s: float, seed: int) -> None:
@@ -24,19 +24,19 @@ class LossyNetwork:
         self._on_their_way: set[asyncio.Task[None]] = set()
 
     def carry(self, connection: RTCPeerConnection) -> None:
-        """All that this peer sends from now on."""
+        """Apply to all further packets of this peer."""
         for transport in {sender.transport.transport for sender in connection.getSenders()}:
             transport._send = self._sending(transport._send)
 
     async def arrived(self) -> None:
-        """All that was sent until now has arrived, or never will."""
+        """Return when every packet sent so far has arrived or is lost."""
         if self._on_their_way:
             await asyncio.wait(set(self._on_their_way))
 
     def _sending(self, send: Callable[[bytes], Awaitable[None]]) -> Callable[[bytes], Awaitable[None]]:
         async def late(data: bytes, late_s: float) -> None:
             await asyncio.sleep(late_s)
-            with suppress(ConnectionError):  # its sender has gone meanwhile
+            with suppress(ConnectionError):  # the sender was closed meanwhile
                 await send(data)
 
         async def carried(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A real broker of the test's own on a free port, and a subscriber that stays subscribed while it is away."""
+"""A Mosquitto broker on a free port, and a subscriber whose session survives the broker's restarts."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ needs_mosquitto = pytest.mark.skipif(PROGRAM is None, reason="no mosquitto: apt-
 
 
 class Mosquitto:
-    """`kill` as a crash does; `start` again on the same port. What it knew when `save` was called, it knows again."""
+    """`kill` simulates a crash; `start` uses the same port again and restores the state of the last `save`."""
 
     def __init__(self, folder, settings=""):
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -56,21 +56,21 @@ class Mosquitto:
         await self._process.wait()
 
     def freeze(self):
-        """It answers nothing more, and its connections stay."""
+        """Stop the process: connections stay open and nothing is answered."""
         self._process.send_signal(signal.SIGSTOP)
 
     async def save(self):
-        """Its subscriptions and retained messages are on disk when this returns."""
+        """Write subscriptions and retained messages to disk."""
         self._database.unlink(missing_ok=True)
         self._process.send_signal(signal.SIGUSR1)
         await asyncio.to_thread(self._saved)
 
     def _saved(self):
-        while not self._database.exists():  # it is written under another name and then renamed
+        while not self._database.exists():  # it is written under another name, then renamed
             time.sleep(0.01)
 
     def retained(self, topic):
-        """{topic: payload} of what is retained, as another program sees it."""
+        """Retained messages as {topic: payload}, read by mosquitto_sub."""
         command = ["mosquitto_sub", "-p", str(self.port), "-V", "5", "-t", topic, "--retained-only", "-W", "2"]
         found = subprocess.run([*command, "-F", "%t %p"], capture_output=True, text=True, check=False).stdout
         return dict(line.split(" ", 1) for line in found.splitlines())
@@ -86,7 +86,7 @@ async def mosquitto(folder, settings=""):
 
 
 class Subscriber:
-    """All that arrives, in order. Comes back at once when the broker does; the broker remembers it."""
+    """Collects all messages in order. Reconnects to its persistent session as soon as the broker is available."""
 
     def __init__(self, port, topic="cberl/#", **options):
         self.messages = []
@@ -109,16 +109,16 @@ class Subscriber:
                     async for message in client.messages:
                         self.messages.append(message)
                         self._arrived.set()
-            await asyncio.sleep(0.01)  # until it is back
+            await asyncio.sleep(0.01)  # until the broker is back
 
     async def until(self, enough):
-        """Returns when `enough(self)`."""
+        """Return when `enough(self)` is true."""
         while not enough(self):
             self._arrived.clear()
             await self._arrived.wait()
 
     async def caught_up(self):
-        """Has all that the broker had when this was called. What a broker has acknowledged dies with it."""
+        """Return when all messages that the broker has at the time of the call have arrived."""
         self._marks += 1
         mark = str(self._marks).encode()
         async with aiomqtt.Client("127.0.0.1", self._port) as client:
@@ -126,12 +126,12 @@ class Subscriber:
         await self.until(lambda it: any(message.payload == mark for message in it.messages[-50:]))
 
     def last(self, kind):
-        """The latest payload of the topics that end like this; {} before the first."""
+        """The latest payload of topics that end in `kind`; {} before the first."""
         found = (it.payload for it in reversed(self.messages) if it.topic.value.endswith("/" + kind) and it.payload)
         return json.loads(next(found, "{}"))
 
     def of(self, kind):
-        """Payloads of the topics that end like this."""
+        """All payloads of topics that end in `kind`."""
         return [json.loads(it.payload) for it in self.messages if it.topic.value.endswith("/" + kind) and it.payload]
 
 
@@ -148,12 +148,12 @@ async def watching(broker, topic="cberl/#", **options):
 
 
 def distinct(payloads):
-    """Without what was there already, by id: what a careful subscriber keeps."""
+    """Payloads without duplicates, by id."""
     return list({body["id"]: body for body in reversed(payloads)}.values())[::-1]
 
 
 async def until_all(sinks, holds):
-    """Returns when this holds of the status of every broker."""
+    """Return when `holds(status)` is true for every broker."""
     while True:
         if all(holds(it) for it in sinks.status()["brokers"].values()):
             return

@@ -52,7 +52,7 @@ DISTRIBUTIVE = re.compile(
     rf"|\b(?:an?|one){GAP}(?:{NOUN}+{GAP})?{NOUN}*[a-rt-z]"  # one segmenter a track, a confusion matrix a dialogue
     rf"|\b(?:one|once|few|two|three|\d+)"  # one a track
     rf"|\b(?:\d+|two|three|four|five|six){GAP}(?:\w+s|Hz|kB|MB)"  # two numbers a row
-    rf"|\b(?:{QUANTITIES})){GAP}an?{GAP}(?:{UNITS})\b(?!-)"
+    rf"|\b(?:{QUANTITIES})){GAP}an?{GAP}(?:{UNITS})\b(?!-|'s)"
     rf"|\b(?!(?:{NO_RATE})\b)(?:\w+s|few|three|nuclei|\d+){GAP}a{GAP}(?:second|minute|hour)\b",
     re.IGNORECASE,
 )

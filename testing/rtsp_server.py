@@ -1,6 +1,6 @@
-"""An RTSP server that plays a WAV file to whoever asks, by GStreamer: run by a Python that has its bindings.
+"""An RTSP server for a WAV file, based on GStreamer. Run it with a Python that has GStreamer's bindings.
 
-rtsp_server.py PORT FILE: rtsp://127.0.0.1:PORT/live
+`rtsp_server.py PORT FILE` serves rtsp://127.0.0.1:PORT/live
 """
 
 import sys

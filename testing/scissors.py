@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts: what a bad network does to a connection."""
+"""A TCP proxy that cuts connections."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 
 class Scissors:
-    """Each connection is cut when so many bytes of answer have passed as `lengths` says next; then no more."""
+    """Cuts each connection after as many response bytes as the next of `lengths` says, and none after the last."""
 
     def __init__(self, engine_url, lengths):
         self.cuts = 0
@@ -14,7 +14,7 @@ class Scissors:
         self._lengths = iter(lengths)
 
     def lead_to(self, engine_url):
-        """From the next connection on."""
+        """Connect to another engine, from the next connection on."""
         self._engine = urlsplit(engine_url)
 
     @asynccontextmanager
@@ -36,7 +36,7 @@ class Scissors:
                     self.cuts += 1
                     return
         except ConnectionError:
-            pass  # either side has gone: so does the other
+            pass  # one side has closed: close the other too
         finally:
             asking.cancel()
             writer.transport.abort()

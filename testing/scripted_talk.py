@@ -1,4 +1,4 @@
-"""Conversations in this process: real models, media from lists, words from captions. Shared by tests."""
+"""Conversations in this process with real models: media from lists, words from captions."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ async def running(**flags: Any) -> AsyncIterator[Supervisor]:
 
 
 def turn(number: int) -> Float32:
-    """One of the demo's turns, the first being 1, in a little of its silence."""
+    """A turn of the demo, counted from 1, with 0.1 s of silence on both sides."""
     it = SCRIPT.turns[number - 1]
     channel = SCRIPT.speakers.index(it.speaker)
     return demo()[channel, round((it.start_s - 0.1) * SAMPLE_RATE) : round((it.end_s + 0.1) * SAMPLE_RATE)]
@@ -43,20 +43,20 @@ def quiet(seconds: float) -> Float32:
 def chunks(
     pcm: Float32, speaker: str = "maya", *, text: str | None = None, at_s: float = 0.0, named: bool = True
 ) -> list[AudioChunk]:
-    """A tenth of a second at a time; with `text`, that is what is said in it."""
+    """Chunks of 0.1 s; `text` is sent as a caption for all of them."""
     others = "" if named else speaker.removesuffix("-1")
     track = Track("audio-1", speaker, captioned=text is not None, named=named, numbered_from=others)
     step = round(STEP_S * SAMPLE_RATE)
     found = [AudioChunk(track, at_s + n / SAMPLE_RATE, pcm[n : n + step]) for n in range(0, len(pcm), step)]
     if text is not None:
         first, *_, last = np.flatnonzero(pcm) / SAMPLE_RATE
-        its = int(last / STEP_S)  # a caption comes as soon as all is said
+        its = int(last / STEP_S)  # the caption comes with the last sound
         found[its] = replace(found[its], captions=(Caption(at_s + first, at_s + last, text),))
     return found
 
 
 def arriving(media: list[AudioChunk], at: float, speed: float = 1.0) -> list[AudioChunk]:
-    """The same, its first sound spoken `at` on our clock; the sender's runs at that speed."""
+    """The same chunks, arriving from time `at` on, from a sender whose clock runs at `speed`."""
     begins_s = media[0].start_s
     return [replace(it, arrived_at=at + (it.end_s - begins_s) / speed) for it in media]
 
@@ -74,7 +74,7 @@ class Source:
 
 
 class Together:
-    """Media of several publishers, each piece only when nothing that arrived earlier is still to come."""
+    """Media of several publishers, yielded in the order of arrival across all of them."""
 
     def __init__(self, *media: list[AudioChunk]) -> None:
         self._media = media
@@ -99,7 +99,7 @@ class Together:
 async def talk(
     supervisor: Supervisor, *sources: ChunkSource, live: bool = True, conversation: str = "talk"
 ) -> list[Event]:
-    """All events of a conversation in which these publish, in the order of their numbers."""
+    """All events of a conversation with these sources, in the order of their numbers."""
     subscription = supervisor.hub.subscribe(conversation, with_snapshot=False)
 
     async def listen() -> list[Event]:
@@ -118,10 +118,10 @@ def emotions(events: list[Event]) -> list[EmotionEvent]:
 
 
 def idle() -> bool:
-    """No turn is being worked on, be it over or under way."""
+    """Whether no turn is being processed."""
     return not any(task.get_name().startswith(("interim ", "analyze ")) for task in asyncio.all_tasks())
 
 
 def now() -> float:
-    """The clock on which media arrives."""
+    """The clock of `arrived_at`."""
     return time.monotonic()

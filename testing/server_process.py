@@ -1,6 +1,6 @@
-"""A server with real models in a process of its own, for measurements: neither its load nor its memory is its clients'.
+"""A server with real models in a separate process, so that measurements do not include its clients.
 
-The process says its address, then, for each line that it is sent, what it holds; it ends with its input.
+The process prints its address, then its resources as JSON for each line of stdin. It exits at the end of stdin.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ Held = Callable[[], Awaitable[dict[str, float]]]
 
 @asynccontextmanager
 async def server_apart(**flags: Any) -> AsyncIterator[tuple[str, Held]]:
-    """(URL, what asks for what it holds when all who published have left)."""
+    """Yields (URL, a function that returns the server's resources once all publishers have left)."""
     command = [sys.executable, "-m", "testing.server_process", json.dumps(flags)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     pipe = asyncio.subprocess.PIPE
@@ -62,7 +62,7 @@ async def act(flags: dict[str, Any]) -> None:
 
 def count() -> dict[str, float]:
     gc.collect()
-    pool = [thread for thread in threading.enumerate() if thread.name.startswith("asyncio_")]  # bounded by itself
+    pool = [thread for thread in threading.enumerate() if thread.name.startswith("asyncio_")]  # its size is bounded
     return {
         "tasks": len(asyncio.all_tasks()),
         "descriptors": len(os.listdir("/proc/self/fd")),

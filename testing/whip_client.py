@@ -1,4 +1,4 @@
-"""A WHIP client on aiortc, for tests: it speaks a given signal at the speed of life, and shows a picture."""
+"""A WHIP client based on aiortc, which sends a given signal and pictures in real time."""
 
 import asyncio
 import time
@@ -22,9 +22,9 @@ SDP = {"Content-Type": "application/sdp"}
 
 
 class Voice(MediaStreamTrack):
-    """Speaks `pcm`, float32[n] at 16 kHz, then is silent; `said` is set when it has spoken it all.
+    """Sends `pcm`, float32[n] at 16 kHz, then silence. `said` is set at the end of `pcm`.
 
-    While `flowing` is not set no packet leaves, and its clock stands still.
+    While `flowing` is not set, no packet is sent and media time stops.
     """
 
     kind = "audio"
@@ -56,7 +56,7 @@ class Voice(MediaStreamTrack):
 
 
 class Camera(MediaStreamTrack):
-    """Ten pictures a second, uint8[h, w, 3] in RGB order; with the last it is off."""
+    """Sends RGB pictures uint8[h, w, 3], ten per second, and ends after the last."""
 
     kind = "video"
 
@@ -97,7 +97,7 @@ async def offer_of(connection: RTCPeerConnection) -> str:
 
 
 class Published:
-    """A publisher that was accepted. `location` is where its session is."""
+    """An accepted publisher. `location` is the address of its session."""
 
     def __init__(self, connection: RTCPeerConnection, http: httpx.AsyncClient, answer: httpx.Response) -> None:
         self.connection = connection
@@ -107,7 +107,7 @@ class Published:
         self._http = http
 
     async def hang_up(self) -> dict[str, Any]:
-        """Returns when the last turn is out, with what became of its media."""
+        """End the session; return the account of its media once the event of the last turn is published."""
         account: dict[str, Any] = (await self._http.delete(self.location, timeout=60)).raise_for_status().json()
         return account
 
@@ -116,7 +116,7 @@ class Published:
 async def publishing(
     url: str, conversation: str, speaker: str, *tracks: MediaStreamTrack, resume: str | None = None
 ) -> AsyncIterator[Published]:
-    """Posts, and leaves without a word at the end: call `hang_up` for a clean one. Raises httpx.HTTPStatusError."""
+    """Post an offer; close the connection on exit, without a DELETE (see `hang_up`). Raises httpx.HTTPStatusError."""
     query = {"speaker": speaker} | ({"resume": resume} if resume else {})
     connection = peer(*tracks)
     async with httpx.AsyncClient(base_url=url, trust_env=False) as http:

@@ -1,4 +1,4 @@
-// The call page: joins a conversation with microphone and camera, and shows everybody's events.
+// The call page: publishes microphone and camera to a conversation, and shows the events of all its speakers.
 
 import { Feed, eventsUrl } from "/static/connection.js";
 import { apply, emptyState } from "/static/state.js";
@@ -47,17 +47,17 @@ async function leave() {
   await leaving?.stop();
 }
 
-/** Microphone and, if wanted, camera. A browser gives them only to pages from this machine or over https. */
+/** Microphone and, if wanted, camera. Browsers allow them only to pages from localhost or over https. */
 function capture(withCamera) {
   if (!navigator.mediaDevices) throw new DOMException("", "SecurityError");
   return navigator.mediaDevices.getUserMedia({ audio: SOUND, video: withCamera && PICTURE });
 }
 
 function whyNoCapture({ name }) {
-  if (name === "SecurityError") return "The browser gives no microphone to this page: open it over https, or on this machine as localhost.";
-  if (name === "NotAllowedError") return "The microphone was not allowed: allow it in the address bar and join again.";
+  if (name === "SecurityError") return "The browser does not allow a microphone on this page: open it over https, or as localhost on the engine's machine.";
+  if (name === "NotAllowedError") return "Access to the microphone was denied: allow it in the address bar and join again.";
   if (name === "NotFoundError") return "No microphone or camera was found: plug one in, or join without the camera.";
-  return `The microphone cannot be used (${name}): does another program have it?`;
+  return `The microphone cannot be used (${name}): another program may be using it.`;
 }
 
 function follow(conversation) {
@@ -104,7 +104,7 @@ function showPicture() {
   $("no-picture").hidden = Boolean(stream?.getVideoTracks()[0]?.enabled);
 }
 
-/** A muted track still sends, silence or black: the server knows that we are there. */
+/** A muted track still sends silence or black frames, so that the connection stays open. */
 function toggle(button, tracks) {
   const off = button.getAttribute("aria-pressed") !== "true";
   button.setAttribute("aria-pressed", String(off));
@@ -129,4 +129,4 @@ $("mute").addEventListener("click", () => toggle($("mute"), stream.getAudioTrack
 $("blind").addEventListener("click", () => toggle($("blind"), stream.getVideoTracks()));
 $("leave").addEventListener("click", leave);
 addEventListener("pagehide", () => publisher?.stop());
-$("enter").disabled = false; // only now is there somebody to listen
+$("enter").disabled = false; // only now are the listeners attached

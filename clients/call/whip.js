@@ -1,11 +1,11 @@
-// A WHIP publisher (RFC 9725) that comes back by itself. Knows nothing of pages and events.
+// A WHIP publisher (RFC 9725) that reconnects. Independent of the page and of events.
 
 import { retryDelayMs } from "/static/connection.js";
 
-const GATHER_MS = 1_500; // longest wait for the network to say which addresses we have
-const LOST_MS = 4_000; // a connection may come back by itself for so long
+const GATHER_MS = 1_500; // longest wait for ICE candidates
+const LOST_MS = 4_000; // a disconnected peer may recover by itself within this time
 
-/** What the server says no to for good: no use in asking again. `status` is HTTP's. */
+/** The server refused the request for good, so there is no retry. `status` is the HTTP status. */
 export class Refusal extends Error {
   constructor(status, message) {
     super(message);
@@ -13,7 +13,7 @@ export class Refusal extends Error {
   }
 }
 
-/** `{iceServers}` for a peer connection from an answer's Link header. */
+/** The `iceServers` of an RTCPeerConnection, from the Link header of a response. */
 export function iceServers(link) {
   const servers = [];
   for (const [, urls, rest] of (link ?? "").matchAll(/<([^>]+)>([^<]*)/g)) {
@@ -25,8 +25,8 @@ export function iceServers(link) {
 }
 
 /**
- * Publishes a stream until `stop`. When the network changes it publishes again with its token, so that the server
- * goes on with the same conversation. `onStatus` gets "connecting", "live", "waiting" and, with a sentence, "refused".
+ * Publishes a stream until `stop`. When the connection is lost it publishes again with its token, so that the server
+ * continues the same conversation. `onStatus` gets "connecting", "live", "waiting" and, with a sentence, "refused".
  */
 export class Publisher {
   #peer = null;
@@ -40,7 +40,7 @@ export class Publisher {
     addEventListener("online", () => this.#wanted && this.start());
   }
 
-  /** Connect, or connect anew, at once. */
+  /** Connects, or reconnects, at once. */
   async start() {
     this.#wanted = true;
     clearTimeout(this.#timer);
@@ -61,7 +61,7 @@ export class Publisher {
     }
   }
 
-  /** Returns when the server has understood the last words. */
+  /** Returns when the server has sent the event of the last turn. */
   async stop() {
     this.#wanted = false;
     clearTimeout(this.#timer);
@@ -93,7 +93,7 @@ export class Publisher {
     if (answer.status >= 400 && answer.status < 500) throw new Refusal(answer.status, sentence(body));
     if (!answer.ok) throw new Error(sentence(body));
     this.#location = new URL(answer.headers.get("Location"), endpoint).href;
-    if (!this.#wanted) return this.stop(); // left while we waited
+    if (!this.#wanted) return this.stop(); // stopped during the request
     peer.onconnectionstatechange = () => this.#changed(peer);
     await peer.setRemoteDescription({ type: "answer", sdp: body });
   }
@@ -113,7 +113,7 @@ export class Publisher {
 
   #close() {
     const peer = this.#peer;
-    this.#peer = null; // first, so that its last words are not listened to
+    this.#peer = null; // first, so that its closing events are ignored
     peer?.close();
   }
 }
@@ -131,6 +131,6 @@ function sentence(body) {
   try {
     return JSON.parse(body).message;
   } catch {
-    return "The server cannot be understood.";
+    return "The server sent an invalid response.";
   }
 }

@@ -1,18 +1,18 @@
-// Which conversation to follow, and the wiring: messages -> state -> page.
+// Chooses the conversation to show, and connects messages, state and page.
 
 import { Feed, eventsUrl } from "./connection.js";
 import { apply, emptyState, newestActive } from "./state.js";
 import { render, renderChooser, renderStatus, watchTranscript } from "./view.js";
 
 const IDLE_POLL_MS = 4_000;
-const BUSY_POLL_MS = 15_000; // only the chooser's list can change then
-const INTERIM_MS = 3_000; // without news for so long, nobody is speaking any more
+const BUSY_POLL_MS = 15_000; // while a conversation is live, only the list can change
+const INTERIM_MS = 3_000; // without an event for this long, interim events are removed
 
-let chosen = new URLSearchParams(location.search).get("conversation"); // null: the newest that runs
+let chosen = new URLSearchParams(location.search).get("conversation"); // null: the newest active one
 let state = null;
 let feed = null;
 let connection = { kind: "idle" };
-let list = []; // of conversations, the oldest first
+let list = []; // of conversations, oldest first
 let reachable = true;
 let interimTimer = null;
 let frame = null;
@@ -42,7 +42,7 @@ function take(message) {
   if (changed) draw();
 }
 
-/** An interim event whose turn came to nothing must not leave somebody speaking for ever. */
+/** Removes interim events whose turn was discarded, so that no speaker is shown as speaking for ever. */
 function watchInterim() {
   clearTimeout(interimTimer);
   interimTimer = setTimeout(() => {
@@ -51,7 +51,7 @@ function watchInterim() {
   }, INTERIM_MS);
 }
 
-/** At most once per frame, however much arrives. */
+/** Draws at most once per animation frame. */
 function draw() {
   frame ??= requestAnimationFrame(() => {
     frame = null;
@@ -68,7 +68,7 @@ function status() {
   }
   if (!feed) return reachable ? ["idle", "Waiting for a conversation"] : ["waiting", "Server not reachable, trying again"];
   if (kind === "connecting" || !state.heard) return ["connecting", "Connecting"];
-  return state.active ? ["live", "Live"] : ["idle", state.utterances.size ? "Ended" : "Waiting for it to start"];
+  return state.active ? ["live", "Live"] : ["idle", state.utterances.size ? "Ended" : "Waiting for the conversation to start"];
 }
 
 async function poll() {
@@ -87,7 +87,7 @@ async function refresh() {
     if (chosen === null && newest && !state?.active && newest.id !== state?.conversation) follow(newest.id);
   } catch (error) {
     reachable = false;
-    console.warn("no list of conversations:", error.message);
+    console.warn("the list of conversations could not be loaded:", error.message);
   }
   draw();
 }

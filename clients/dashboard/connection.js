@@ -1,9 +1,9 @@
-// A WebSocket that comes back by itself. Knows nothing of what its messages mean.
+// A WebSocket that reconnects. Independent of the meaning of its messages.
 
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15_000;
 
-/** Where a conversation's events are. `resumeFromSeq` 0 asks for all that is still there. */
+/** The address of a conversation's events. `resumeFromSeq` 0 requests all that the server still has. */
 export function eventsUrl(page, conversation, resumeFromSeq) {
   const url = new URL("/events", page);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
@@ -12,14 +12,14 @@ export function eventsUrl(page, conversation, resumeFromSeq) {
   return url.href;
 }
 
-/** Doubles with each attempt; between half and all of it, so that not all pages come back at once. */
+/** Doubles with each attempt. Random between half and all of that, so that clients do not reconnect all at once. */
 export function retryDelayMs(attempt, random = Math.random) {
   const whole = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** attempt);
   return Math.round(whole * (0.5 + 0.5 * random()));
 }
 
 /**
- * `url()` is asked at each attempt, so that it can say from where to resume. `onMessage` gets parsed JSON,
+ * `url()` is called for each attempt and includes where to resume. `onMessage` gets parsed JSON,
  * `onStatus` one of "connecting", "live", "waiting" (with the delay in ms) and "closed".
  */
 export class Feed {
@@ -32,7 +32,7 @@ export class Feed {
     Object.assign(this, { url, onMessage, onStatus });
   }
 
-  /** Connect, or connect anew; at once, however long the wait was to be. */
+  /** Connects, or reconnects, at once; cancels a pending delay. */
   open() {
     this.#drop();
     this.#wanted = true;
@@ -49,17 +49,17 @@ export class Feed {
     };
   }
 
-  /** What came makes sense: the next wait starts short. A server that only opens and hangs up is not hammered. */
+  /** Resets the delay. Called after a valid message, because a server that accepts and closes again is failing too. */
   settle() {
     this.#attempt = 0;
   }
 
-  /** Connect anew only if a wait is under way. */
+  /** Reconnects at once if a delay is pending. */
   hurry() {
     if (this.#timer !== null) this.open();
   }
 
-  /** The network is gone: do not wait for the socket to notice. */
+  /** The network is offline: starts the delay without waiting for the socket to close. */
   lose() {
     if (!this.#wanted || this.#timer !== null) return;
     this.#drop();
@@ -83,7 +83,7 @@ export class Feed {
     clearTimeout(this.#timer);
     this.#timer = null;
     const socket = this.#socket;
-    this.#socket = null; // first, so that its last words are not listened to
+    this.#socket = null; // first, so that its closing events are ignored
     socket?.close();
   }
 }

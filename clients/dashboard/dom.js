@@ -1,4 +1,4 @@
-// Elements from values. Strings become text nodes, never markup.
+// Creates elements. Strings become text nodes, never markup.
 
 export function html(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);

@@ -1,18 +1,18 @@
-// What the page knows of one conversation: a plain value that `apply` alone changes. No DOM, no sockets.
+// The state of one conversation: a plain object that only `apply` changes. No DOM, no sockets.
 
-const MOST_UTTERANCES = 500; // the oldest give way
-const STALE_S = 3; // an interim event this far behind the conversation is void
+const MOST_UTTERANCES = 500; // the oldest are removed
+const STALE_S = 3; // an interim event this far behind the newest final one is removed
 
 export function emptyState(conversation) {
   return {
     conversation,
-    lastSeq: 0, // resume after this one
-    numbering: "", // ... of this count
+    lastSeq: 0, // number of the last event
+    numbering: "", // which numbering `lastSeq` is from
     active: false,
-    heard: false, // has the server said anything yet?
-    missed: false, // were earlier events gone when we asked for them?
+    heard: false, // whether a snapshot was received
+    missed: false, // whether earlier events were lost
     speakers: new Map(), // name -> {name, present, current, interim}; current and interim are emotion events
-    utterances: new Map(), // id -> its latest final or corrected event, in the order they were first heard
+    utterances: new Map(), // id -> its latest final or corrected event, in order of arrival
     latest: null, // the speaker of the newest final event
     stats: null,
     disclosure: null,
@@ -21,8 +21,8 @@ export function emptyState(conversation) {
 }
 
 /**
- * Take in one message. Returns "restart" where the server has begun to count anew (what we know is void:
- * connect again from 0), else whether anything changed. An event already seen changes nothing.
+ * Applies one message. Returns "restart" when the server has restarted its numbering (then the state is invalid:
+ * reconnect from 0), else whether anything changed. A duplicate event changes nothing.
  */
 export function apply(state, message) {
   if (Number.isInteger(message.seq)) {
@@ -38,7 +38,7 @@ const HANDLERS = {
     const counted = state.numbering;
     state.numbering = message.numbering ?? "";
     if (message.last_seq < state.lastSeq || (state.lastSeq && counted && counted !== state.numbering)) return "restart";
-    // last_seq is where the server is, not where we are: what lies between is about to be replayed.
+    // last_seq is the server's newest event; those between ours and that one are replayed next.
     state.heard = true;
     state.active = message.active !== false;
     state.error = null;
@@ -67,9 +67,9 @@ const HANDLERS = {
     if (state.utterances.size > MOST_UTTERANCES) state.utterances.delete(state.utterances.keys().next().value);
     if (!(speaker.interim?.start_s > event.end_s)) speaker.interim = null;
     for (const other of state.speakers.values()) {
-      if (other.interim?.end_s < event.end_s - STALE_S) other.interim = null; // its turn came to nothing
+      if (other.interim?.end_s < event.end_s - STALE_S) other.interim = null; // its turn was discarded
     }
-    // A correction of an earlier utterance says nothing about how the speaker feels now.
+    // The correction of an earlier utterance does not change the speaker's current emotion.
     if (!(speaker.current?.start_s > event.start_s)) speaker.current = event;
     if (event.status === "final") state.latest = event.speaker;
   },
@@ -108,13 +108,13 @@ const HANDLERS = {
   },
 };
 
-/** All of a speaker's utterances, in the order they were spoken. */
+/** A speaker's utterances by start time. */
 export function utterancesOf(state, name) {
   const own = [...state.utterances.values()].filter((event) => event.speaker === name);
   return own.sort((a, b) => a.start_s - b.start_s);
 }
 
-/** The newest of the conversations that run; the list has the oldest first. */
+/** The newest active conversation of a list with the oldest first. */
 export function newestActive(conversations) {
   return conversations.findLast(({ active }) => active) ?? null;
 }

@@ -1,8 +1,8 @@
-// One person's emotion along media time: a block an utterance, higher the more pleasant, with its code inside.
+// A speaker's emotions over media time: one block per utterance, labelled by emotion, higher for higher valence.
 
 import { svg } from "./dom.js";
 
-const LONGEST_S = 90; // an older block moves out of view
+const LONGEST_S = 90; // older blocks are not shown
 const SHORTEST_S = 60;
 const HEIGHT = 72;
 const BLOCK = 18;
@@ -14,7 +14,7 @@ export function clock(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
-/** The stretch of media time that all timelines share: [from_s, to_s]. */
+/** The range of media time of all timelines: [from_s, to_s]. */
 export function stretch(utterances) {
   let end = SHORTEST_S;
   for (const { end_s } of utterances) end = Math.max(end, end_s);

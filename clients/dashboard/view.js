@@ -1,19 +1,19 @@
-// From what is known to what is seen. Reads the state, writes the page, decides nothing.
+// Renders the state of a conversation into the page.
 
 import { html } from "./dom.js";
 import { clock, stretch, timeline } from "./timeline.js";
 import { utterancesOf } from "./state.js";
 
-const TOP = 3; // bars a person
+const TOP = 3; // bars per speaker
 const MODALITIES = ["text", "audio", "visual"];
-const NEAR_PX = 48; // this close to the end of the transcript counts as reading along
+const NEAR_PX = 48; // within this distance of its end, the transcript keeps scrolling
 
 const $ = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(share * 100)} %`;
 
-let readingAlong = true; // or has the reader gone back in the transcript?
-const shown = new WeakMap(); // element -> what it was made from
-const rows = new Map(); // utterance id -> {event, row}: a row is made anew only when its event is another
+let readingAlong = true; // false while the reader has scrolled back in the transcript
+const shown = new WeakMap(); // element -> the values that it was rendered from
+const rows = new Map(); // utterance id -> {event, row}; a row is replaced only when its event changes
 
 export function render(state) {
   const empty = !state || (!state.active && state.utterances.size === 0 && state.speakers.size === 0);
@@ -28,7 +28,7 @@ export function render(state) {
   renderFigures(state);
 }
 
-/** `kind` is a word for the style sheet; the words are for people. */
+/** `kind` selects the style; `words` is the visible text. */
 export function renderStatus(kind, words) {
   $("status").dataset.kind = kind;
   if ($("status-text").textContent !== words) $("status-text").textContent = words;
@@ -47,7 +47,7 @@ export function renderChooser(conversations, chosen, shown) {
   chooser.value = value;
 }
 
-/** Was this element made from these very values? Remembers them if not. */
+/** Whether the element was rendered from these values. Stores them. */
 function unchanged(element, values) {
   const before = shown.get(element);
   shown.set(element, values);
@@ -57,7 +57,7 @@ function unchanged(element, values) {
 function renderError(error) {
   $("error").hidden = error === null;
   const words = error ? `${error.message} (${error.code})` : "";
-  if ($("error").textContent !== words) $("error").textContent = words; // said once, not at each frame
+  if ($("error").textContent !== words) $("error").textContent = words; // set only on change, since screen readers announce it
 }
 
 function renderPeople(state) {
@@ -87,7 +87,7 @@ function personCard(name, activity, event, spoken, span) {
   return html("article", { class: "person", "data-name": name, "data-activity": activity,
     "data-emotion": event?.emotion ?? "none", "aria-label": name },
     html("header", {}, html("h2", {}, name), html("span", { class: "activity" }, activity)),
-    event ? feeling(event) : html("p", { class: "feeling none" }, "nothing heard yet"),
+    event ? feeling(event) : html("p", { class: "feeling none" }, "no utterance yet"),
     html("p", { class: "said" }, event?.text ?? ""),
     event?.probabilities ? bars(event.probabilities) : null,
     event?.modalities ? modalities(event.modalities) : null,
@@ -117,7 +117,7 @@ function modalities(weights) {
     const weight = weights[name] ?? null;
     return html("li", { class: weight === null ? "absent" : null }, weight === null ? `${name} absent` : `${name} ${percent(weight)}`);
   });
-  return html("ul", { class: "modalities", "aria-label": "what was heard and seen, and how reliable it was" }, ...tags);
+  return html("ul", { class: "modalities", "aria-label": "modalities and their reliability" }, ...tags);
 }
 
 function renderTranscript(state) {
@@ -169,7 +169,7 @@ function renderFigures(state) {
   $("figures").textContent = parts.filter((part) => part !== null).join(" · ");
 }
 
-/** Keeps the newest in view, unless the reader has gone back to read. */
+/** Keeps the newest row in view, unless the reader has scrolled back. */
 export function watchTranscript() {
   const list = $("transcript");
   const toEnd = () => list.scrollTo({ top: list.scrollHeight });

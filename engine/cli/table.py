@@ -22,7 +22,7 @@ _WIDTHS = (7, 12, 10, 5)
 
 
 class TurnTable:
-    """Prints one line per turn with aligned columns, so that the table may grow for as long as the conversation does."""
+    """Prints one line per turn with aligned columns, while the conversation goes on."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

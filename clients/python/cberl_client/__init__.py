@@ -1,4 +1,4 @@
-"""Client of a CBERL Engine: `subscribe` to a conversation's events, `publish_audio` into one. `sync` has both again."""
+"""Client of a CBERL Engine: `subscribe` to events, `publish_audio`, and both without asyncio in `sync`."""
 
 from cberl_client.backoff import Backoff
 from cberl_client.errors import ClientError, ConnectionLostError, RefusedError

@@ -1,4 +1,4 @@
-"""Where an engine's sockets are."""
+"""Addresses of an engine's WebSockets."""
 
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -8,7 +8,7 @@ _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
 def socket_url(engine: str, path: str, **query: str | int | None) -> str:
-    """`path` below the engine's address, `http://host:8765` or `wss://host/below`. Raises ClientError."""
+    """The WebSocket address of `path` at the engine `http://host:8765` or `wss://host/prefix`. Raises ClientError."""
     url = urlsplit(engine)
     if url.scheme not in _SCHEMES or not url.netloc:
         raise ClientError(f"An engine's address is like http://127.0.0.1:8765, not {engine!r}.")

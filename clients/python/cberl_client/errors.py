@@ -1,12 +1,12 @@
-"""What can go wrong beyond repair. What time repairs, `subscribe` repairs by itself."""
+"""Errors that are raised. `subscribe` handles lost connections itself."""
 
 
 class ClientError(Exception):
-    """One sentence for people."""
+    """Base of this package's errors. Its text is one sentence for users."""
 
 
 class RefusedError(ClientError):
-    """The engine said no; to ask again would not help. `code` is for programs: "bad_name", "speaker_taken", …"""
+    """The engine refused the request, and would again. `code` is for programs: "bad_name", "speaker_taken", …"""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -14,4 +14,4 @@ class RefusedError(ClientError):
 
 
 class ConnectionLostError(ClientError):
-    """The engine could not be reached, or hung up while audio was being sent."""
+    """The engine could not be reached, or the connection was lost while sending audio."""

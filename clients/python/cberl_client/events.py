@@ -1,6 +1,6 @@
-"""What an engine says, as frozen dataclasses: field by field its JSON Schema (`/schema/events.json`).
+"""Messages of an engine as frozen dataclasses with the fields of its JSON Schema (`/schema/events.json`).
 
-Messages of a newer engine are read too: fields not known here are ignored, other types become `Unknown`.
+Messages of newer engines are accepted: unknown fields are ignored, unknown types become `Unknown`.
 """
 
 import json
@@ -13,7 +13,7 @@ from cberl_client.errors import ClientError
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """The speaker's emotion was `from_` so many of their turns ago, and is another now."""
+    """The speaker's emotion was `from_`, `turns_ago` of their turns ago, and has changed."""
 
     from_: str = field(metadata={"wire": "from"})
     turns_ago: int
@@ -21,7 +21,7 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class EmotionEvent:
-    """One utterance: who, what, which emotion, how sure. `_s` is seconds of the conversation's media time.
+    """The emotion of one utterance. Fields in `_s` are seconds of the conversation's media time.
 
     `valence` and `arousal` are in -1..1. An `interim` event may be superseded; a `corrected` one replaces the event
     of the same `utterance` with a lower `revision`.
@@ -47,7 +47,7 @@ class EmotionEvent:
     timings_ms: dict[str, float]
     lag_s: float
     uncertain: bool = False
-    backchannel: bool = False  # "mm-hm": it says that one listens
+    backchannel: bool = False  # a short sign of listening, such as "mm-hm"
     revision: int = 0
     status: Literal["interim", "final", "corrected"] = "final"
     language: str | None = None  # of `text`, as an ISO 639 code; text in another language than English is unreliable
@@ -85,7 +85,7 @@ class SpeakerLeft:
 
 @dataclass(frozen=True, slots=True)
 class SessionStats:
-    """How far behind live the engine is, and all that it dropped since the conversation started."""
+    """How far behind live the engine is, and what it dropped since the conversation started."""
 
     id: str
     seq: int
@@ -116,7 +116,7 @@ class SpeakerState:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How things stand: what a subscription begins with. Numbers of events count on only within one `numbering`."""
+    """The current state, first message of a subscription. Event numbers continue only within one `numbering`."""
 
     conversation: str
     active: bool
@@ -127,7 +127,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Resync:
-    """Events after `requested_seq` are gone for good: forget what you had. The next snapshot says how things stand."""
+    """Events after `requested_seq` are lost: discard earlier state. A snapshot with the current state follows."""
 
     conversation: str
     requested_seq: int
@@ -144,9 +144,9 @@ class SessionStarted:
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """To a publisher, as its last message: every event of its audio has come.
+    """To a publisher, as its last message: all events of its audio were sent.
 
-    `gaps` says how often media time went on without sound, `missing_s` how much of it, all in all.
+    `gaps` is the number of gaps in its media time, `missing_s` their total length in seconds.
     """
 
     conversation: str
@@ -158,7 +158,7 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """`code` is for programs, `message` for people."""
+    """`code` is for programs, `message` for users."""
 
     code: str
     message: str
@@ -167,7 +167,7 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A message of a newer engine, as it came."""
+    """A message of a type that this version does not know."""
 
     type: str
     body: dict[str, Any]
@@ -199,14 +199,14 @@ TYPES: dict[str, Callable[..., Message]] = {
 
 
 def decode(text: str | bytes) -> Message:
-    """Raises ClientError where the text is no message of an engine."""
+    """Parse one message. Raises ClientError where the text is not a message of an engine."""
     try:
         body = json.loads(text)
         name = body["type"]
         kind = TYPES.get(name)
         return _made(kind, body) if kind else Unknown(name, body)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ClientError(f"This is no message of an engine: {error!r}.") from error
+        raise ClientError(f"This is not a message of an engine: {error!r}.") from error
 
 
 def _made(kind: Any, body: dict[str, Any]) -> Any:
@@ -219,7 +219,7 @@ def _made(kind: Any, body: dict[str, Any]) -> Any:
 
 
 def _state(body: dict[str, Any]) -> SpeakerState:
-    # A snapshot's events have no number of their own: they are how things stand, not news.
+    # Events inside a snapshot are state and have no number.
     current = body.get("current")
     event = _made(EmotionEvent, {"id": "", "seq": 0} | current) if current else None
     return SpeakerState(body["speaker"], body["present"], event)

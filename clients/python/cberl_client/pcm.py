@@ -1,4 +1,4 @@
-"""Samples of any kind, as the engine takes them: 16-bit little-endian, in pieces, each with its media time."""
+"""Audio samples of several types, converted to 16-bit little-endian pieces with their media time."""
 
 import math
 import struct
@@ -16,9 +16,9 @@ Pcm = Any  # bytes of pcm_s16le, or a one-dimensional array of int16, or of floa
 
 
 def pieces(pcm: Pcm, start_s: float, sample_rate: int) -> Iterator[tuple[float, bytes]]:
-    """(media time, pcm_s16le) of 0.1 s each, converted as they are taken. No NumPy needed; its arrays are taken.
+    """Pairs of media time in seconds and pcm_s16le bytes of 0.1 s each, converted lazily. Accepts NumPy arrays.
 
-    Raises ClientError where it is no audio.
+    Raises ClientError where `pcm` is not audio.
     """
     view = _view(pcm)
     step = max(1, round(PIECE_S * sample_rate))
@@ -39,7 +39,7 @@ def _to_int16(sample: float) -> int:
 
 
 def _view(pcm: Pcm) -> memoryview:
-    """One element a sample."""
+    """A view with one element per sample."""
     try:
         view = memoryview(pcm)
     except TypeError as error:

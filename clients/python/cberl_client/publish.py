@@ -1,4 +1,4 @@
-"""`publish_audio`: sends what people say, and yields what the engine makes of it."""
+"""`publish_audio`: sends audio of one or more speakers and yields the engine's messages."""
 
 import asyncio
 import heapq
@@ -21,7 +21,7 @@ Audio = Pcm | AsyncIterable[Pcm | tuple[float, Pcm]]
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """What was said from `start_s` to `end_s` of media time. `confidence` in 0..1, None where nobody knows it."""
+    """The words from `start_s` to `end_s` of media time. `confidence` in 0..1, or None if unknown."""
 
     start_s: float
     end_s: float
@@ -43,19 +43,21 @@ async def publish_audio(
     captions: Mapping[str, Captions] | None = None,
     **options: Any,
 ) -> AsyncGenerator[Message, None]:
-    """Sends each speaker's audio as a track of its own; yields all that comes back, `SessionEnded` last.
+    """Send one track per speaker; yield every message of the engine, `SessionEnded` last.
 
-    `audio` maps a speaker to mono samples: bytes (pcm_s16le), an int16 or float array, or, live, an async iterator of
-    such pieces. Media time begins at `start_s` seconds and counts samples; a live piece may bring its own, as
-    `(media time, samples)`, where there was a gap. Arrays of several speakers are sent in step. Who has a transcript
-    already gives it as `captions`, by speaker, in order, or, live, as an async iterator: it takes the place of speech
-    to text. `options` go to `websockets.connect`. Raises RefusedError where the engine says no, ConnectionLostError
-    where the connection breaks (what was heard until then still counts), and ClientError where the samples are none, or
-    where captions are of somebody without audio.
+    `audio` maps a speaker to mono samples: bytes (pcm_s16le), an int16 or float array, or, for live audio, an async
+    iterator of such pieces. Media time starts at `start_s` seconds and follows the samples; after a gap, a live piece
+    is `(media time, samples)`. Arrays of several speakers are sent interleaved by media time. `captions` replace speech
+    to text: for each speaker, in order, or for live ones as an async iterator. `options` are those of
+    `websockets.connect`.
+
+    Raises RefusedError where the engine refuses the request; ConnectionLostError where the connection is lost, which
+    does not affect what was sent before; ClientError where samples are not audio, or captions have no audio.
     """
     captions = captions or {}
     if strangers := captions.keys() - audio.keys():
-        raise ClientError(f"Captions need their speaker's audio, and there is none of {', '.join(sorted(strangers))}.")
+        names = ", ".join(sorted(strangers))
+        raise ClientError(f"Captions need audio of the same speaker, which is missing for {names}.")
     tracks = {speaker: f"audio-{n + 1}" for n, speaker in enumerate(audio)}
     address = socket_url(url, "/ingest", conversation=conversation)
     try:
@@ -73,19 +75,19 @@ async def publish_audio(
                 sender.cancel()
                 await asyncio.wait([sender])
     except ConnectionClosed as closed:
-        raise ConnectionLostError(f"{url} hung up: {closed}.") from closed
+        raise ConnectionLostError(f"{url} closed the connection: {closed}.") from closed
     except (OSError, TimeoutError, WebSocketException) as error:
         raise ConnectionLostError(f"{url} cannot be reached: {error}.") from error
 
 
 async def _received(socket: ClientConnection, sender: asyncio.Task[None]) -> Message:
-    """The next message. Raises what the sender raised, should it fail before one comes."""
+    """The next message. Raises the sender's error if it fails first."""
     receiver = asyncio.create_task(socket.recv(), name="publish_audio receiver")
     try:
         if not sender.done():
             await asyncio.wait([receiver, sender], return_when=asyncio.FIRST_COMPLETED)
         if sender.done() and not receiver.done() and (error := sender.exception()):
-            if isinstance(error, ConnectionClosed):  # what the engine said before it hung up says more
+            if isinstance(error, ConnectionClosed):  # the engine's last message explains why
                 await asyncio.wait([receiver])
             else:
                 raise error
@@ -144,7 +146,7 @@ def _spoken(track: str, pcm: Pcm, sample_rate: int, start_s: float) -> Iterator[
 
 
 def _read(track: str, captions: Iterable[Caption]) -> Iterator[tuple[float, str, str | bytes]]:
-    """Each once its last word was sent."""
+    """Captions, each at the end of its audio."""
     for caption in captions:
         yield caption.end_s, track, _message(track, caption)
 

@@ -1,4 +1,4 @@
-"""Where a subscriber is in a conversation's events, over any number of connections. No sockets."""
+"""The position of a subscriber in a conversation's events, across connections. No sockets."""
 
 from cberl_client.events import EVENTS, Message, Resync, Snapshot, Unknown
 
@@ -6,22 +6,22 @@ ALL = "*"  # every conversation; live only
 
 
 class ResumeCursor:
-    """Feed it all that comes; `take` gives what is news, once and in order. Resume after `last_seq`.
+    """Pass it every message; `take` returns those that are new, once and in order. Resume after `last_seq`.
 
-    `void` says that this connection was asked for the wrong events, since the engine has begun to count anew: make
-    another one. `numbering` is that of the events one has.
+    `void` is set when the engine has restarted its numbering, so that this connection requested the wrong events: open
+    another one. `numbering` is the one of the events received so far.
     """
 
     def __init__(self, conversation: str, after_seq: int | None = None, numbering: str = "") -> None:
         self.conversation = conversation
-        self.last_seq = after_seq  # None: not known yet, so live only
+        self.last_seq = after_seq  # None: unknown, so only live events
         self.void = False
-        self._numbering = numbering  # "": not known
-        self._snapshot: Snapshot | None = None  # how things stood when the connection was made
+        self._numbering = numbering  # "": unknown
+        self._snapshot: Snapshot | None = None  # the first of this connection
 
     def take(self, message: Message) -> tuple[Message, ...]:
         if self.conversation == ALL:
-            return (message,)  # each connection begins anew: with everybody's snapshot
+            return (message,)  # nothing to resume: each connection starts with all snapshots
         match message:
             case Snapshot():
                 first, self._snapshot = self._snapshot is None, message
@@ -32,7 +32,7 @@ class ResumeCursor:
                     return (lost, message)
                 if self.last_seq is None:
                     self.last_seq = message.last_seq
-                return (message,) if first else ()  # later ones tell nothing that is not about to be replayed
+                return (message,) if first else ()  # later ones repeat what is replayed next
             case Resync():
                 self.last_seq = message.last_seq
                 return (message,) if self._snapshot is None else (message, self._snapshot)

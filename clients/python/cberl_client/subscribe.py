@@ -1,4 +1,4 @@
-"""`async for event in subscribe(url, conversation)`: comes back by itself and goes on where it was."""
+"""`async for event in subscribe(url, conversation)`: reconnects, and resumes after the last event."""
 
 import asyncio
 import logging
@@ -28,12 +28,12 @@ async def subscribe(
     backoff: Backoff | None = None,
     **options: Any,
 ) -> AsyncGenerator[Message, None]:
-    """First a `Snapshot`; then every event after `after_seq` (None: from now on), once and in order, for ever.
+    """Yield a `Snapshot`, then every event after `after_seq` (None: from now on), once and in order, without end.
 
-    Connections that break are made again, and nothing is lost that the engine still has; where it has not, a `Resync`
-    and another `Snapshot` come. `numbering` is that of an earlier `Snapshot`, where `after_seq` is from then.
-    `conversation` "*" is all of them, live only. `options` go to `websockets.connect`.
-    Raises RefusedError where the engine says no, and ClientError where `url` is no engine's.
+    Lost connections are opened again and resumed. Where the engine no longer has the events in between, a `Resync` and
+    another `Snapshot` follow. Pass the `numbering` of the `Snapshot` that `after_seq` belongs to, if it is from an
+    earlier run. The conversation "*" stands for all of them, live events only. `options` are those of
+    `websockets.connect`. Raises RefusedError where the engine refuses the request, ClientError where `url` is invalid.
     """
     cursor, backoff = ResumeCursor(conversation, after_seq, numbering), backoff or Backoff()
     while True:

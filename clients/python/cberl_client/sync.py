@@ -1,6 +1,6 @@
-"""The same for programs without asyncio: `for event in subscribe(url, conversation)`.
+"""The same functions without asyncio: `for event in subscribe(url, conversation)`.
 
-The connection lives in a thread of its own, so that it stays alive however long the program takes over an event.
+The connection runs in its own thread, so that it stays open however long the program takes to process an event.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ def _here(messages: AsyncGenerator[Message, None]) -> Generator[Message, None, N
             taking.discard(task)
 
     async def close() -> None:
-        for task in tuple(taking):  # Ctrl-C came while it waited
+        for task in tuple(taking):  # interrupted by Ctrl-C while waiting
             task.cancel()
             await asyncio.wait([task])
         await messages.aclose()
