@@ -1,4 +1,4 @@
-# Every target makes .venv first when it is missing. `make help` lists them.
+# Every target creates .venv first if it is missing. `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -17,17 +17,18 @@ demo: .venv/installed ## play a spoken conversation into the running engine, in 
 test: lint ## lint, then every test
 	$(BIN)/python -m pytest
 
-lint: .venv/installed ## style, types and the direction of imports
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+lint: .venv/installed ## style, types, import contracts and prose
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && \
+		$(BIN)/python -m testing.prose
 
-bench: .venv/installed ## every measurement in bench/, each as a table
+bench: .venv/installed ## every measurement in bench/, as tables
 	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || echo "(not measured)"; done
 
 train: .venv/installed ## train with five seeds on MELD in DATA, then score them on test
 	$(BIN)/cberl train real --data $(DATA) --out runs/meld --seeds 5 --resume
 	$(BIN)/cberl evaluate runs/meld/seed-* --data $(DATA)
 
-train-smoke: .venv/installed ## does training run? every part of it once, on DATA or a small corpus of its own
+train-smoke: .venv/installed ## every part of training once, on DATA or a small synthetic corpus
 	$(if $(GIVEN),,$(BIN)/cberl data sample runs/sample)
 	$(BIN)/cberl train smoke --data $(or $(GIVEN),runs/sample) --out runs/smoke
 	$(BIN)/cberl evaluate runs/smoke/seed-0 --data $(or $(GIVEN),runs/sample)

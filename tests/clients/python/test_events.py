@@ -44,6 +44,6 @@ def test_newer_fields_are_passed_over_and_newer_types_are_kept():
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '"emotion"', '{"type":"emotion","seq":1}', '{"type":[]}'])
-def test_what_is_no_message_is_refused(text):
-    with pytest.raises(ClientError, match="no message of an engine"):
+def test_a_text_that_is_not_a_message_is_refused(text):
+    with pytest.raises(ClientError, match="not a message of an engine"):
         decode(text)
