@@ -20,7 +20,7 @@ MAX_HELD = 10  # chunks that wait for a decision
 
 
 class ChannelComparison:
-    """Do the two channels of a recording carry one sound, inverted or not, or two? Decided anew as it goes on.
+    """Do the two channels of a recording carry one sound, inverted or not, or two? The decision may change later.
 
     Many stereo files are of one microphone. A call with one person per channel may begin with an announcement on both.
     Every loud chunk is a vote. At first the channels count as alike.

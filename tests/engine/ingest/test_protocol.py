@@ -122,7 +122,7 @@ def test_opus_packets_come_out_as_the_sound_that_went_in():
 
 
 def opus(samples):
-    """20 ms a packet, of int16[n] at 48 kHz."""
+    """Opus packets of 20 ms each, from int16[n] at 48 kHz."""
     encoder = av.CodecContext.create("libopus", "w")
     encoder.format, encoder.layout, encoder.sample_rate, encoder.bit_rate = "s16", "mono", 48_000, 64_000
     for at in range(0, len(samples), 960):
