@@ -1,6 +1,6 @@
 """What does a network that loses packets cost?
 
-    python bench/loss.py [--seconds 72] [--jitter-ms 200] [--seed 0] [--json]
+    python bench/loss.py [--seconds 96] [--jitter-ms 200] [--seed 0] [--json]
 
 The demo conversation's two speakers publish by WHIP (aiortc, Opus) in real time, to a server with real models.
 The network between is inside the sender: of each packet of media it decides, by the seed, whether it is lost, and how
@@ -37,7 +37,7 @@ LOSSES = (0.0, 0.05, 0.1, 0.2)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--seconds", type=float, default=72.0, help="how much of the demo is said (default: 72, all)")
+    parser.add_argument("--seconds", type=float, default=96.0, help="how much of the demo is said (default: 96, all)")
     parser.add_argument("--jitter-ms", type=float, default=200.0, help="how late a packet is at most (default: 200)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -28,7 +28,7 @@ from testing.bundled_whisper import require_whisper
 
 DEMO = Path(engine.demo.__file__).parent
 SCRIPT = read_script(DEMO / "conversation.json")
-FIRST, SECOND = (0.0, 16.9), (16.9, 31.5)  # two stretches of the demo: turns 1 to 5 and 6 to 9
+FIRST, SECOND = (0.0, 19.2), (19.2, 38.2)  # two stretches of the demo: turns 1 to 5 and 6 to 10
 OWN = {"id", "seq", "conversation", "utterance", "timings_ms", "lag_s"}  # may differ between two runs
 END = json.dumps({"type": "session.end"})
 

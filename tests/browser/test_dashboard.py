@@ -45,7 +45,7 @@ def test_a_page_shows_who_said_what_and_misses_nothing_while_it_is_cut_off(tmp_p
         async with server() as url, browser(tmp_path) as page:
             await page.open(f"{url}/?conversation=demo")
             await page.until("document.getElementById('status')?.dataset.kind === 'idle'")
-            finals = await publish(url, 0.0, 7.0)
+            finals = await publish(url, 0.0, 7.3)
             await page.until(f"{ROWS}.length === 2 && document.querySelector('[data-name=tom] .feeling strong')")
             seen = await page.evaluate(SEEN)
             assert seen["people"] == seen["who"] == SPEAKERS
@@ -58,7 +58,7 @@ def test_a_page_shows_who_said_what_and_misses_nothing_while_it_is_cut_off(tmp_p
 
             await page.offline(True)
             await page.until("document.getElementById('status').dataset.kind === 'waiting'")
-            finals += await publish(url, 7.0, 13.7)
+            finals += await publish(url, 7.3, 14.8)
             assert (await page.evaluate(SEEN))["said"] == seen["said"]
             await page.offline(False)
             await page.until(f"{ROWS}.length >= 4 && document.getElementById('status').dataset.kind === 'live'")

@@ -36,5 +36,5 @@ def test_what_ffmpeg_publishes_is_heard_and_seen(tmp_path: Path, shared: Path) -
         return final
 
     final = asyncio.run(main())
-    assert "coffee is on the table" in final["text"].lower()
+    assert "mail come for me today" in final["text"].lower()
     assert final["modalities"]["visual"] > 0.1

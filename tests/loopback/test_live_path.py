@@ -107,7 +107,7 @@ def test_a_disconnect_ends_the_turn_and_the_conversation_continues_after_a_retur
             while seen[-1].get("utterance") != "demo/tom/4":
                 seen.append(json.loads(await watcher.recv()))
             words = supervisor.models.text_encoder.prompt.tokenizer.decode(seen_by_encoder[-1])
-            assert "coffee is on the table" in words
+            assert "mail come for me today" in words
             assert "i got the job" in words
             return seen
 

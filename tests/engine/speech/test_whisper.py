@@ -44,7 +44,7 @@ def recorded(name: str) -> Float32:
 
 def test_speech_becomes_text_with_case_and_punctuation() -> None:
     (transcript,) = whisper().transcribe([turn(1)])
-    assert transcript.text.lower().startswith("good morning")
+    assert transcript.text.lower().startswith("i'm home")
     assert transcript.text[0].isupper()
     assert (transcript.language, transcript.source) == ("en", "whisper")
     assert transcript.confidence is not None
