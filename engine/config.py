@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run.")
 
     end_silence_ms: int = Field(500, ge=100, le=10_000, description="Silence that ends a turn.")
-    end_silence_min_ms: int = Field(300, ge=100, le=10_000, description="The same after a finished sentence.")
+    end_silence_min_ms: int = Field(400, ge=100, le=10_000, description="The same after a finished sentence.")
     end_silence_max_ms: int = Field(1000, ge=100, le=10_000, description="The same after an unfinished sentence.")
     provisional_ms: int = Field(
         160, ge=0, le=10_000, description="Silence before provisional analysis; 0: end_silence_ms."
