@@ -14,7 +14,7 @@ WINDOW_S = WINDOW / 16_000
 
 
 def test_interim_events_come_at_a_steady_interval_and_none_after_the_final_one() -> None:
-    speech = np.concatenate([quiet(0.5), turn(13), quiet(1.0)])
+    speech = np.concatenate([quiet(0.5), turn(20), quiet(1.0)])  # a turn without a pause
 
     async def unhurried(media: list[AudioChunk]) -> AsyncIterator[AudioChunk]:
         """As in life, where an interim event is long out when the next one is due."""
