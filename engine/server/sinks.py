@@ -1,5 +1,6 @@
 """The sinks of events beside sockets: event log and MQTT brokers. Opened before the engine, closed after it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from engine.mqtt.bridge import MqttBridge, mqtt_feed, open_mqtt_bridge
 from engine.mqtt.broker import parse_brokers
 from engine.runtime.clocks import unix_s
 from engine.store.replay import replay_from_log
+from engine.store.retention import RetentionConfig, keep_within_limits
 from engine.store.writer import EventWriter, EventWriterConfig, open_event_writer
 
 DAY_S = 86_400.0
@@ -58,6 +60,7 @@ async def open_event_sinks(settings: Settings) -> AsyncIterator[EventSinks]:
         feed = mqtt_feed(settings) if settings.mqtt else None
         if settings.event_log or feed:
             event_writer = await stack.enter_async_context(open_event_writer(_event_writer_config(settings), feed))
+            await stack.enter_async_context(_retention(event_writer, settings))
         if event_writer and feed:
             mqtt = await stack.enter_async_context(open_mqtt_bridge(settings, event_writer, feed))
         hub = Hub(settings.replay_events, settings.subscriber_queue, run=run, event_writer=event_writer)
@@ -68,9 +71,21 @@ def _event_writer_config(settings: Settings) -> EventWriterConfig:
     return EventWriterConfig(
         path=settings.event_log,
         keep_text=settings.keep_text,
-        max_age_s=settings.event_log_days * DAY_S,
-        max_bytes=settings.event_log_mb << 20,
         brokers=tuple(broker.name for broker in parse_brokers(settings.mqtt)),
         outbox_rows=settings.mqtt_outbox_events,
+    )
+
+
+@asynccontextmanager
+async def _retention(event_writer: EventWriter, settings: Settings) -> AsyncIterator[None]:
+    config = RetentionConfig(
+        max_age_s=settings.event_log_days * DAY_S,
+        max_bytes=settings.event_log_mb << 20,
         outbox_age_s=settings.mqtt_expiry_s,
     )
+    async with asyncio.TaskGroup() as tasks:
+        retention = tasks.create_task(keep_within_limits(event_writer, config), name="retention")
+        try:
+            yield
+        finally:
+            retention.cancel()

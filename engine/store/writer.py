@@ -25,7 +25,6 @@ from engine.store.outbox import Outbox, OutboxRow
 
 MAX_BATCH = 256
 RESERVE = 1000  # numbers that a conversation may use before its limit is written again
-TIDY_EVERY_S = 60.0
 
 log = logging.getLogger(__name__)
 Args = ParamSpec("Args")
@@ -34,15 +33,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class EventWriterConfig:
-    """What is stored, and for how long. Without `path` there is only the outbox, in memory."""
+    """What is stored. Without `path` there is only the outbox, in memory."""
 
     path: str = ""
     keep_text: bool = False
-    max_age_s: float = 30 * 86_400.0
-    max_bytes: int = 1 << 30
     brokers: tuple[str, ...] = ()
     outbox_rows: int = 100_000
-    outbox_age_s: float = 86_400.0
 
 
 class OutboxFeed(Protocol):
@@ -141,7 +137,7 @@ class EventWriter:
         deleted = await self.call(forget)
         self._floor = max(self._floor, self._limits.pop(conversation, 0))
         self._reached.pop(conversation, None)
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._scrub)
+        await self.scrub()
         return deleted
 
     async def pump(self) -> None:
@@ -171,25 +167,14 @@ class EventWriter:
             if not done.done():
                 done.set_result(None)
 
-    async def tidy(self) -> None:
-        """Deletes events beyond the limits of age and size. Raises sqlite3.Error."""
-        now_s = unix_s()
-        await self.call(self.outbox.expire, now_s - self._config.outbox_age_s)
-        while await self.call(self.log.expire, now_s - self._config.max_age_s):
-            pass
-        while await self.call(self.log.shrink, self._config.max_bytes):
-            pass
-        await self.call(self.log.drop_empty, tuple(self._running))
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._scrub)
+    @property
+    def active(self) -> tuple[str, ...]:
+        """Conversations that have not ended."""
+        return tuple(self._running)
 
-    async def keep_tidy(self) -> None:
-        """`tidy` every TIDY_EVERY_S until cancelled."""
-        while True:
-            try:
-                await self.tidy()
-            except sqlite3.Error as error:
-                log.error("the event log cannot be tidied: %s", error)
-            await asyncio.sleep(TIDY_EVERY_S)
+    async def scrub(self) -> None:
+        """Return deleted pages to the file system, and remove their copies from the write-ahead log."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._scrub)
 
     async def finish(self) -> None:
         """Store all appended events and the highest numbers used, so that the next run continues after them."""
@@ -243,7 +228,6 @@ class EventWriter:
         return result
 
     def _scrub(self) -> None:
-        """Return deleted pages to the file system, and remove their copies from the write-ahead log."""
         self._db.executescript("PRAGMA incremental_vacuum")  # `execute` would free one page and stop
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -258,13 +242,11 @@ async def open_event_writer(config: EventWriterConfig, feed: OutboxFeed | None =
             event_writer = await loop.run_in_executor(thread, EventWriter, database, thread, config, feed)
             async with asyncio.TaskGroup() as tasks:
                 pump = tasks.create_task(event_writer.pump(), name="event writer")
-                tidy = tasks.create_task(event_writer.keep_tidy(), name="event writer tidy")
                 try:
                     yield event_writer
                 finally:
                     if not pump.done():
                         await event_writer.finish()
                     pump.cancel()
-                    tidy.cancel()
         finally:
             await loop.run_in_executor(thread, database.close)

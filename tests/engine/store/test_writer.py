@@ -11,6 +11,7 @@ import pytest
 from engine.delivery.hub import Hub
 from engine.events import SpeakerJoined
 from engine.store.database import StoreError
+from engine.store.retention import RetentionConfig, apply_retention
 from engine.store.writer import EventWriterConfig, open_event_writer
 from testing.events import emotion
 
@@ -89,6 +90,7 @@ KILLED = """
 import asyncio, sys
 sys.path.insert(0, {root!r})
 from engine.delivery.hub import Hub
+from engine.store.retention import RetentionConfig, apply_retention
 from engine.store.writer import EventWriterConfig, open_event_writer
 from testing.events import emotion
 
@@ -137,19 +139,19 @@ def test_events_beyond_the_limits_of_age_and_size_are_deleted(tmp_path, monkeypa
     max_bytes = 400_000
 
     async def size():
-        async with kept(tmp_path / "log", keep_text=True, max_bytes=max_bytes) as (hub, event_writer):
+        async with kept(tmp_path / "log", keep_text=True) as (hub, event_writer):
             for number in range(2000):
                 hub.publish(emotion(number))
             await hub.flush()
-            await event_writer.tidy()
+            await apply_retention(event_writer, RetentionConfig(max_bytes=max_bytes))
             assert (tmp_path / "log").stat().st_size < max_bytes + 100_000
             left = await history(event_writer, limit=10_000)
             assert [seq for seq, _ in left] == list(range(2002 - len(left), 2002))
             assert len(left) > 100
 
     async def age():
-        async with kept(tmp_path / "log", max_age_s=-1.0) as (_, event_writer):
-            await event_writer.tidy()
+        async with kept(tmp_path / "log") as (_, event_writer):
+            await apply_retention(event_writer, RetentionConfig(max_age_s=-1.0))
             assert await history(event_writer) == await event_writer.call(event_writer.log.conversations, 10) == []
             assert event_writer.last_seq("demo") >= 2001
 
