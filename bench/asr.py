@@ -6,8 +6,8 @@ Three tables, all on one thread in one run:
 
 - Word error rate and time on RAVDESS (two sentences, 20 actors, eight emotions), beside faster-whisper's `transcribe`
   of the same clips with the same weights (beam 1, int8), which always pads to 30 s.
-- Windows: word error rate of turns joined from RAVDESS clips by how much of the window is left empty, decoded once and
-  without a guard against repetition. It says which margin a window needs.
+- Windows: word error rate of one to several turns of the demo conversation by how much of the window is left empty,
+  decoded once and without a guard against repetition. It says which margin a window needs.
 - Invented text: everyday sounds (ESC-10 and others) in which nobody speaks, given to the recogniser whole, and as the
   turns that turn detection makes of them.
 
@@ -47,11 +47,13 @@ from engine.speech.turn_detector import TurnDetector, segmenter_config
 from engine.speech.vad import SileroVad
 from engine.speech.whisper import WhisperTranscriber
 from engine.speech.whisper_window import FULL_S, WINDOWS_S
+from testing.live_engine import SCRIPT, demo
 
 DATA = Path(os.environ.get("CBERL_SHARED", Path(__file__).parents[2] / "shared")) / "data"
 SENTENCES = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
 TARGET_WER, TARGET_RATIO, TARGET_INVENTED = 0.04, 0.35, 0.01
-LEFT_S = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
+LEFT_S = (0, 1, 2, 4, 8)  # seconds of a window left empty: limits of the groups
+ROLL_S = 0.2  # kept before and after a turn
 
 
 def words(text: str) -> list[str]:
@@ -108,32 +110,29 @@ def _by_peer(peer: WhisperModel, pcm: Float32) -> str:
     return " ".join(segment.text for segment in segments)
 
 
-async def windows(whisper: WhisperTranscriber, count: int) -> dict[str, Any]:
+def windows(whisper: WhisperTranscriber, starts: int) -> dict[str, Any]:
     """Word error rates of the same turns in a window and in 30 s, by how many seconds of the window are left empty."""
-    files = sorted((DATA / "ravdess").glob("*.flac"))
-    order = np.random.default_rng(0).permutation(len(files))
-    clips = itertools.cycle([(said_in(files[n]), await read(files[n])) for n in order[:200]])
-    pairs: dict[tuple[int, float, int], list[tuple[str, str]]] = defaultdict(list)
-    for window, left_s, _ in itertools.product(WINDOWS_S[:-1], LEFT_S, range(count)):
-        length = round((window - left_s) * SAMPLE_RATE)
-        said, pcm = [], np.zeros(0, np.float32)
-        while len(pcm) < length:
-            text, clip = next(clips)
-            said.append(text)
-            pcm = np.concatenate([pcm, _voiced(clip)])
-        for tried in (window, FULL_S):
-            (decoded,) = whisper.decode([pcm[:length]], [tried])
-            pairs[window, left_s, tried].append((" ".join(said), decoded.text))
+    turns, pcm = SCRIPT.turns, demo().sum(axis=0)
+    pairs: dict[tuple[int, str, int], list[tuple[str, str]]] = defaultdict(list)
+    for window, first in itertools.product(WINDOWS_S[:-1], range(min(starts, len(turns)))):
+        begin_s = turns[first].start_s - ROLL_S
+        for last in range(first, len(turns)):
+            end_s = turns[last].end_s + ROLL_S
+            left_s = window - (end_s - begin_s)
+            label = next((f"{low}-{high}" for low, high in itertools.pairwise(LEFT_S) if low <= left_s < high), None)
+            if label is None:
+                continue
+            clip = pcm[round(begin_s * SAMPLE_RATE) : round(end_s * SAMPLE_RATE)]
+            said = " ".join(turn.text for turn in turns[first : last + 1])
+            for tried in (window, FULL_S):
+                pairs[window, label, tried].append((said, whisper.decode([clip], [tried])[0].text))
     return {
-        f"{window} s, {left_s:g} s left": tuple(word_error_rate(pairs[window, left_s, it]) for it in (window, FULL_S))
-        for window, left_s in itertools.product(WINDOWS_S[:-1], LEFT_S)
+        f"{window} s, {label} s left ({len(found)} turns)": tuple(
+            word_error_rate(pairs[window, label, it]) for it in (window, FULL_S)
+        )
+        for (window, label, tried), found in sorted(pairs.items())
+        if tried == window
     }
-
-
-def _voiced(pcm: Float32) -> Float32:
-    """Without the silence around it, but for 0.2 s."""
-    loud = np.flatnonzero(np.abs(pcm) > 0.1 * np.abs(pcm).max())
-    return pcm[max(0, loud[0] - SAMPLE_RATE // 10) : loud[-1] + SAMPLE_RATE // 10]
 
 
 async def invented(whisper: WhisperTranscriber, count: int) -> dict[str, Any]:
@@ -164,10 +163,9 @@ async def _turns(pcm: Float32, vad: Worker[Any, Any]) -> list[Turn]:
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     folder = folder_of(options.model, timeout_s=3.0)
     whisper = WhisperTranscriber(folder, threads=1)
-    found: dict[str, Any] = {"model": options.model}
+    found: dict[str, Any] = {"model": options.model, "windows": windows(whisper, options.turns)}
     if (DATA / "ravdess").exists():
         found["acted"] = await acted(whisper, folder, options.clips)
-        found["windows"] = await windows(whisper, options.turns)
     if (DATA / "noise").exists():
         found["invented"] = await invented(whisper, options.noises)
     return found
@@ -184,7 +182,7 @@ def show(found: dict[str, Any]) -> None:
         for said, mine, theirs in acted["worse_clips"]:
             console.print(f"worse than in 30 s: {said!r} {mine!r} {theirs!r}")
     if windows := found.get("windows"):
-        title = "Turns joined from clips, decoded once: WER, %"
+        title = "Demo conversation, decoded once: WER, %"
         table = Table("window", "in it", "in 30 s", title=title, title_justify="left", min_width=50)
         for name, (fitted, full) in windows.items():
             table.add_row(name, f"{100 * fitted:.1f}", f"{100 * full:.1f}")
@@ -204,12 +202,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument("--clips", type=int, default=100, help="RAVDESS clips (default: 100)")
     parser.add_argument("--noises", type=int, default=410, help="clips of noise (default: 410)")
-    parser.add_argument("--turns", type=int, default=10, help="joined turns per window and margin (default: 10)")
+    parser.add_argument("--turns", type=int, default=10, help="turns of the demo that windows start at (default: 10)")
     parser.add_argument("--model", default="tiny.en", help="folder, size or hub id (default: tiny.en)")
     options = parser.parse_args()
-    if not DATA.exists():
-        print(f"not measured: {DATA} is not there (set CBERL_SHARED)")
-        return
     found = asyncio.run(measure(options))
     print(json.dumps(found)) if options.json else show(found)
 

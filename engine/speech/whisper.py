@@ -24,8 +24,9 @@ from engine.speech.whisper_window import FULL_S, max_tokens, pieces, repeats, wi
 SHORTEST_MS = 100  # a shorter clip has no word in it
 NO_SPEECH = 0.6  # probability above which unsure text is not worth a second decoding
 # The lowest mean log-probability per token of text that is used: Whisper's own limit in speech, more where the clip may
-# be none, and more where the text repeats itself in the full window as well. `bench/asr.py` measures both sides.
-MIN_LOGPROB, MORE_IN_SILENCE, MORE_IF_REPEATED = -1.0, 0.8, 0.4
+# be none, in short clips (sneezes), and where the text repeats itself in the full window as well. See `bench/asr.py`.
+MIN_LOGPROB, MORE_IN_SILENCE, MORE_IF_SHORT, MORE_IF_REPEATED = -1.0, 0.8, 0.2, 0.4
+SHORT_S = 1.2
 FRAMES_PER_S = 100
 TURN_S, TURN_TOKENS = 3.0, 12  # a usual turn, to measure a machine with
 FILES = ("config.json", "model.bin", "tokenizer.json")  # of a model's folder, beside the vocabulary
@@ -41,6 +42,7 @@ class Decoded:
     tokens: int
     language: str
     complete: bool  # the decoder came to an end by itself
+    duration_s: float  # of the clip
 
     @property
     def repeats(self) -> bool:
@@ -49,7 +51,8 @@ class Decoded:
     @property
     def sure(self) -> bool:
         """Whether somebody said this, rather than that the decoder made it up."""
-        return self.logprob > MIN_LOGPROB + MORE_IN_SILENCE * self.no_speech + MORE_IF_REPEATED * self.repeats
+        more = MORE_IF_SHORT * (self.duration_s < SHORT_S) + MORE_IF_REPEATED * self.repeats
+        return self.logprob > MIN_LOGPROB + MORE_IN_SILENCE * self.no_speech + more
 
     @property
     def doubtful(self) -> bool:
@@ -157,28 +160,29 @@ class WhisperTranscriber:
         encoded = self._model.encode(self._storage(features))
         languages = self._languages(encoded, len(clips))
         prompts = [self._prompt(language) for language in languages]
-        limits = [max_tokens(len(clip) / SAMPLE_RATE) for clip in clips]
+        durations_s = [len(clip) / SAMPLE_RATE for clip in clips]
         results = self._model.generate(
             encoded,
             prompts,
             beam_size=1,
-            max_length=len(prompts[0]) + max(limits),
+            max_length=len(prompts[0]) + max_tokens(max(durations_s)),
             suppress_blank=True,
             suppress_tokens=self._suppressed,
             return_scores=True,
             return_no_speech_prob=True,
         )
         return [
-            self._decoded(result, language, limit)
-            for result, language, limit in zip(results, languages, limits, strict=True)
+            self._decoded(result, language, duration_s)
+            for result, language, duration_s in zip(results, languages, durations_s, strict=True)
         ]
 
-    def _decoded(self, result: Any, language: str, limit: int) -> Decoded:
+    def _decoded(self, result: Any, language: str, duration_s: float) -> Decoded:
         tokens = result.sequences_ids[0]
         # The score is the mean over the tokens of the text; the end of the text counts as well.
         logprob = result.scores[0] * len(tokens) / (len(tokens) + 1)
         text = self._tokenizer.decode(tokens).strip()
-        return Decoded(text, logprob, result.no_speech_prob, len(tokens), language, len(tokens) < limit)
+        complete = len(tokens) < max_tokens(duration_s)
+        return Decoded(text, logprob, result.no_speech_prob, len(tokens), language, complete, duration_s)
 
     def _log_mel(self, pcm: Float32, frames: int) -> Float32:
         found: Float32 = self._features(pcm)[:, :frames]  # (mels, frames of the clip)
