@@ -1,11 +1,11 @@
-"""What does a network that loses packets cost?
+"""Turns, words and delay over a network that loses packets.
 
     python bench/loss.py [--seconds 96] [--jitter-ms 200] [--seed 0] [--json]
 
 The demo conversation's two speakers publish by WHIP (aiortc, Opus) in real time, to a server with real models.
-The network between is inside the sender: of each packet of media it decides, by the seed, whether it is lost, and how
-late it comes, each by itself, so that packets overtake each other too. The first row is a network that does neither.
-A turn counts as found when one final of its speaker covers half of it; words are compared over all that was said.
+The network is simulated in the sender: each packet of media is lost or delayed at random, by the seed, so that packets
+are also reordered. The first row is a network without loss or delay. A turn counts as found when one final event of its
+speaker covers half of it. The word error rate is over all words.
 """
 
 import argparse
@@ -69,7 +69,7 @@ async def measure(options: argparse.Namespace) -> list[dict[str, float]]:
 
 
 async def said(url: str, network: LossyNetwork, seconds: float) -> tuple[list[EmotionEvent], list[dict[str, Any]]]:
-    """The finals of both speakers, and what the server says of their media."""
+    """The final events of both speakers, and the server's totals of their media."""
     voices = [Voice(channel[: round(seconds * SAMPLE_RATE)]) for channel in demo()]
     published: list[Published] = []
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
@@ -79,14 +79,14 @@ async def said(url: str, network: LossyNetwork, seconds: float) -> tuple[list[Em
             network.carry(published[-1].connection)
         for voice in voices:
             await voice.said.wait()
-        await asyncio.sleep(1.0)  # of silence, which ends the last turn
+        await asyncio.sleep(1.0)  # silence that ends the last turn
         await network.arrived()
         accounts = await asyncio.gather(*(one.hang_up() for one in published))
     return heard.result(), accounts
 
 
 async def finals(watcher: ClientConnection) -> list[EmotionEvent]:
-    """All of them until both speakers have left."""
+    """All final events until both speakers have left."""
     events: list[EmotionEvent] = []
     speakers = len(SCRIPT.speakers)
     while speakers:

@@ -1,6 +1,7 @@
 """Small media files for tests."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import av
 import numpy as np
 
 from cberl.data.clips import ClipEncoder, Encode
-from cberl.data.sound import read_spans
-from cberl.types import SAMPLE_RATE
+from cberl.data.sound import Span, read_spans
+from cberl.types import SAMPLE_RATE, Float32
 
 
 def audio_clip_encoder(encode: Encode, made_by: str) -> ClipEncoder:
@@ -19,6 +20,15 @@ def audio_clip_encoder(encode: Encode, made_by: str) -> ClipEncoder:
 
 def _itself(encode: Encode) -> Encode:
     return encode
+
+
+def read_fatal(path: Path, spans: Sequence[Span], channel: int | None) -> Iterator[tuple[int, Float32]]:
+    """As `read_spans`, but a file called fatal ends the process, and one called odd raises, as bugs in decoders do."""
+    if path.stem == "fatal":
+        os._exit(1)
+    if path.stem == "odd":
+        raise AttributeError("'NoneType' object has no attribute 'channels'")
+    yield from read_spans(path, spans, channel)
 
 
 def write_wav(path: Path, pcm: np.ndarray, rate: int = SAMPLE_RATE) -> Path:

@@ -5,6 +5,7 @@ was working on; a line that was cut short is ignored. A file that has changed is
 """
 
 import json
+import logging
 import math
 import signal
 from collections import defaultdict
@@ -23,9 +24,12 @@ from cberl.processes import SPAWN, exit_with_parent, one_thread_each
 from cberl.storage import cache_file
 from cberl.types import Float32
 
+log = logging.getLogger(__name__)
+
 Read = Callable[[Path, Sequence[Span], int | None], Iterator[tuple[int, Any]]]
 Encode = Callable[[Any], Float32]
 
+MAX_DEATHS = 3  # of processes that read one file each, before it is not the files
 SPANS_PER_TASK = 100  # of one long file, which each task decodes from its start
 
 
@@ -73,7 +77,7 @@ def encode_clips(
 
     Lines without a clip stay as they are; a clip that is missing, unreadable or empty leaves the field empty. Results
     are kept in the folder `cache`. With one process, the work is done in the calling one. `advance` is called with the
-    number of clips that are done. Raises `DataError` if a worker process dies.
+    number of clips that are done. Raises `DataError` if worker processes die whatever they read.
     """
     journal = FeatureJournal(cache_file(cache, "clips", encoder.made_by, ".jsonl"))
     keys, problems = _keys(line.clip for dialogue in dialogues for line in dialogue.lines if line.clip)
@@ -161,37 +165,79 @@ def _tasks(clips: dict[Clip, str]) -> Iterator[_Task]:
 
 
 def _run_all(tasks: Iterable[_Task], encoder: ClipEncoder, processes: int) -> Iterator[list[_Result]]:
+    tasks = iter(tasks)
     if processes <= 1:
         encode: Encode | None = None
         for task in tasks:
             encode = encode or encoder.open()
             yield _run(task, encoder, encode)
         return
-    pool = ProcessPoolExecutor(processes, SPAWN, initializer=_begin, initargs=(encoder,))
-    running: set[Future[list[_Result]]] = set()
+    in_progress: list[_Task] = []
+    with one_thread_each():
+        yield from _run_in_pool(tasks, encoder, processes, in_progress)
+        while in_progress:  # a process has died
+            yield from _run_alone(in_progress, encoder)
+            in_progress.clear()
+            yield from _run_in_pool(tasks, encoder, processes, in_progress)
+
+
+def _run_in_pool(
+    tasks: Iterator[_Task], encoder: ClipEncoder, processes: int, in_progress: list[_Task]
+) -> Iterator[list[_Result]]:
+    """Until no tasks are left or a process dies. `in_progress` then has the tasks without results."""
+    running: dict[Future[list[_Result]], _Task] = {}
+
+    def finished() -> Iterator[list[_Result]]:
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            results = future.result()
+            in_progress.remove(running.pop(future))
+            yield results
+
+    pool = _pool(encoder, processes)
     try:
-        with one_thread_each():
-            for task in tasks:
-                running.add(pool.submit(_run_in_worker, task))
-                while len(running) >= 4 * processes:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
+        for task in tasks:
+            in_progress.append(task)
+            running[pool.submit(_run_in_worker, task)] = task
+            while len(running) >= 4 * processes:
+                yield from finished()
         while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
-    except BrokenProcessPool as error:
-        raise DataError(
-            "a process that encodes clips has died, perhaps for lack of memory: run the same command to continue"
-        ) from error
+            yield from finished()
+    except BrokenProcessPool:
+        log.warning("a process that encodes clips has died: %d files are read again, one by one", len(in_progress))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _run_alone(tasks: Iterable[_Task], encoder: ClipEncoder) -> Iterator[list[_Result]]:
+    """One task at a time. The clips of a task that ends its process have a problem."""
+    died, survived = 0, False
+    for task in tasks:
+        pool = _pool(encoder, 1)
+        try:
+            yield pool.submit(_run_in_worker, task).result()
+            survived = True
+        except BrokenProcessPool as error:
+            died += 1
+            if died == MAX_DEATHS and not survived:  # so it is not the files
+                raise DataError(
+                    "the processes that encode clips die, perhaps for lack of memory: run the same command to continue"
+                ) from error
+            problem = f"{task.path} cannot be read: it ends the process that reads it"
+            yield [_Result(key, None, problem) for key in task.keys]
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _pool(encoder: ClipEncoder, processes: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(processes, SPAWN, initializer=_begin, initargs=(encoder,))
 
 
 def _run(task: _Task, encoder: ClipEncoder, encode: Encode) -> list[_Result]:
     results: dict[str, _Result] = {}
     problem = f"{task.path} has no {encoder.medium}"
     try:
-        for i, media in encoder.read(task.path, task.spans, task.channel):
+        for i, media in _media(task, encoder):
             start_s, end_s = task.spans[i]
             features = encode(media).tolist() if len(media) else None
             between = f" between {start_s:g} s and {end_s:g} s" if end_s is not None else ""
@@ -199,6 +245,16 @@ def _run(task: _Task, encoder: ClipEncoder, encode: Encode) -> list[_Result]:
     except DataError as error:
         problem = str(error)
     return [results.get(key, _Result(key, None, problem)) for key in task.keys]
+
+
+def _media(task: _Task, encoder: ClipEncoder) -> Iterator[tuple[int, Any]]:
+    """As `ClipEncoder.read`. Raises DataError, whatever a decoder raises: one file must not end a run of hours."""
+    try:
+        yield from encoder.read(task.path, task.spans, task.channel)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{task.path} cannot be read: {type(error).__name__}: {error}") from error
 
 
 _encoder: ClipEncoder  # in worker processes only

@@ -1,35 +1,36 @@
-"""The media time of live tracks, and how often they are looked at. No sockets, no clock of its own."""
+"""Media time of live tracks, and sampling of their video. No sockets, no clock of its own."""
 
-MOST_SKEW_S = 2.0  # between two packets: more is a clock that has jumped, or stood still
-PAUSE_S = 1.0  # after which a stamp must account for the pause
+MAX_SKEW_S = 2.0  # between two packets: more means that the sender's clock has jumped or stopped
+PAUSE_S = 1.0  # between two packets, after which timestamps must have advanced too
 
 
 class ArrivalClock:
-    """Media seconds since a track's first packet: the sender's own stamps, as long as they make sense.
+    """Media seconds since a track's first packet: by the sender's timestamps, as long as they are plausible.
 
-    Packets come early and late, so their stamps count. Where stamps and arrival no longer go together (a clock that
-    went back, wrapped, jumped or stood still), our own clock says how much time has passed; stamps count from there.
+    The network delays packets unevenly, so timestamps are used rather than arrival times. Where the two disagree (a
+    timestamp that went back, wrapped around, jumped or stopped), the local clock tells how much time has passed, and
+    timestamps count on from there.
     """
 
     def __init__(self) -> None:
-        self._offset_s = 0.0  # from stamp to media time
-        self._last: tuple[float, float] | None = None  # stamp, arrival
+        self._offset_s = 0.0  # from timestamp to media time
+        self._last: tuple[float, float] | None = None  # timestamp, arrival
 
     def place(self, stamp_s: float, now_s: float) -> float:
-        """Media time of a packet stamped `stamp_s` that arrived at `now_s`, seconds on any steady clock."""
+        """Media time of a packet with timestamp `stamp_s` that arrived at `now_s` on any monotonic clock."""
         if self._last is None:
             self._offset_s = -stamp_s
         else:
             step_s, passed_s = stamp_s - self._last[0], now_s - self._last[1]
-            stood_still = passed_s > PAUSE_S and step_s < passed_s / 2
-            if stood_still or abs(step_s - passed_s) > MOST_SKEW_S:
+            stopped = passed_s > PAUSE_S and step_s < passed_s / 2
+            if stopped or abs(step_s - passed_s) > MAX_SKEW_S:
                 self._offset_s += passed_s - step_s
         self._last = stamp_s, now_s
         return stamp_s + self._offset_s
 
 
 class FrameSampler:
-    """Which of a track's pictures to look at: at most `fps` a second, evenly."""
+    """Selects video frames of a track: at most `fps` per second, evenly spaced."""
 
     def __init__(self, fps: float) -> None:
         self._period_s = 1 / fps

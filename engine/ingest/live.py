@@ -1,4 +1,4 @@
-"""Sources that go on by themselves: a camera's address, a stream, this machine's microphone."""
+"""Live sources: the address of a camera or a stream, and this machine's microphone."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def is_live(source: str) -> bool:
-    """Does this address go on whether or not anybody reads it? A file does not: it waits."""
+    """Whether this address delivers media in real time. A file, also one at an address, is read on demand."""
     address = urlsplit(source)
     playlist = address.scheme in ("http", "https") and PurePosixPath(address.path).suffix == ".m3u8"
     return source == MICROPHONE or address.scheme in LIVE_SCHEMES or playlist
@@ -70,14 +70,14 @@ async def _reopened(source: str, speakers: list[str] | None, give_up_after_s: fl
     clock = MediaClock()
     waited_s, wait_s = 0.0, FIRST_WAIT_S
     while True:
-        offset_s = clock.now_s()  # media time has gone on while there was nothing to hear
+        offset_s = clock.now_s()  # media time has advanced while there was no media
         try:
             async for chunk in read_media(path, speakers=speakers, device=device):
                 clock.arrived(chunk.end_s + offset_s)
                 waited_s, wait_s = 0.0, FIRST_WAIT_S
                 yield chunk.moved(offset_s)
             if urlsplit(source).scheme in ("http", "https"):
-                return  # a playlist says when it is over
+                return  # the playlist has ended
             problem = "it ended"
         except MediaError as error:
             if not clock.delivered_s and source == MICROPHONE:
@@ -86,7 +86,7 @@ async def _reopened(source: str, speakers: list[str] | None, give_up_after_s: fl
                 raise
             problem = str(error)
         if waited_s >= give_up_after_s:
-            raise MediaError(f"{source} was not to be had for {give_up_after_s:.0f} s: {problem}")
+            raise MediaError(f"{source} was not available for {give_up_after_s:.0f} s: {problem}")
         log.warning("%s: %s; trying again in %.1f s", source, problem, wait_s)
         await asyncio.sleep(wait_s)
         waited_s, wait_s = waited_s + wait_s, min(2 * wait_s, LONGEST_WAIT_S)

@@ -1,6 +1,6 @@
-"""The publisher's protocol: what a WebSocket receives in, audio chunks and answers out. No sockets, no clock.
+"""The protocol of `/ingest`: messages of a publisher in, audio chunks and answers out. No sockets, no clock.
 
-Text messages are JSON objects, distinguished by `type`:
+Text messages are JSON objects with a `type`:
 
     {"type": "session.start", "tracks": [{"id": "mic", "speaker": "alice", "kind": "audio",
                                           "codec": "pcm_s16le", "sample_rate": 16000, "channels": 1},
@@ -10,25 +10,25 @@ Text messages are JSON objects, distinguished by `type`:
 
 A binary message is one frame of one track, little-endian:
 
-    offset  type        what
+    offset  type        content
     0       uint8       version of this header, 1
     1       uint8       n, length of the track id in bytes
     2       uint8[n]    track id, UTF-8
-    2 + n   float64     media time of the first sample: seconds on the conversation's one clock
+    2 + n   float64     media time of the first sample, in s on the clock that all tracks share
     10 + n  uint8[]     payload: int16 samples (codec pcm_s16le) or float32 samples (pcm_f32le), mono, at the track's
                         rate; one Opus packet (opus, whose sample_rate is 48000); or one JPEG picture (jpeg)
 
-Audio of 8 to 48 kHz is brought to 16 kHz. A frame that starts within 0.1 s of where the last one ended goes
-on from there to the sample, so that a jittery clock neither cuts nor stretches speech. One that starts later
-leaves a gap in media time, which counts as silence and is reported at the end of the session. One that starts up
-to 1 s earlier loses the part that was there already; any earlier is `bad_media_time`.
+Audio of 8 to 48 kHz is resampled to 16 kHz. A frame that starts within 0.1 s of the end of the previous one follows it
+without a gap, so that a jittery clock neither cuts nor stretches speech. A later frame leaves a gap in media time,
+which counts as silence and is reported at the end of the session. Of a frame that starts up to 1 s before that end, the
+part that overlaps is discarded; an earlier one is `bad_media_time`.
 
-Of a video track a few pictures per second are used, for the turns that its speaker has at that time.
+A video track is sampled to a few pictures per second. They are used with what its speaker says at that time.
 
-A track with `"captions": true` in its session.start is not sent to the recogniser where captions are there: a turn's
-words are those of the captions whose middle lies in it. The turn waits for them a little; then it is transcribed.
+The words of a track with `"captions": true` in its session.start are those of the captions whose middle lies in the
+turn. A turn waits for captions for a short time; without them, it is transcribed.
 
-A bad message is answered with an `error`, and the next good one is taken as if it had not been there.
+A bad message is answered with an `error` and otherwise ignored.
 """
 
 import math
@@ -48,15 +48,15 @@ from engine.ingest.tracks import TrackSpec, read_specs
 from engine.media import AudioChunk, Caption, Track
 
 HEADER_VERSION = 1
-MAX_JUMP_S = 86_400.0  # media time is not wall-clock time: a step of more than a day is a mistake
+MAX_JUMP_S = 86_400.0  # larger steps are mistakes, such as wall-clock time in place of media time
 MAX_BACK_S = 1.0
-MAX_CAPTION = 2_000  # characters: more than anybody says in one turn
+MAX_CAPTION = 2_000  # characters: more than one turn has
 MAX_PIXELS = 4096 * 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture to be looked at, still a JPEG, of who speaks on `track`."""
+    """A sampled picture, still encoded, of the speaker of `track`."""
 
     track: Track
     at_s: float
@@ -65,14 +65,14 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The tracks of a good `session.start`."""
+    """The tracks of a valid `session.start`."""
 
     tracks: tuple[Track, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A `session.end`: no more media will be taken."""
+    """A `session.end`: no more media is accepted."""
 
 
 Result = AudioChunk | Picture | Started | Ended | Error
@@ -80,19 +80,19 @@ Result = AudioChunk | Picture | Started | Ended | Error
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Audio:
-    sound: TrackResampler
+    resampler: TrackResampler
     decode: Decode
 
 
 @dataclass(slots=True, eq=False)
 class _Video:
-    track: Track  # of the speaker's sound
+    track: Track  # the speaker's audio track
     sampler: FrameSampler
     last_s: float | None = None
 
 
 class IngestProtocol:
-    """One publisher's session. Feed it every message; take what comes out in order."""
+    """One publisher's session. Pass it every message, and handle the results in order."""
 
     def __init__(self, max_message_bytes: int = 1 << 20, max_tracks: int = 8, video_fps: float = 3.0) -> None:
         self.max_message_bytes = max_message_bytes
@@ -104,16 +104,16 @@ class IngestProtocol:
 
     @property
     def gaps(self) -> int:
-        """How often a track's media time went on without sound."""
-        return sum(track.sound.gaps for track in self._audio.values())
+        """The number of gaps in the media time of audio tracks."""
+        return sum(track.resampler.gaps for track in self._audio.values())
 
     @property
     def missing_s(self) -> float:
-        """How much media time went by in these gaps."""
-        return sum(track.sound.missing_s for track in self._audio.values())
+        """The length of these gaps."""
+        return sum(track.resampler.missing_s for track in self._audio.values())
 
     def receive(self, message: str | bytes) -> Iterator[Result]:
-        """Lazily: a large frame is worked through piece by piece as the caller goes on."""
+        """The results of one message. Lazily, so that the caller may work between the chunks of a large frame."""
         size = len(message if isinstance(message, bytes) else message.encode(errors="replace"))
         if size > self.max_message_bytes:
             yield Error("too_large", f"A message has at most {self.max_message_bytes} bytes, not {size}.")
@@ -123,10 +123,10 @@ class IngestProtocol:
             yield from self._control(message)
 
     def close(self) -> Iterator[AudioChunk]:
-        """The stream is over, by `session.end` or a hang-up: the last samples out of the resamplers."""
+        """The session is over, by `session.end` or a closed socket: the samples still in the resamplers."""
         self._state = "ended"
         for track in self._audio.values():
-            yield from track.sound.flush()
+            yield from track.resampler.flush()
 
     def _control(self, text: str) -> Iterator[Result]:
         try:
@@ -143,7 +143,7 @@ class IngestProtocol:
         elif kind not in ("session.end", "caption"):
             yield Error("unknown_message", f"Unknown type {kind[:40]!r}: send session.start, caption or session.end.")
         elif self._state != "started":
-            yield self._out_of_place()
+            yield self._wrong_state()
         elif kind == "caption":
             yield self._caption(body)
         else:
@@ -152,17 +152,17 @@ class IngestProtocol:
 
     def _start(self, body: dict[str, object]) -> Started | Error:
         if self._state != "new":
-            return Error("already_started", "This socket has its session: open another for another one.")
+            return Error("already_started", "This socket has its session: open another socket for another session.")
         specs = read_specs(body.get("tracks"), self.max_tracks)
         if isinstance(specs, Error):
             return specs
-        heard = {spec.speaker: _track(spec) for spec in specs if spec.kind == "audio"}
+        tracks = {spec.speaker: _track(spec) for spec in specs if spec.kind == "audio"}
         for spec in specs:
             if spec.kind == "audio":
                 decode = audio_decoder(spec.codec, spec.sample_rate)
-                self._audio[spec.id] = _Audio(TrackResampler(heard[spec.speaker]), decode)
+                self._audio[spec.id] = _Audio(TrackResampler(tracks[spec.speaker]), decode)
             else:
-                self._video[spec.id] = _Video(heard[spec.speaker], FrameSampler(self.video_fps))
+                self._video[spec.id] = _Video(tracks[spec.speaker], FrameSampler(self.video_fps))
         self._state = "started"
         return Started(tuple(_track(spec) for spec in specs))
 
@@ -175,16 +175,16 @@ class IngestProtocol:
         except ValidationError as error:
             first = error.errors()[0]
             return Error("bad_caption", f"caption: {'.'.join(map(str, first['loc']))}: {first['msg']}.")
-        if not 0 <= caption.start_s <= caption.end_s <= (track.sound.end_s or 0.0) + MAX_JUMP_S:
-            return Error("bad_media_time", "A caption's start_s and end_s are media time, in this order.")
+        if not 0 <= caption.start_s <= caption.end_s <= (track.resampler.end_s or 0.0) + MAX_JUMP_S:
+            return Error("bad_media_time", "A caption's start_s and end_s are media time, start_s first.")
         if len(caption.text) > MAX_CAPTION or len(caption.language) > 64:
             return Error("bad_caption", f"A caption has at most {MAX_CAPTION} characters, its language 64.")
-        at_s = caption.start_s if track.sound.end_s is None else track.sound.end_s
-        return AudioChunk(track.sound.track, at_s, np.zeros(0, np.float32), captions=(caption,))
+        at_s = caption.start_s if track.resampler.end_s is None else track.resampler.end_s
+        return AudioChunk(track.resampler.track, at_s, np.zeros(0, np.float32), captions=(caption,))
 
     def _frame(self, frame: bytes) -> Iterator[Result]:
         if self._state != "started":
-            yield self._out_of_place()
+            yield self._wrong_state()
             return
         header = _parse_header(frame)
         if isinstance(header, Error):
@@ -193,7 +193,7 @@ class IngestProtocol:
         track_id, media_s, payload = header
         try:
             if audio := self._audio.get(track_id):
-                yield from _sound(audio, media_s, payload)
+                yield from _audio_chunks(audio, media_s, payload)
             elif video := self._video.get(track_id):
                 yield from _picture(video, media_s, payload)
             else:
@@ -202,10 +202,10 @@ class IngestProtocol:
         except PayloadError as error:
             yield Error(error.code, str(error))
 
-    def _out_of_place(self) -> Error:
+    def _wrong_state(self) -> Error:
         if self._state == "new":
             return Error("not_started", "Send session.start first: it names the tracks.")
-        return Error("already_ended", "This session has ended: open another socket for another one.")
+        return Error("already_ended", "This session has ended: open another socket for another session.")
 
 
 _CAPTION = TypeAdapter(Caption)
@@ -215,11 +215,11 @@ def _track(spec: TrackSpec) -> Track:
     return Track(spec.id, spec.speaker, spec.captions)
 
 
-def _sound(track: _Audio, media_s: float, payload: bytes) -> Iterator[AudioChunk | Error]:
-    if problem := _time_problem(media_s, track.sound.end_s):
+def _audio_chunks(track: _Audio, media_s: float, payload: bytes) -> Iterator[AudioChunk | Error]:
+    if problem := _time_problem(media_s, track.resampler.end_s):
         yield Error("bad_media_time", problem)
     elif frame := track.decode(payload):
-        yield from track.sound.push(media_s, frame)
+        yield from track.resampler.push(media_s, frame)
 
 
 def _picture(track: _Video, media_s: float, payload: bytes) -> Iterator[Picture | Error]:
@@ -252,7 +252,7 @@ def _parse_header(frame: bytes) -> tuple[str, float, bytes] | Error:
 
 def _time_problem(media_s: float, end_s: float | None) -> str | None:
     if not math.isfinite(media_s) or media_s < 0:
-        return f"Media time is seconds from the start of the conversation, not {media_s}."
+        return f"Media time is in seconds from the start of the conversation, not {media_s}."
     if media_s > (end_s or 0.0) + MAX_JUMP_S:
         return f"Media time {media_s:.3f} s is too far ahead: it counts from the start of the conversation."
     if end_s is not None and media_s < end_s - MAX_BACK_S:

@@ -1,4 +1,4 @@
-"""The tracks of a `session.start`: what a publisher may ask for."""
+"""Validates the tracks of a `session.start` message."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MIN_RATE, MAX_RATE = 8_000, 48_000
 
 @dataclass(frozen=True, slots=True)
 class TrackSpec:
-    """A track as a publisher describes it. A video track has neither rate nor channels."""
+    """A track as a publisher describes it. A video track has no sample rate and no channels."""
 
     id: str
     speaker: str
@@ -22,11 +22,11 @@ class TrackSpec:
     codec: str
     sample_rate: int = 0
     channels: int = 0
-    captions: bool = False  # this speaker's words come as `caption` messages
+    captions: bool = False  # the speaker's words are sent as `caption` messages
 
 
 def read_specs(tracks: object, max_tracks: int) -> list[TrackSpec] | Error:
-    """The value of `tracks`, or what is wrong with it."""
+    """The parsed value of `tracks`, or what is wrong with it."""
     try:
         specs = _SPECS.validate_python(tracks, strict=False)
     except ValidationError as error:
@@ -45,15 +45,15 @@ _SPECS = TypeAdapter(list[TrackSpec])
 
 def _problems(specs: list[TrackSpec]) -> Iterator[Error]:
     yield from _names("track", [spec.id for spec in specs])
-    heard = [spec.speaker for spec in specs if spec.kind == "audio"]
-    seen = [spec.speaker for spec in specs if spec.kind == "video"]
-    yield from _names("speaker", heard)
-    yield from _names("speaker", seen)
+    speakers = [spec.speaker for spec in specs if spec.kind == "audio"]
+    filmed = [spec.speaker for spec in specs if spec.kind == "video"]
+    yield from _names("speaker", speakers)
+    yield from _names("speaker", filmed)
     for spec in specs:
         yield from _form(spec)
-    for speaker in seen:
-        if speaker not in heard:
-            yield Error("no_audio", f"{speaker!r} has a video track, but no audio track: a turn is what is spoken.")
+    for speaker in filmed:
+        if speaker not in speakers:
+            yield Error("no_audio", f"{speaker!r} has a video track, but no audio track: turns are found in audio.")
 
 
 def _names(what: str, names: list[str]) -> Iterator[Error]:
@@ -61,24 +61,24 @@ def _names(what: str, names: list[str]) -> Iterator[Error]:
         if problem := name_problem(f"A {what}'s name", name):
             yield Error("bad_name", problem)
         if names.count(name) > 1:
-            yield Error(f"duplicate_{what}", f"The {what} {name!r} is named twice: each track has its own.")
+            yield Error(f"duplicate_{what}", f"The {what} {name!r} is named twice: each track needs its own.")
 
 
 def _form(spec: TrackSpec) -> Iterator[Error]:
     name = f"Track {spec.id!r}"
     codecs = {"audio": AUDIO_CODECS, "video": ("jpeg",)}.get(spec.kind)
     if codecs is None:
-        yield Error("unsupported_kind", f"{name}: the kinds taken are 'audio' and 'video', not {spec.kind[:40]!r}.")
+        yield Error("unsupported_kind", f"{name}: the kind is 'audio' or 'video', not {spec.kind[:40]!r}.")
         return
     if spec.codec not in codecs:
         taken = ", ".join(codecs)
-        yield Error("unsupported_codec", f"{name}: for {spec.kind} take {taken}, not {spec.codec[:40]!r}.")
+        yield Error("unsupported_codec", f"{name}: the codecs for {spec.kind} are {taken}, not {spec.codec[:40]!r}.")
     if spec.kind == "video":
         return
     if spec.codec == "opus" and spec.sample_rate != OPUS_RATE:
-        yield Error("bad_sample_rate", f"{name}: the clock of Opus is {OPUS_RATE} Hz, not {spec.sample_rate}.")
+        yield Error("bad_sample_rate", f"{name}: the sample rate of Opus is {OPUS_RATE} Hz, not {spec.sample_rate}.")
     if not MIN_RATE <= spec.sample_rate <= MAX_RATE:
         limits = f"{MIN_RATE} to {MAX_RATE} Hz"
         yield Error("bad_sample_rate", f"{name}: sample_rate is {limits}, not {spec.sample_rate}.")
     if spec.channels != 1:
-        yield Error("unsupported_channels", f"{name}: only mono is taken: send one track per speaker.")
+        yield Error("unsupported_channels", f"{name}: only mono is accepted: send one track per speaker.")

@@ -1,4 +1,4 @@
-"""`/ingest`: one publisher on a WebSocket. Its media goes into the conversation, the events come back."""
+"""`/ingest`: one publisher on a WebSocket, which sends media to a conversation and receives its events."""
 
 import asyncio
 from collections import defaultdict, deque
@@ -19,12 +19,12 @@ from engine.ingest.realtime_detector import RealtimeDetector
 from engine.media import AudioChunk, ChunkSource, VideoFrame
 from engine.runtime.channel import Channel, ChannelClosedError
 
-CHANNEL_CHUNKS = 256  # of 0.1 s at most, so 1.6 MB per publisher
-MOST_PICTURES = 8  # that wait for sound to go with
+CHANNEL_CHUNKS = 256  # of at most 0.1 s, so 1.6 MB per publisher
+MAX_FRAMES = 8  # of video per track that wait for the next chunk of audio
 
 
 class Outbox(Protocol):
-    """What the publisher is sent: its subscription to the conversation's events."""
+    """What is sent to the publisher: its subscription to the conversation's events."""
 
     def notify(self, notice: Notice) -> None: ...
 
@@ -35,11 +35,10 @@ Join = Callable[[ChunkSource], Coroutine[Any, Any, None]]
 
 
 class IngestSocket:
-    """Reads an accepted socket until its publisher has gone, while `join` consumes what was read.
+    """Reads an accepted socket until its publisher leaves, while `join` consumes `chunks`.
 
-    Where the pipeline is behind, the channel between them fills up. Then a sender ahead of real time (a file)
-    waits: its socket is not read, and nothing is lost. A live sender cannot wait: its oldest chunk is dropped,
-    counted and reported.
+    Where the pipeline is behind, `chunks` fills up. An upload, which is ahead of real time, then waits: its socket is
+    not read, and nothing is lost. A live sender cannot wait: its oldest chunks are dropped, counted and reported.
     """
 
     def __init__(
@@ -52,29 +51,29 @@ class IngestSocket:
         self._join = join
         self._outbox = outbox
         self._detector = RealtimeDetector()
-        self._frames: defaultdict[str, deque[VideoFrame]] = defaultdict(partial(deque, maxlen=MOST_PICTURES))
+        self._frames: defaultdict[str, deque[VideoFrame]] = defaultdict(partial(deque, maxlen=MAX_FRAMES))
         self._received_s = 0.0
         self._report_drops_at = 1
 
     async def run(self) -> None:
-        """Returns when the publisher has gone and the last turn of its media is in the hub."""
+        """Returns when the publisher has left and the event of its last turn is published."""
         async with asyncio.TaskGroup() as group:
             while (message := await self._websocket.receive())["type"] != "websocket.disconnect":
                 text = message.get("text")
                 for result in self._protocol.receive(message["bytes"] if text is None else text):
-                    await self._take(result, group)
-            # A hang-up is a normal end: what was said until then still counts.
+                    await self._handle(result, group)
+            # A closed socket is a normal end: what was received is still analysed.
             self._outbox.end("closed")
             for chunk in self._protocol.close():
-                await self._admit(chunk)
+                await self._add_chunk(chunk)
             self.chunks.close()
 
-    async def _take(self, result: Result, group: asyncio.TaskGroup) -> None:
+    async def _handle(self, result: Result, group: asyncio.TaskGroup) -> None:
         match result:
             case AudioChunk():
-                await self._admit(result)
+                await self._add_chunk(result)
             case Picture():
-                await self._see(result)
+                await self._add_frame(result)
             case Started(tracks=tracks):
                 self._outbox.notify(SessionStarted(self._conversation, tuple(track.id for track in tracks)))
                 group.create_task(self._session(), name=f"publisher of {self._conversation}")
@@ -97,10 +96,10 @@ class IngestSocket:
             self._outbox.notify(ended)
             self._outbox.end("done")
         finally:
-            self.chunks.close()  # nobody takes from it any more: the reader must not wait for room
+            self.chunks.close()  # nothing reads it any more, so that sending to it must not wait
 
-    async def _see(self, picture: Picture) -> None:
-        """It goes with the next sound of its speaker."""
+    async def _add_frame(self, picture: Picture) -> None:
+        """Decode it, to be attached to the next chunk of its speaker."""
         try:
             rgb = await asyncio.to_thread(decode_jpeg, picture.jpeg)
         except PictureError as error:
@@ -108,7 +107,7 @@ class IngestSocket:
             return
         self._frames[picture.track.id].append(VideoFrame(picture.track, picture.at_s, rgb))
 
-    async def _admit(self, chunk: AudioChunk) -> None:
+    async def _add_chunk(self, chunk: AudioChunk) -> None:
         duration_s = len(chunk.pcm) / SAMPLE_RATE
         self._received_s += duration_s
         upload = self._detector.ahead(chunk.track.id, duration_s)
@@ -122,9 +121,9 @@ class IngestSocket:
             self._report_drops()
 
     def _report_drops(self) -> None:
-        """At 1, 2, 4, 8, … chunks: soon, and never a flood."""
+        """At 1, 2, 4, 8, … chunks: early, and never too often."""
         dropped = self.chunks.dropped
         if dropped >= self._report_drops_at:
             self._report_drops_at = 2 * dropped
-            text = f"The engine is behind: {dropped} of the oldest chunks that waited were dropped so far."
+            text = f"The engine is behind live: {dropped} of the oldest chunks have been dropped so far."
             self._outbox.notify(Error("audio_dropped", text))

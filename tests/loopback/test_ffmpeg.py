@@ -18,7 +18,7 @@ MISSING = not {"libopus", "libx264"} <= av.codecs_available or "whip" not in av.
 
 @pytest.mark.timeout(120)
 @pytest.mark.skipif(MISSING, reason="this PyAV has no WHIP muxer, Opus or H.264 encoder: FFmpeg 8 has")
-def test_what_ffmpeg_publishes_is_heard_and_seen(tmp_path: Path, shared: Path) -> None:
+def test_ffmpeg_publishes_audio_and_video(tmp_path: Path, shared: Path) -> None:
     film = shared / "data/faces/pyfeat_single_face.mp4"
 
     async def main() -> Message:

@@ -1,4 +1,4 @@
-"""A film through the whole engine, with a network that reads voice and face: real pictures, real speech."""
+"""A film through the whole engine, with a network for voice and face, real pictures and real speech."""
 
 import asyncio
 from dataclasses import asdict

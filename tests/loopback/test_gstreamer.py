@@ -1,4 +1,4 @@
-"""A publisher by WHIP who is neither a browser nor aiortc: GStreamer, with an ICE, a DTLS and an SRTP of its own."""
+"""A WHIP publisher with ICE, DTLS and SRTP of its own: GStreamer."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ CLIENT = Path(__file__).parents[2] / "testing" / "gst_whip.py"
 
 
 @pytest.mark.timeout(120)
-def test_what_gstreamer_publishes_is_heard(tmp_path: Path) -> None:
+def test_gstreamer_publishes_audio(tmp_path: Path) -> None:
     python = python_with("GstWebRTC", "GstSdp")
     if python is None:
         pytest.skip(

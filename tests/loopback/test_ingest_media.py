@@ -1,4 +1,4 @@
-"""What a call platform sends besides sound, over a real /ingest socket: captions and a camera's pictures."""
+"""Captions and pictures of a camera over a real /ingest socket, as a call platform sends them."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ def jpegs(film: Path) -> list[bytes]:
     return [b"\x01\x03cam" + struct.pack("<d", n / 5) + jpeg for n, jpeg in enumerate(pictures)]
 
 
-def test_captions_are_the_words_and_the_face_is_seen_whatever_nonsense_comes_between(shared: Path) -> None:
+def test_captions_and_video_are_used_and_bad_messages_between_are_ignored(shared: Path) -> None:
     tracks = [
         {"id": "audio-1", "speaker": "maya", "captions": True} | SOUND,
         {"id": "cam", "speaker": "maya", "kind": "video", "codec": "jpeg"},

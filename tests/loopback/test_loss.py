@@ -17,7 +17,7 @@ from testing.whip_client import Voice, publishing
 
 
 @pytest.mark.timeout(300)
-def test_a_turn_is_heard_through_a_bad_network() -> None:
+def test_a_turn_is_recognized_over_a_lossy_network() -> None:
     async def main() -> tuple[Message, dict[str, Any], LossyNetwork]:
         network = LossyNetwork(loss=0.1, jitter_s=0.2, seed=0)
         maya = demo()[0, : round(3.7 * SAMPLE_RATE)]

@@ -1,4 +1,4 @@
-"""`cberl run` on a real RTSP server that dies and comes back: what is said comes out, and goes on."""
+"""`cberl run` on a real RTSP server that is killed and restarted."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ async def said(run: Process) -> Message:
 
 
 @pytest.mark.timeout(300)
-def test_a_camera_that_dies_and_comes_back_is_heard_again(tmp_path: Path) -> None:
+def test_a_camera_that_restarts_is_reopened(tmp_path: Path) -> None:
     python = python_with("GstRtspServer")
     if python is None:
         pytest.skip("needs packages python3-gi, gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-good")

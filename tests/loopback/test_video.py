@@ -1,4 +1,4 @@
-"""Somebody who publishes sound and pictures by WebRTC: their face is read while it is seen, and no longer."""
+"""Audio and video published by WebRTC: the face is used while it is visible."""
 
 import asyncio
 from itertools import chain, cycle, islice, repeat
@@ -15,7 +15,7 @@ from testing.whip_client import Camera, Picture, Voice, plain, publishing
 
 @pytest.fixture(scope="module")
 def face(shared: Path) -> list[Picture]:
-    """Two seconds of a real one."""
+    """Two seconds of a real face."""
     with av.open(str(shared / "data/faces/pyfeat_single_face.mp4")) as container:
         pictures = [frame.to_ndarray(format="rgb24", width=640, height=360) for frame in container.decode(video=0)]
     return pictures[:60:3]
@@ -25,14 +25,14 @@ TURN_S, PAUSE_S = 3.7, 3.0  # the pause is long: a busy machine is late with pic
 
 
 def said(times: int) -> Float32:
-    """Maya's first turn, so many times, with a pause after each."""
+    """Maya's first turn, this many times, with a pause after each."""
     turn = demo()[0, : round(TURN_S * SAMPLE_RATE)]
     return np.tile(np.pad(turn, (0, round(PAUSE_S * SAMPLE_RATE))), times)
 
 
 @pytest.mark.timeout(300)
-def test_a_face_counts_while_it_is_seen_and_a_camera_may_go_off(face: list[Picture]) -> None:
-    """First the face; then a covered camera, which still sends; then none, while the sound goes on."""
+def test_a_face_is_used_while_it_is_visible_and_the_camera_may_be_turned_off(face: list[Picture]) -> None:
+    """First the face, then a covered camera, which still sends, then no video while audio continues."""
     dark, one_turn = plain((0, 0, 0), 640, 360), round(10 * (TURN_S + PAUSE_S))
     pictures = chain(islice(cycle(face), round(10 * TURN_S)), repeat(dark, one_turn))
 

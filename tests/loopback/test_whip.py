@@ -1,4 +1,4 @@
-"""People who publish by WebRTC, through real models: who said what, and a network that changes in the middle."""
+"""Publishers that use WebRTC, with real models: speakers, words, and a change of network."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ def part(speaker: int, start_s: float, end_s: float) -> Voice:
 
 
 async def uninterrupted(models: Models, turns: list[Turn]) -> list[EmotionEvent]:
-    """The same turns, one after the other, in a conversation of their own."""
+    """The same turns, one after the other, in another conversation."""
     utterance_encoder = UtteranceEncoder(
         models.encode_text, ConversationHistory(models.text_encoder.prompt, models.audio_config)
     )
@@ -35,8 +35,8 @@ async def uninterrupted(models: Models, turns: list[Turn]) -> list[EmotionEvent]
 
 
 @pytest.mark.timeout(300)
-def test_a_conversation_of_two_goes_on_where_it_was_when_a_network_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Maya speaks, Tom answers; Maya's network is gone without a word, she publishes again and speaks."""
+def test_a_conversation_continues_when_a_publisher_changes_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Maya speaks, Tom answers; Maya's network is lost without notice, she resumes and speaks."""
     turns: dict[int, Turn] = {}  # by id, as they were analysed last: a pause may begin an analysis that is discarded
 
     async def watched(turn: Turn, *rest: object) -> object:
@@ -70,8 +70,8 @@ def test_a_conversation_of_two_goes_on_where_it_was_when_a_network_changes(monke
 
 
 @pytest.mark.timeout(300)
-def test_who_is_cut_off_in_the_middle_of_a_turn_has_said_what_came_and_another_goes_on() -> None:
-    """Maya's packets stop in her first words; Tom publishes all the while."""
+def test_a_publisher_that_is_cut_off_has_its_turn_published_and_others_continue() -> None:
+    """Maya's packets stop in her first words; Tom publishes throughout."""
     words = part(0, 0.0, 2.6)
 
     async def main() -> list[Message]:

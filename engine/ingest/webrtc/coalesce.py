@@ -1,4 +1,4 @@
-"""Packets that had to wait, as one chunk: a pipeline that is behind catches up, one that keeps up waits for nothing."""
+"""Joins the chunks that wait in a channel, so that a pipeline that is behind catches up. Without a queue, no delay."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -9,26 +9,26 @@ from cberl.types import SAMPLE_RATE
 from engine.media import AudioChunk
 from engine.runtime.channel import Channel
 
-MOST_SAMPLES = SAMPLE_RATE // 2
+MAX_SAMPLES = SAMPLE_RATE // 2
 
 
 class CoalescedChunks:
-    """The same sound of one track in the same order; of what waits already, what follows on is joined, up to 0.5 s."""
+    """The chunks of one track in order; contiguous ones that wait are joined, up to 0.5 s."""
 
     def __init__(self, chunks: Channel[AudioChunk]) -> None:
         self._chunks = chunks
 
     @property
     def dropped(self) -> int:
-        """Chunks that were lost while they waited."""
+        """Chunks that were dropped from the channel."""
         return self._chunks.dropped
 
     async def __aiter__(self) -> AsyncIterator[AudioChunk]:
         async for first in self._chunks:
             run, samples = [first], len(first.pcm)
             while (following := self._chunks.take()) is not None:
-                on = len(following.pcm) and abs(following.start_s - run[-1].end_s) < 0.5 / SAMPLE_RATE
-                if not on or samples + len(following.pcm) > MOST_SAMPLES:
+                contiguous = len(following.pcm) and abs(following.start_s - run[-1].end_s) < 0.5 / SAMPLE_RATE
+                if not contiguous or samples + len(following.pcm) > MAX_SAMPLES:
                     yield _joined(run)
                     run, samples = [], 0
                 run.append(following)

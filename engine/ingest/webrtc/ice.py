@@ -1,4 +1,4 @@
-"""STUN and TURN servers: a setting in, what the WebRTC library and WHIP clients need out."""
+"""STUN and TURN servers: parsed from a setting, for aiortc and for WHIP clients."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class IceServer:
         return RTCIceServer(self.url, self.username, self.password)
 
     def link(self) -> str:
-        """The `Link` header that tells a WHIP client of it (RFC 9725, 4.6)."""
+        """The `Link` header that announces the server to a WHIP client (RFC 9725, section 4.6)."""
         link = f'<{self.url}>; rel="ice-server"'
         if self.username is None:
             return link

@@ -1,19 +1,17 @@
-"""Can an SDP offer be answered? Judged before the WebRTC library acts on it. No sockets."""
+"""Checks whether an SDP offer can be answered, before aiortc acts on it. No sockets."""
 
-from aiortc.codecs import CODECS, is_rtx
-from aiortc.rtcpeerconnection import find_common_codecs  # what setRemoteDescription itself asks, after it has begun
 from aiortc.sdp import MediaDescription, SessionDescription
+
+from engine.errors import EngineError
+from engine.ingest.webrtc._aiortc_compat import MALFORMED, has_common_codec
 
 MAX_OFFER_BYTES = 65_536  # a browser's has 3,000 to 8,000
 MAX_CANDIDATES = 64
 SENDS = ("sendonly", "sendrecv")
 
-# What aiortc raises for what is no SDP, or not the SDP it expects: it has no error type for that.
-MALFORMED = (ValueError, LookupError, TypeError, AttributeError, AssertionError, StopIteration, RuntimeError)
 
-
-class OfferError(Exception):
-    """This offer is not taken. `status` is HTTP's, `code` for programs, the text one sentence for people."""
+class OfferError(EngineError):
+    """An offer that is refused. `status` is the HTTP status, `code` is for programs, the message for people."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -22,10 +20,10 @@ class OfferError(Exception):
 
 
 def check_offer(sdp: str, max_tracks: int) -> SessionDescription:
-    """The offer, understood. Raises `OfferError` unless it sends sound, and perhaps pictures, in a form we take."""
+    """The parsed offer. Raises OfferError unless it sends audio, and optionally video, that can be received."""
     offer = _parse(sdp)
     if not offer.media:
-        raise _bad("The offer has no media section: send audio, and video if you like.")
+        raise _bad("The offer has no media section: send audio, and optionally video.")
     if len(offer.media) > max_tracks:
         raise OfferError(422, "too_many_tracks", f"A publisher may have {max_tracks} tracks, not {len(offer.media)}.")
     mids = [media.rtp.muxId for media in offer.media]
@@ -37,35 +35,35 @@ def check_offer(sdp: str, max_tracks: int) -> SessionDescription:
     for media in offer.media:
         _check_media(media)
     if not any(media.kind == "audio" and media.direction in SENDS for media in offer.media):
-        raise OfferError(422, "no_audio", "The offer sends no audio: a turn is what is spoken.")
+        raise OfferError(422, "no_audio", "The offer sends no audio: turns are found in audio.")
     return offer
 
 
 def _parse(sdp: str) -> SessionDescription:
     if not sdp.startswith("v=0"):
-        raise _bad("The body is no SDP: it begins with v=0.")
+        raise _bad("The body is not SDP: it must begin with v=0.")
     try:
         return SessionDescription.parse(sdp)
     except MALFORMED as error:
-        raise _bad("The offer is no SDP that can be understood.") from error
+        raise _bad("The offer is not SDP that can be parsed.") from error
 
 
 def _check_media(media: MediaDescription) -> None:
     if media.kind not in ("audio", "video"):
-        raise OfferError(422, "unsupported_kind", f"Audio and video are taken, not {media.kind[:40]!r}.")
+        raise OfferError(422, "unsupported_kind", f"A media section is audio or video, not {media.kind[:40]!r}.")
     if not (media.ice and media.ice.usernameFragment and media.ice.password):
         raise _bad("The offer has no ICE user name or password (a=ice-ufrag, a=ice-pwd).")
     if media.dtls is None or not media.dtls.fingerprints:
         raise _bad("The offer has no DTLS fingerprint or role (a=fingerprint, a=setup).")
     if not media.rtcp_mux:
-        raise _bad("The offer needs a=rtcp-mux: one port carries it all.")
+        raise _bad("The offer needs a=rtcp-mux: RTP and RTCP share one port.")
     try:
-        common = find_common_codecs(CODECS[media.kind], media.rtp.codecs)
+        receivable = has_common_codec(media)
     except MALFORMED as error:
-        raise _bad("The offer's a=fmtp lines cannot be understood.") from error
-    if all(is_rtx(codec) for codec in common):
-        wanted = "Opus, G.722, PCMU and PCMA" if media.kind == "audio" else "VP8 and H.264"
-        raise OfferError(422, "unsupported_codec", f"The {media.kind} codecs taken are {wanted}; it offers none.")
+        raise _bad("The offer's a=fmtp lines cannot be parsed.") from error
+    if not receivable:
+        codecs = "Opus, G.722, PCMU and PCMA" if media.kind == "audio" else "VP8 and H.264"
+        raise OfferError(422, "unsupported_codec", f"The {media.kind} codecs are {codecs}; the offer has none of them.")
 
 
 def _bad(message: str) -> OfferError:

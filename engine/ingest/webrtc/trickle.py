@@ -1,16 +1,17 @@
-"""The body of a WHIP PATCH: ICE candidates that came after the offer (RFC 8840, `application/trickle-ice-sdpfrag`)."""
+"""The body of a WHIP PATCH: ICE candidates found after the offer (RFC 8840, `application/trickle-ice-sdpfrag`)."""
 
 from dataclasses import dataclass
 
 from aiortc import RTCIceCandidate
 from aiortc.sdp import candidate_from_sdp
 
-from engine.ingest.webrtc.sdp import MALFORMED, OfferError
+from engine.ingest.webrtc._aiortc_compat import MALFORMED
+from engine.ingest.webrtc.sdp import OfferError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trickle:
-    """`last` says that no more candidates will come."""
+    """`last`: no more candidates will follow."""
 
     ufrag: str | None
     candidates: tuple[RTCIceCandidate, ...]
@@ -18,7 +19,7 @@ class Trickle:
 
 
 def parse_trickle(body: str) -> Trickle:
-    """Raises `OfferError`. The media section of a candidate is ignored: all are bundled."""
+    """Raises OfferError. The media section of a candidate is ignored, because all sections are bundled."""
     ufrag: str | None = None
     candidates: list[RTCIceCandidate] = []
     last = False
@@ -32,7 +33,7 @@ def parse_trickle(body: str) -> Trickle:
             try:
                 candidates.append(candidate_from_sdp(value))
             except MALFORMED as error:
-                raise OfferError(400, "bad_sdp", f"This is no ICE candidate: {value[:100]!r}.") from error
+                raise OfferError(400, "bad_sdp", f"This is not an ICE candidate: {value[:100]!r}.") from error
     if ufrag is None and not candidates and not last:
-        raise OfferError(400, "bad_sdp", "The body is no SDP fragment with ICE candidates.")
+        raise OfferError(400, "bad_sdp", "The body is not an SDP fragment with ICE candidates.")
     return Trickle(ufrag, tuple(candidates), last)

@@ -1,7 +1,7 @@
-"""`/whip`: WebRTC-HTTP ingestion (RFC 9725). One POST is one publisher; its media comes by WebRTC.
+"""`/whip`: WebRTC-HTTP ingestion (RFC 9725). Each POST is a publisher, whose media is sent by WebRTC.
 
-A publisher whose network changed posts again with `?resume=` and the last part of its `Location`: the new
-connection takes over from the old one, under the same name and at the same `Location`.
+A publisher whose network has changed posts again with `?resume=` and the last part of its `Location`. The new
+connection replaces the old one, under the same speaker name and `Location`.
 """
 
 import asyncio
@@ -33,14 +33,14 @@ SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 STATUS = {"full": 503, "speaker_taken": 409, "failed": 500}
 
 Publish = Callable[[ChunkSource], Coroutine[Any, Any, None]]
-OpenSlot = Callable[[str, str], AbstractContextManager[Publish]]  # of a conversation, for a speaker
-Forbidden = Callable[[Request], str | None]  # why this request may not be made, in a sentence
+OpenSlot = Callable[[str, str], AbstractContextManager[Publish]]  # in a conversation, for a speaker
+Forbidden = Callable[[Request], str | None]  # why a request is refused, in a sentence
 
 log = logging.getLogger(__name__)
 
 
 class Publication:
-    """One publisher, from its offer until the last event of its media is out."""
+    """One publisher, from its offer until the last event of its media is published."""
 
     def __init__(self, token: str, conversation: str, speaker: str, offer: SessionDescription) -> None:
         self.token = token
@@ -59,15 +59,15 @@ class Publication:
             self.peer.end()
 
     def account(self) -> SessionEnded:
-        """What became of the media of its connection."""
+        """The totals of its connection's media."""
         peer = self.peer
         if peer is None:
             return SessionEnded(self.conversation, 0.0, 0)
-        received_s, missing_s = round(peer.received_s, 4), round(peer.sound.missing_s, 4)
-        return SessionEnded(self.conversation, received_s, peer.chunks.dropped, peer.sound.gaps, missing_s)
+        received_s, missing_s = round(peer.received_s, 4), round(peer.resampler.missing_s, 4)
+        return SessionEnded(self.conversation, received_s, peer.chunks.dropped, peer.resampler.gaps, missing_s)
 
     async def run(self, offer: str, config: PeerConfig, open_slot: OpenSlot, predecessor: "Publication | None") -> None:
-        """Raises, perhaps in a group, `RefusedError` and `OfferError`; before `answer` is set they are its result."""
+        """Raises RefusedError and OfferError, possibly in an exception group. The caller reports them in `answer`."""
         async with AsyncExitStack() as stack, open_peer(self.speaker, config) as self.peer:
             if predecessor is None:
                 publish = stack.enter_context(open_slot(self.conversation, self.speaker))
@@ -75,7 +75,7 @@ class Publication:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.peer.run(), name=f"media of {self.speaker} in {self.conversation}")
                 self.answer.set_result(answer)
-                if predecessor is not None:  # its last turn comes before our first
+                if predecessor is not None:  # its last turn precedes the first of this one
                     predecessor.end()
                     await predecessor.over.wait()
                     publish = stack.enter_context(open_slot(self.conversation, self.speaker))
@@ -83,7 +83,7 @@ class Publication:
 
 
 class Whip:
-    """All publishers by WHIP. Its routes work inside `running()`."""
+    """All publishers that use WHIP. The routes work inside `running()`."""
 
     def __init__(
         self, open_slot: OpenSlot, forbidden: Forbidden, config: PeerConfig, max_tracks: int, allow_origin: str = ""
@@ -119,7 +119,7 @@ class Whip:
 
     @asynccontextmanager
     async def running(self, stop_within_s: float) -> AsyncIterator[None]:
-        """On exit every publisher is ended; their last turns have `stop_within_s` to come out."""
+        """On exit, end every publisher, and wait up to `stop_within_s` for the events of their last turns."""
         async with asyncio.TaskGroup() as self._tasks:
             try:
                 yield
@@ -153,7 +153,7 @@ class Whip:
         return response
 
     def _begin(self, conversation: str, speaker: str, offer: str, resume: str | None) -> Publication:
-        """Starts its task, which sets its answer."""
+        """Start its task, which sets its answer."""
         assert self._tasks is not None, "the routes of Whip work inside running()"
         parsed = check_offer(offer, self._max_tracks)
         predecessor = self._publications.get(resume or "")
@@ -176,7 +176,7 @@ class Whip:
         except* Exception:
             log.exception("a publisher in conversation %s failed; others go on", publication.conversation)
             if not publication.answer.done():
-                publication.answer.set_exception(RefusedError("failed", "this offer cannot be worked on"))
+                publication.answer.set_exception(RefusedError("failed", "the engine failed to answer this offer"))
         finally:
             if not publication.answer.done():
                 publication.answer.set_exception(RefusedError("full", "the engine is shutting down", retry_after_s=5.0))
@@ -185,7 +185,7 @@ class Whip:
                 del self._publications[publication.token]
 
     async def _options(self, request: Request) -> Response:
-        """A browser wants the ICE servers before it makes its offer."""
+        """Browsers need the ICE servers before they make an offer."""
         return self._linked(Response(status_code=204, headers={"Accept-Post": SDP}))
 
     async def _patch(self, request: Request) -> Response:
@@ -198,12 +198,12 @@ class Whip:
             if tag is None:
                 raise OfferError(428, "no_if_match", "Send If-Match with the ETag of the answer.")
             if trickle.ufrag is not None and trickle.ufrag not in publication.ufrags:
-                raise OfferError(422, "no_ice_restart", "There is no ICE restart: publish again with resume=TOKEN.")
+                raise OfferError(422, "no_ice_restart", "No ICE restart: publish again with resume=TOKEN.")
             if tag != publication.tag:
                 raise OfferError(412, "other_session", "If-Match is not the ETag of this session.")
             publication.candidates += len(trickle.candidates)
             if publication.candidates > MAX_CANDIDATES:
-                raise OfferError(422, "too_many_candidates", f"At most {MAX_CANDIDATES} candidates are taken.")
+                raise OfferError(422, "too_many_candidates", f"A session has at most {MAX_CANDIDATES} candidates.")
         except OfferError as error:
             return _problem(error.status, error.code, str(error))
         for candidate in trickle.candidates:
@@ -214,7 +214,7 @@ class Whip:
         return Response(status_code=204)
 
     async def _delete(self, request: Request) -> Response:
-        """Answers when the last turn is out, with the same body as the last message on a socket."""
+        """Answers when the last event is published, with the body of a WebSocket's last message."""
         publication = self._found(request)
         if publication is None:
             return _unknown()
@@ -223,7 +223,7 @@ class Whip:
         return JSONResponse({"type": "session.ended"} | asdict(publication.account()))
 
     def _found(self, request: Request) -> Publication | None:
-        """The token is what entitles to a session: nobody else knows it."""
+        """The token authorizes access to a session: only its publisher knows it."""
         publication = self._publications.get(request.path_params["token"])
         if publication is None or publication.conversation != request.path_params["conversation"]:
             return None
@@ -236,15 +236,15 @@ def _names(request: Request) -> tuple[str, str]:
         if problem := name_problem(what, name):
             raise OfferError(400, "bad_name", problem)
     if conversation == ALL_CONVERSATIONS:
-        problem = f"No conversation may be called {ALL_CONVERSATIONS!r}: that stands for all of them."
+        problem = f"No conversation may be called {ALL_CONVERSATIONS!r}: that means all of them."
         raise OfferError(400, "bad_name", problem)
     return conversation, speaker
 
 
 async def _body(request: Request, kind: str) -> str:
-    """The whole body, if it is of this content type and not too large to be one."""
+    """The whole body. Raises OfferError for another content type, or where it is too large."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != kind:
-        raise OfferError(415, "unsupported_media_type", f"The body's Content-Type is {kind}.")
+        raise OfferError(415, "unsupported_media_type", f"The body's Content-Type must be {kind}.")
     body = b""
     async for piece in request.stream():
         body += piece
@@ -257,7 +257,7 @@ async def _body(request: Request, kind: str) -> str:
 
 
 def _problem(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
-    """The same body as an error on a socket."""
+    """The body is that of an error on a WebSocket."""
     body = {"type": "error", "code": code, "message": message, "fatal": True}
     return JSONResponse(body, status, headers)
 

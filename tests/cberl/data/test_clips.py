@@ -4,16 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cberl.data.clips import encode_clips
-from cberl.data.dialogue import Clip, Dialogue, Line
+from cberl.data.dialogue import Clip, DataError, Dialogue, Line
 from cberl.encoders.prosody import prosody
 from cberl.types import SAMPLE_RATE
-from testing.recordings import audio_clip_encoder, tone, write_wav
+from testing.recordings import audio_clip_encoder, read_fatal, tone, write_wav
 
 CALLS: list[int] = []
 
@@ -82,6 +83,27 @@ def test_two_processes_give_the_results_of_one(tmp_path: Path) -> None:
     for one, other in zip(alone.lines, together.lines, strict=True):
         np.testing.assert_array_equal(one.prosody, other.prosody)
     assert sum(done) == 6
+
+
+def test_a_clip_that_ends_its_process_or_raises_is_named_and_the_others_are_encoded(tmp_path: Path) -> None:
+    names = ["a", "b", "fatal", "c", "odd", "d", "e"]
+    spoken = dialogue(*(Clip(write_wav(tmp_path / f"{name}.wav", tone(200, 0.3)[None])) for name in names))
+    encoder = replace(audio_clip_encoder(prosody, "p"), read=read_fatal)
+    done: list[int] = []
+    ((encoded,), problems) = encode_clips([spoken], encoder, tmp_path / "cache", processes=2, advance=done.append)
+    assert [line.prosody is None for line in encoded.lines] == [name in ("fatal", "odd") for name in names]
+    assert sorted(problems) == [
+        f"{tmp_path / 'fatal.wav'} cannot be read: it ends the process that reads it",
+        f"{tmp_path / 'odd.wav'} cannot be read: AttributeError: 'NoneType' object has no attribute 'channels'",
+    ]
+    assert sum(done) == len(names)
+
+
+def test_processes_that_die_whatever_they_read_are_one_sentence(tmp_path: Path) -> None:
+    files = [write_wav(tmp_path / f"{i}" / "fatal.wav", tone(200, 0.3)[None]) for i in range(4)]
+    encoder = replace(audio_clip_encoder(prosody, "p"), read=read_fatal)
+    with pytest.raises(DataError, match="the processes that encode clips die"):
+        encode_clips([dialogue(*map(Clip, files))], encoder, tmp_path / "cache", processes=2)
 
 
 KILLED = """

@@ -44,7 +44,7 @@ def test_a_file_with_no_channels_is_one_sentence(tmp_path: Path) -> None:
     assert "odd.wav says that its audio has 0 channels: it is damaged" in result.stderr.splitlines()[-1]
 
 
-def test_where_a_recording_is_damaged_its_turns_come_out_and_then_the_damage_is_an_error(tmp_path: Path) -> None:
+def test_turns_before_the_damage_of_a_recording_are_published_and_then_it_is_an_error(tmp_path: Path) -> None:
     """Two turns, then a chained Ogg's second link, which FFmpeg cannot read since it has another number of channels."""
     speech = demo().sum(axis=0)[: round(SCRIPT.turns[2].start_s * SAMPLE_RATE)]
     path = tmp_path / "talk.ogg"

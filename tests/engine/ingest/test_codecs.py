@@ -40,6 +40,6 @@ def test_a_marker_without_a_segment_does_not_hide_the_frame_behind_it() -> None:
     [b"", b"\xff\xd8", b"\xff\xd8\xff", b"\xff\xd8\xff\xfe\x00\x01" + SMALL_FRAME, b"\xff\xd8\xff\xda\x00\x02"],
     ids=["empty", "start", "cut", "segment of no length", "scan before frame"],
 )
-def test_what_is_no_header_is_refused(header: bytes) -> None:
+def test_an_invalid_header_is_refused(header: bytes) -> None:
     with pytest.raises(PayloadError, match="no JPEG"):
         jpeg_size(header)

@@ -46,7 +46,7 @@ def unreadable_end(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("build", [damaged_end, unreadable_end], ids=["damaged", "unreadable"])
-def test_what_precedes_damage_at_the_end_is_read_and_then_the_damage_is_an_error(
+def test_media_before_the_damage_is_read_and_then_the_damage_is_an_error(
     build: Callable[[Path], Path], tmp_path: Path
 ) -> None:
     path = build(tmp_path / ("odd.mka" if build is damaged_end else "odd.ogg"))

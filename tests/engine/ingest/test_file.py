@@ -74,13 +74,13 @@ def test_more_channels_are_mixed_down(tmp_path: Path) -> None:
     assert loudest_hertz(chunks) == pytest.approx(440, abs=2)
 
 
-def test_realtime_changes_when_and_not_what(tmp_path: Path) -> None:
+def test_realtime_changes_when_chunks_are_yielded_and_not_their_content(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", tone(440, seconds=0.25))
     for paced, plain in zip(read(path, realtime=True), read(path), strict=True):
         np.testing.assert_array_equal(paced.pcm, plain.pcm)
 
 
-def test_bad_input_is_one_clear_sentence(tmp_path: Path) -> None:
+def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.flac"
     damaged.write_bytes(b"fLaC" + bytes(range(256)) * 40)
     text = tmp_path / "notes.txt"
@@ -100,7 +100,7 @@ def test_bad_input_is_one_clear_sentence(tmp_path: Path) -> None:
             read(path, speakers)
 
 
-def test_a_film_without_sound_says_so(tmp_path: Path) -> None:
+def test_a_film_without_audio_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "silent.avi"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
@@ -113,7 +113,7 @@ def test_a_film_without_sound_says_so(tmp_path: Path) -> None:
 
 
 def film(path: Path, *sound: np.ndarray, seconds: float = 2.0, rate: int = 10) -> str:
-    """Each picture is as bright as its number; what `sound` holds is its channels."""
+    """The brightness of each frame is its number. `sound`: one array per channel."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=rate)
         audio = container.add_stream("pcm_s16le", rate=RATE)
@@ -130,7 +130,7 @@ def film(path: Path, *sound: np.ndarray, seconds: float = 2.0, rate: int = 10) -
     return str(path)
 
 
-def test_a_film_shows_three_pictures_a_second_with_the_sound_of_their_time(tmp_path: Path) -> None:
+def test_a_film_has_three_frames_per_second_with_the_audio_of_their_time(tmp_path: Path) -> None:
     path = film(tmp_path / "scene.mkv", tone(440, seconds=2.0), tone(880, seconds=2.0))
     chunks = read(path, look=True)
     assert {chunk.track.speaker for chunk in chunks} == {"speaker-1"}  # left and right of one scene
@@ -146,8 +146,8 @@ def test_a_film_shows_three_pictures_a_second_with_the_sound_of_their_time(tmp_p
     assert not any(chunk.frames for chunk in two)  # whose face it is, nobody knows
 
 
-def test_a_phones_film_is_seen_upright(tmp_path: Path) -> None:
-    """Its display matrix says by how much it was turned: a quarter, so that what was recorded wide is shown high."""
+def test_a_rotated_film_has_upright_frames(tmp_path: Path) -> None:
+    """Its display matrix rotates a landscape recording by a quarter, to portrait."""
     path = tmp_path / "phone.mp4"
     with av.open(str(path), "w") as container:
         video, audio = container.add_stream("mpeg4", rate=10), container.add_stream("aac", rate=RATE, layout="mono")
@@ -176,9 +176,7 @@ def test_a_phones_film_is_seen_upright(tmp_path: Path) -> None:
         assert rgb[170:].mean() < 20
 
 
-def test_damage_in_the_middle_costs_its_place_and_nothing_else(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_damaged_packets_in_the_middle_leave_a_gap(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "damaged.mka"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=RATE, layout="mono")
@@ -196,7 +194,7 @@ def test_damage_in_the_middle_costs_its_place_and_nothing_else(
     assert "damaged" in caplog.text
 
 
-def test_leaving_early_ends_the_thread(tmp_path: Path) -> None:
+def test_closing_the_reader_early_ends_its_thread(tmp_path: Path) -> None:
     async def main() -> None:
         source = read_media(write(tmp_path / "long.wav", tone(440, seconds=30)))
         await anext(source)

@@ -1,4 +1,4 @@
-"""Live sources, served by this machine: an HLS playlist that grows, a connection that breaks and comes back."""
+"""Live sources, served by this machine: an HLS playlist that grows, a connection that breaks."""
 
 import asyncio
 import io
@@ -39,11 +39,11 @@ def mpegts(hertz: float, seconds: float, start_s: float = 0.0) -> bytes:
         ("talks/mic.wav", False),
     ],
 )
-def test_what_goes_on_by_itself_is_live(source: str, live: bool) -> None:
+def test_which_addresses_are_live(source: str, live: bool) -> None:
     assert is_live(source) == live
 
 
-def test_a_source_that_breaks_is_opened_again_and_its_time_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_source_that_breaks_is_reopened_and_media_time_advances(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> list[float]:
         served = 0
 
@@ -72,7 +72,7 @@ def test_a_source_that_breaks_is_opened_again_and_its_time_goes_on(caplog: pytes
     assert "trying again" in caplog.text
 
 
-def test_a_source_that_never_was_there_is_an_error_at_once() -> None:
+def test_a_source_that_is_not_available_at_first_is_an_error_at_once() -> None:
     async def main() -> None:
         await anext(aiter(LiveSource("tcp://127.0.0.1:1")))
 
@@ -81,7 +81,7 @@ def test_a_source_that_never_was_there_is_an_error_at_once() -> None:
 
 
 def test_a_playlist_that_grows_is_read_to_its_end(tmp_path: Path) -> None:
-    """Two segments when it is opened; each further one appears when the playlist has been asked for again."""
+    """Two segments when it is opened, and one more with each request of the playlist."""
     segments = [mpegts(440, 1.0, start_s=n) for n in range(5)]
 
     async def main() -> float:

@@ -239,7 +239,7 @@ def film_with_late_audio(path: Path) -> Path:
     return path
 
 
-def test_where_the_audio_of_a_film_starts_late_voice_and_face_are_of_the_same_moment(tmp_path: Path) -> None:
+def test_audio_and_video_stay_aligned_where_the_audio_of_a_film_starts_late(tmp_path: Path) -> None:
     path = film_with_late_audio(tmp_path / "film.mka.mkv")
 
     async def main() -> list[AudioChunk]:

@@ -45,7 +45,7 @@ def joined(chunks):
     return np.concatenate([chunk.pcm for chunk in chunks])
 
 
-def test_samples_arrive_in_place_and_to_scale():
+def test_samples_have_the_right_times_and_scale():
     protocol = started()
     (chunk,) = protocol.receive(frame([0, 16_384, -32_768, 32_767], at_s=1.5))
     assert (chunk.track, chunk.start_s, chunk.pcm.dtype) == (Track("mic", "alice"), 1.5, np.float32)
@@ -53,7 +53,7 @@ def test_samples_arrive_in_place_and_to_scale():
     assert list(protocol.receive('{"type": "session.end"}')) == [Ended()]
 
 
-def test_a_large_frame_comes_out_in_small_chunks_without_a_seam():
+def test_a_large_frame_becomes_small_contiguous_chunks():
     samples = np.arange(16_000, dtype=np.int16)
     chunks = list(started().receive(frame(samples, at_s=2.0)))
     assert max(len(chunk.pcm) for chunk in chunks) == 1_600
@@ -91,7 +91,7 @@ def test_a_jittery_clock_moves_no_sample():
     assert [chunk.start_s for chunk in chunks] == pytest.approx([5.0, 5.02, 5.04, 5.06])
 
 
-def test_float_samples_are_taken_as_they_are_unless_they_are_none():
+def test_float_samples_are_kept_unless_they_are_not_finite():
     protocol = IngestProtocol()
     list(protocol.receive(start(MIC | {"codec": "pcm_f32le"})))
     floats = np.array([0.25, -0.5, 3.0], "<f4")
@@ -103,7 +103,7 @@ def test_float_samples_are_taken_as_they_are_unless_they_are_none():
     assert answer.code == "truncated_frame"
 
 
-def test_opus_packets_come_out_as_the_sound_that_went_in():
+def test_opus_packets_are_decoded():
     protocol = IngestProtocol()
     list(protocol.receive(start(MIC | {"codec": "opus", "sample_rate": 48_000})))
     tone = (8_000 * np.sin(2 * np.pi * 440 * np.arange(48_000) / 48_000)).astype("<i2")
@@ -135,7 +135,7 @@ def packet(payload, at_s=0.0, track="mic"):
     return frame([], at_s, track) + payload
 
 
-def test_of_a_camera_a_few_pictures_a_second_are_looked_at_and_none_too_large():
+def test_video_is_sampled_and_large_pictures_are_refused():
     protocol = IngestProtocol(video_fps=3)
     list(protocol.receive(start(MIC, CAMERA)))
     jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
@@ -148,7 +148,7 @@ def test_of_a_camera_a_few_pictures_a_second_are_looked_at_and_none_too_large():
         assert answer.code == code
 
 
-def test_a_caption_comes_with_the_sound_of_its_track():
+def test_a_caption_is_a_chunk_of_its_track():
     protocol = IngestProtocol()
     (answer,) = protocol.receive(start(MIC | {"captions": True}))
     assert answer == Started((Track("mic", "alice", captioned=True),))
@@ -158,7 +158,7 @@ def test_a_caption_comes_with_the_sound_of_its_track():
     assert (chunk.start_s, len(chunk.pcm)) == (pytest.approx(10.02), 0)
 
 
-def test_a_gap_is_a_gap_and_a_repetition_is_cut_off():
+def test_a_gap_is_kept_and_an_overlap_is_discarded():
     protocol = started()
     first = list(protocol.receive(frame(np.arange(8_000), at_s=0.0)))
     repeated = list(protocol.receive(frame(np.arange(4_000, 12_000), at_s=0.25)))
@@ -168,7 +168,7 @@ def test_a_gap_is_a_gap_and_a_repetition_is_cut_off():
     assert (protocol.gaps, protocol.missing_s) == (1, pytest.approx(4.25))
 
 
-def test_what_the_resampler_still_holds_comes_out_before_a_gap_and_at_a_hang_up():
+def test_the_resampler_is_flushed_before_a_gap_and_at_the_end():
     protocol = IngestProtocol()
     list(protocol.receive(start(MIC | {"sample_rate": 48_000})))
     before = list(protocol.receive(frame([1] * 4_800, at_s=0.0)))
@@ -208,7 +208,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("message", "code"), BAD)
-def test_a_bad_message_is_answered_and_changes_nothing(message, code):
+def test_a_bad_message_is_answered_and_ignored(message, code):
     protocol = started(max_message_bytes=3_000 if code == "too_large" else 100_000)
     list(protocol.receive(frame(at_s=10.0)))
     (answer,) = protocol.receive(message)
@@ -242,7 +242,7 @@ BAD_STARTS = [
 
 
 @pytest.mark.parametrize(("tracks", "code"), BAD_STARTS)
-def test_a_bad_start_can_be_mended_on_the_same_socket(tracks, code):
+def test_after_a_bad_session_start_a_good_one_is_accepted_on_the_same_socket(tracks, code):
     protocol = IngestProtocol()
     (answer,) = protocol.receive(json.dumps({"type": "session.start", "tracks": tracks}))
     assert (answer.code, answer.fatal) == (code, False)
@@ -251,7 +251,7 @@ def test_a_bad_start_can_be_mended_on_the_same_socket(tracks, code):
     assert isinstance(next(protocol.receive(start(MIC))), Started)
 
 
-def test_after_its_end_a_session_takes_nothing():
+def test_after_its_end_a_session_accepts_nothing():
     protocol = started()
     list(protocol.receive('{"type": "session.end"}'))
     answers = [answer for message in (frame(), '{"type": "session.end"}') for answer in protocol.receive(message)]
@@ -260,7 +260,7 @@ def test_after_its_end_a_session_takes_nothing():
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.one_of(st.text(), st.binary(), st.builds(frame, at_s=st.floats())), max_size=5))
-def test_no_message_whatsoever_raises(messages):
+def test_no_message_raises(messages):
     protocol = started()
     for message in messages:
         for answer in protocol.receive(message):

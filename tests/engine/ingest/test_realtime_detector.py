@@ -17,7 +17,7 @@ def test_a_live_sender_with_a_fast_clock_and_jitter_is_never_ahead():
         assert not pace.ahead("mic", 1.002)
 
 
-def test_an_upload_is_ahead_soon_and_stays_so_however_long_it_is_made_to_wait():
+def test_an_upload_is_ahead_soon_and_remains_so_however_long_it_waits():
     clock = Clock()
     pace = RealtimeDetector(now=clock)
     assert [pace.ahead("mic", 0.5) for _ in range(6)] == [False] * 4 + [True] * 2
@@ -27,7 +27,7 @@ def test_an_upload_is_ahead_soon_and_stays_so_however_long_it_is_made_to_wait():
         assert pace.ahead("mic", 0.5)
 
 
-def test_who_was_cut_off_may_catch_up_and_still_counts_as_live():
+def test_a_sender_that_was_disconnected_may_catch_up_and_still_counts_as_live():
     clock = Clock()
     pace = RealtimeDetector(now=clock)
     pace.ahead("mic", 0.1)
@@ -35,7 +35,7 @@ def test_who_was_cut_off_may_catch_up_and_still_counts_as_live():
     assert not any(pace.ahead("mic", 0.1) for _ in range(100))
 
 
-def test_two_tracks_side_by_side_are_as_live_as_one():
+def test_tracks_are_judged_separately():
     clock = Clock()
     pace = RealtimeDetector(now=clock)
     for _ in range(100):

@@ -15,7 +15,7 @@ def chunk(start_s: float, samples: int = 320) -> AudioChunk:
     return AudioChunk(MIC, start_s, np.full(samples, start_s, np.float32))
 
 
-def test_what_waits_is_joined_and_what_does_not_follow_on_is_kept_apart() -> None:
+def test_waiting_chunks_are_joined_where_they_are_contiguous() -> None:
     async def main() -> list[AudioChunk]:
         channel: Channel[AudioChunk] = Channel(200)
         waiting = [chunk(n * 0.02) for n in range(60)] + [chunk(5.0), chunk(6.0, samples=0), chunk(6.0)]
@@ -32,7 +32,7 @@ def test_what_waits_is_joined_and_what_does_not_follow_on_is_kept_apart() -> Non
     assert max(len(one.pcm) for one in out) <= SAMPLE_RATE // 2
 
 
-def test_who_keeps_up_gets_each_packet_as_it_comes() -> None:
+def test_a_consumer_that_keeps_up_receives_each_packet_at_once() -> None:
     async def main() -> None:
         channel: Channel[AudioChunk] = Channel(200)
         source = aiter(CoalescedChunks(channel))

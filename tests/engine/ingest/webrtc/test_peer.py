@@ -1,4 +1,4 @@
-"""A peer that publishes, over real sockets on this machine: what comes out of it, and how it ends."""
+"""A peer that publishes, over real sockets on this machine: its chunks, and how it ends."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ def tone(seconds, hertz=440):
 
 
 async def session(during, *tracks, codec=None, **config):
-    """All chunks of a peer that is connected; `during(client, receiver, chunks)` runs meanwhile, and must end it."""
+    """All chunks of a connected peer; `during(client, receiver, chunks)` runs meanwhile, and must end it."""
     client = peer(*tracks)
     if codec:
         wanted = [it for it in RTCRtpSender.getCapabilities("video").codecs if it.mimeType == codec]
@@ -45,7 +45,7 @@ def sound(chunks):
 
 
 @pytest.mark.parametrize("codec", ["video/VP8", "video/H264"])
-def test_sound_and_pictures_sampled_three_a_second_come_out_as_they_went_in(codec):
+def test_audio_and_sampled_video_are_received_unchanged(codec):
     async def main():
         voice = Voice(tone(4.0))
 
@@ -73,8 +73,8 @@ def test_sound_and_pictures_sampled_three_a_second_come_out_as_they_went_in(code
         assert after.at_s > before.at_s
 
 
-def test_a_phone_is_not_promised_to_have_its_pictures_turned_so_it_turns_them_itself():
-    """Without `urn:3gpp:video-orientation` in the answer it may not leave that to us (3GPP TS 26.114, 6.2.3)."""
+def test_the_answer_does_not_offer_video_orientation_so_that_phones_rotate_their_video():
+    """Without `urn:3gpp:video-orientation` in the answer, the sender must rotate (3GPP TS 26.114, 6.2.3)."""
 
     async def main():
         client = peer(Voice(tone(1.0)), Camera(repeat(plain((200, 40, 40)))))
@@ -91,7 +91,7 @@ def test_a_phone_is_not_promised_to_have_its_pictures_turned_so_it_turns_them_it
     assert "video-orientation" not in answer
 
 
-def test_who_hangs_up_goes_silent_or_never_comes_is_an_end():
+def test_a_peer_that_leaves_or_sends_nothing_ends():
     async def hang_up(client, receiver, chunks):
         await until(lambda: chunks)
         await client.close()
@@ -116,8 +116,8 @@ def test_who_hangs_up_goes_silent_or_never_comes_is_an_end():
     assert len(asyncio.run(main())) == 1
 
 
-def test_a_sender_that_stalls_has_done_speaking_and_may_go_on():
-    """The turn is ended meanwhile, and its media time goes on, though the sender's clock stood still."""
+def test_a_sender_that_stalls_ends_its_turn_and_may_continue():
+    """The turn ends meanwhile, and media time advances, although the sender's timestamps stopped."""
 
     async def main():
         voice = Voice(tone(30.0))
@@ -140,7 +140,7 @@ def test_a_sender_that_stalls_has_done_speaking_and_may_go_on():
     assert after.start_s > mark.start_s - 0.1
 
 
-def test_a_process_too_busy_to_listen_neither_ends_a_turn_nor_moves_what_follows():
+def test_a_stall_of_this_process_neither_ends_a_turn_nor_shifts_media_time():
     async def main():
         voice = Voice(tone(30.0))
 

@@ -1,4 +1,4 @@
-"""The WHIP endpoint over real HTTP, against the counting engine: what it answers, and what it leaves behind."""
+"""The WHIP endpoint over real HTTP, with the counting engine."""
 
 import asyncio
 
@@ -70,7 +70,7 @@ BAD = [
 ]
 
 
-def test_a_bad_offer_is_answered_and_leaves_nothing_behind_while_another_goes_on():
+def test_a_bad_offer_is_answered_and_does_not_affect_others():
     async def main():
         async with running() as (engine, url), client(url) as http, publishing(url, "demo", "bob", voice()) as good:
             for path, headers, body, status, code in BAD:
@@ -98,7 +98,7 @@ async def until(condition):
         await asyncio.sleep(0.01)
 
 
-def test_a_name_is_one_publishers_until_they_leave_or_come_back_with_their_token():
+def test_a_name_belongs_to_one_publisher_until_it_leaves_or_resumes_with_its_token():
     async def main():
         servers = "stun:stun.example:3478 turn:me:secret@turn.example:3478?transport=udp"
         async with running(ice_servers=servers) as (engine, url), client(url) as http:
@@ -131,7 +131,7 @@ def test_a_name_is_one_publishers_until_they_leave_or_come_back_with_their_token
     asyncio.run(main())
 
 
-def test_a_page_from_the_allowed_origin_may_publish_and_no_other():
+def test_only_pages_of_the_allowed_origin_may_publish():
     async def main():
         async with running(allow_origin="https://good.example") as (_, url), client(url) as http:
             for origin, allowed in (("https://good.example", True), ("https://evil.example", False)):
@@ -150,7 +150,7 @@ def test_a_page_from_the_allowed_origin_may_publish_and_no_other():
     asyncio.run(main())
 
 
-def test_candidates_may_trickle_and_an_ice_restart_is_declined():
+def test_trickled_candidates_are_accepted_and_an_ice_restart_is_refused():
     async def main():
         async with running() as (_, url), client(url) as http, publishing(url, "demo", "alice", voice()) as session:
             tag = {"If-Match": session.answer.headers["ETag"]}
@@ -178,7 +178,7 @@ def test_candidates_may_trickle_and_an_ice_restart_is_declined():
     asyncio.run(main())
 
 
-def test_shutdown_ends_publishers_with_what_they_said():
+def test_shutdown_ends_publishers_and_publishes_their_last_turns():
     async def main():
         async with running() as (engine, url), publishing(url, "demo", "alice", voice()):
             await until(lambda: engine.heard_s > 0.3)
@@ -189,7 +189,7 @@ def test_shutdown_ends_publishers_with_what_they_said():
     asyncio.run(main())
 
 
-def test_no_offer_whatsoever_raises_anything_else():
+def test_no_offer_raises_another_error():
     lines = OFFER.splitlines(keepends=True)
 
     @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)

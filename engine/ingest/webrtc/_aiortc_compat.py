@@ -1,0 +1,44 @@
+"""All uses of what aiortc does not document. Checked with the version in constraints.txt."""
+
+from typing import Protocol
+
+from aiortc import RTCRtpReceiver
+from aiortc.codecs import CODECS, is_rtx
+from aiortc.jitterbuffer import JitterFrame
+from aiortc.rtcpeerconnection import find_common_codecs
+from aiortc.rtp import RtpPacket
+from aiortc.sdp import MediaDescription
+
+from engine.errors import EngineError
+
+# What aiortc raises for text that is no SDP, or not the SDP that it expects: it has no error type for that.
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, AssertionError, StopIteration, RuntimeError)
+
+JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"  # RTCRtpReceiver offers no other way to choose one
+
+
+class AiortcVersionError(EngineError):
+    """The installed version of aiortc does not work as expected here."""
+
+
+class JitterBufferLike(Protocol):
+    """What RTCRtpReceiver calls with each packet: returns (whether to request a key frame, the next frame or None)."""
+
+    def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]: ...
+
+
+def replace_jitter_buffer(receiver: RTCRtpReceiver, jitter_buffer: JitterBufferLike) -> None:
+    """Before the first packet. Raises AiortcVersionError."""
+    if not hasattr(receiver, JITTER_BUFFER):
+        raise AiortcVersionError("this version of aiortc has no jitter buffer to replace: see constraints.txt")
+    setattr(receiver, JITTER_BUFFER, jitter_buffer)
+
+
+def encoded_frame(packet: RtpPacket) -> JitterFrame:
+    """The frame of audio in one packet, after aiortc has removed the packet's headers."""
+    return JitterFrame(packet._data, packet.timestamp)  # type: ignore[attr-defined]
+
+
+def has_common_codec(media: MediaDescription) -> bool:
+    """Whether setRemoteDescription will find a codec for this media section. Raises one of MALFORMED."""
+    return not all(is_rtx(codec) for codec in find_common_codecs(CODECS[media.kind], media.rtp.codecs))
