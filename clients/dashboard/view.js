@@ -146,7 +146,7 @@ function transcriptRow(event) {
   const { speaker, start_s, text, emotion, confidence, uncertain, shift, status } = event;
   return html("li", { "data-emotion": emotion },
     html("span", { class: "who" }, html("b", {}, speaker), html("time", {}, clock(start_s))),
-    text ? html("span", { class: "words" }, text) : html("span", { class: "words withheld" }, "words not published"),
+    text ? html("span", { class: "words" }, text) : html("span", { class: "words no-text" }, "no text"),
     html("span", { class: "verdict" },
       html("span", { class: uncertain ? "chip uncertain" : "chip" }, emotion),
       html("span", { class: "number" }, percent(confidence)),
