@@ -6,10 +6,14 @@ from typing import Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from cberl.types import SAMPLE_RATE, Float32
 
+Float64 = NDArray[np.float64]
+
 MEMORY_S = 5.0  # over which channels are compared
+SILENT = 1e-3  # of the energy of the loudest channel: an unused input
 INVERTED = -0.5  # correlation of channels of which one has the wrong sign
 # Gains of a mix to mono, as in ITU-R BS.775 and FFmpeg. All other channels are surround channels.
 GAINS = {"FC": 1.0, "FL": sqrt(0.5), "FR": sqrt(0.5), "LFE": 0.0, "LFE2": 0.0}
@@ -77,29 +81,31 @@ class Downmix:
         if len(pcm) == 1:
             mono: Float32 = pcm[0]
             return mono
-        gains = _gains(layout, len(pcm)) * self._signs(pcm)
-        mixed: Float32 = (gains @ pcm).clip(-1.0, 1.0)
-        return mixed
-
-    def _signs(self, pcm: Float32) -> Float32:
-        """float32[channels]: 1 or -1."""
         if len(self._covariance) != len(pcm):
             self._covariance = np.zeros((len(pcm), len(pcm)))
         self._covariance = self._covariance * 0.5 ** (pcm.shape[1] / SAMPLE_RATE / MEMORY_S) + pcm @ pcm.T
         energy = np.diag(self._covariance)
-        loudest = int(energy.argmax())
-        scale = np.sqrt(energy * energy[loudest])
-        signs: Float32 = np.where(self._covariance[loudest] < INVERTED * scale, -1, 1).astype(np.float32)
-        return signs
+        mixed: Float32 = (_gains(layout, energy) * _signs(self._covariance, energy) @ pcm).clip(-1.0, 1.0)
+        return mixed
 
 
-def _gains(layout: tuple[str, ...], channels: int) -> Float32:
-    """float32[channels]. Without a layout, or where channels have no names, the mix is their mean."""
+def _signs(covariance: Float64, energy: Float64) -> Float32:
+    """float32[channels]: -1 for the inverse of the loudest channel, otherwise 1."""
+    loudest = int(energy.argmax())
+    scale = np.sqrt(energy * energy[loudest])
+    signs: Float32 = np.where(covariance[loudest] < INVERTED * scale, -1, 1).astype(np.float32)
+    return signs
+
+
+def _gains(layout: tuple[str, ...], energy: Float64) -> Float32:
+    """float32[channels]. Without a layout, or where channels have no names: the mean of those that carry sound."""
     if layout == ("NONE", "NONE"):
         layout = ("FL", "FR")
     gains = np.array([GAINS.get(name, SURROUND_GAIN) for name in layout], np.float32)
     if "NONE" in layout or not gains.any():
-        return np.full(channels, 1 / channels, np.float32)
+        used = (energy >= SILENT * energy.max()).astype(np.float32)
+        mean: Float32 = used / used.sum()
+        return mean
     return gains
 
 

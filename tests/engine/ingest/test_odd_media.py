@@ -87,6 +87,11 @@ def twelve_channels(path: Path) -> Path:
     return write_streams(path.with_suffix(".mka"), "pcm_s16le", [(0.0, pcm)], layout="12C", form="s16")
 
 
+def twelve_channels_of_which_one_is_used(path: Path) -> Path:
+    pcm = np.concatenate([mono(), np.zeros((11, mono().shape[1]), np.float32)])
+    return write_streams(path.with_suffix(".mka"), "pcm_s16le", [(0.0, pcm)], layout="12C", form="s16")
+
+
 def eight_planes(path: Path) -> Path:
     pcm = np.repeat(mono(), 8, axis=0)
     return write_streams(path.with_suffix(".mka"), "libopus", [(0.0, pcm)], layout="7.1", form="flt")
@@ -111,6 +116,7 @@ KINDS: list[tuple[Callable[[Path], Path], list[float]]] = [
     (gap, [*AT_S, *(40.0 + it for it in AT_S)]),
     (not_finite, AT_S),
     (twelve_channels, AT_S),
+    (twelve_channels_of_which_one_is_used, AT_S),
     (eight_planes, AT_S),
     (inverted, AT_S),
     (colon, AT_S),
