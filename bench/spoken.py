@@ -237,8 +237,8 @@ def summary(found: list[Judged]) -> dict[str, float]:
     return {
         "utterances": len(found),
         "WER": 100 * sum(it.wrong for it in found) / sum(it.words for it in found),
-        "weighted F1": 100 * result.weighted_f1,
-        "macro F1": 100 * result.macro_f1,
+        "weighted F1": result.weighted_f1,
+        "macro F1": result.macro_f1,
     }
 
 

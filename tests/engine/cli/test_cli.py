@@ -221,7 +221,7 @@ def test_a_recording_becomes_json_lines(cberl: Cli, talk: Path, extreme: tuple[o
     assert (code, err) == (0, "Speech to text: Whisper tiny.en, as configured.\n")
     events = [decode(line)[1] for line in out.splitlines()]
     assert {event.conversation for event in events} == {"a talk -1-"}
-    assert [event.speaker for event in events][:2] == ["maya", "tom"]
+    assert list(dict.fromkeys(event.speaker for event in events)) == ["maya", "tom"]
     assert len(events) >= 3
 
 
