@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from cberl.types import SAMPLE_RATE
+from testing.command import MAIN
 from testing.live_engine import Message, demo
 
 PIPE = subprocess.PIPE
@@ -63,7 +64,7 @@ def test_speech_into_the_microphone_is_recognized(tmp_path: Path) -> None:
             command = [
                 sys.executable,
                 "-c",
-                "from engine.cli.app import main; main()",
+                MAIN,
                 "run",
                 "mic",
                 "--whisper-model",

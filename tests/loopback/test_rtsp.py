@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from cberl.types import SAMPLE_RATE
+from testing.command import MAIN
 from testing.gstreamer import python_with
 from testing.live_engine import Message, demo
 
@@ -58,7 +59,7 @@ def test_a_camera_that_restarts_is_reopened(tmp_path: Path) -> None:
     async def main() -> tuple[list[Message], str]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        command = ["-c", "from engine.cli.app import main; main()", "run", f"rtsp://127.0.0.1:{port}/live"]
+        command = ["-c", MAIN, "run", f"rtsp://127.0.0.1:{port}/live"]
         finals: list[Message] = []
         async with playing(python, port, tmp_path / "said.wav"):
             run = await asyncio.create_subprocess_exec(

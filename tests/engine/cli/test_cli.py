@@ -26,12 +26,11 @@ from cberl.checkpoint import STARTER, WEIGHTS
 from engine.cli import main
 from engine.cli.app import COMMANDS
 from engine.delivery.wire import decode
+from testing.command import MAIN
 
 VERSION = installed_version("cberl-engine")
 DEMO = Path(engine.demo.__file__).parent / "conversation.flac"
 JIT = "ignore:`torch.jit.script:DeprecationWarning"  # see pyproject.toml
-# A test run in the background has SIGINT ignored, and its child processes inherit that.
-MAIN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from engine.cli import main; main()"
 CBERL = [sys.executable, "-W", "error", "-W", JIT, "-c", MAIN]
 
 Cli = Callable[..., tuple[int, str, str]]

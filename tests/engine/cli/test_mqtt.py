@@ -5,10 +5,11 @@ import sys
 
 from engine.config import Settings
 from engine.server.sinks import open_event_sinks
+from testing.command import MAIN
 from testing.events import emotion
 from testing.mosquitto import mosquitto, needs_mosquitto
 
-WATCH = ("-W", "ignore", "-c", "from engine.cli import main; main()", "mqtt", "watch")
+WATCH = ("-W", "ignore", "-c", MAIN, "mqtt", "watch")
 
 
 async def watch(*arguments):

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from cberl.checkpoint import load_checkpoint
 from cberl.data.sample import MANNERS
 from engine.cli.app import cli
+from testing.command import MAIN
 
-MAIN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from engine.cli import main; main()"
 SCORE = ("dev_weighted_f1", "dev_macro_f1")
 
 
