@@ -59,8 +59,9 @@ class EventPublisher:
         await self._hub.flush()
         pending.published.set_result(None)
 
-    def leave(self, source: MediaSource) -> None:
-        """Everybody who was found on its tracks has left."""
+    async def leave(self, source: MediaSource) -> None:
+        """Wait for the source's last events; then everybody who was found on its tracks has left."""
+        await source.all_published()
         for speaker in sorted(source.other_speakers):
             self._hub.publish(SpeakerLeft(self._conversation, speaker))
 

@@ -62,7 +62,7 @@ class MediaSource:
 
     def progressed(self, progress: TrackProgress) -> None:
         self.tracks.add(progress.track_id)
-        (self._speaking.add if progress.speaking else self._speaking.discard)(progress.track_id)
+        (self._speaking.discard if progress.speaking_since_s is None else self._speaking.add)(progress.track_id)
 
     def finished(self, turn: Turn) -> asyncio.Future[None]:
         """The turn is final. Set the future when its event is published."""

@@ -68,8 +68,7 @@ class TurnPipeline:
             for interim in self._interims.values():
                 interim.cancel()
             await self._queue.leave(self._source)
-        await self._source.all_published()
-        self._publisher.leave(self._source)
+        await self._publisher.leave(self._source)
 
     def _begin_analysis(self, turn: Turn) -> asyncio.Task[TurnAnalysis]:
         return self._start_task(self._analyze(turn), f"analyze {turn.turn_id}")

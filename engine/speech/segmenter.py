@@ -9,7 +9,7 @@ import numpy as np
 
 from cberl.types import SAMPLE_RATE, Float32
 from engine.media import Track
-from engine.speech.turn import Turn, TurnResumed
+from engine.speech.turn import TrackProgress, Turn, TurnResumed
 
 SPLIT_SEARCH_S = 2.0  # a turn of maximum length is cut at the quietest place in its last seconds
 SPLIT_DIP = 0.5  # ... if the level there is at most half of the median around it (-6 dB)
@@ -88,9 +88,10 @@ class Segmenter:
         return self._media_s(self._turn[self._lead].start) if self._turn else None
 
     @property
-    def settled_s(self) -> float:
-        """No later turn ends before this, unless it is cut at the maximum length."""
-        return self._media_s(self._speech_end()) if self._turn else self.now_s
+    def progress(self) -> TrackProgress:
+        """No later turn ends before `until_s`, unless it is cut at the maximum length."""
+        until_s = self._media_s(self._speech_end()) if self._turn else self.now_s
+        return TrackProgress(self.track.id, self.now_s, until_s, self.speaking_since_s)
 
     def push(self, pcm: Float32, probability: float) -> list[Turn | TurnResumed]:
         """Add one window, float32[n]. At most one turn is completed by it."""

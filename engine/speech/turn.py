@@ -50,13 +50,14 @@ class TurnResumed:
 class TrackProgress:
     """A track was analysed up to `now_s`; each of its turns that is not yet final ends at `until_s` or later.
 
-    A turn that is cut at the maximum length is the exception. `speaking`: a turn is in progress.
+    A turn that is cut at the maximum length is the exception. `speaking_since_s`: start of the turn in
+    progress, if any.
     """
 
     track_id: str
     now_s: float
     until_s: float
-    speaking: bool = False
+    speaking_since_s: float | None = None
 
 
 TurnUpdate = Turn | TurnResumed | TrackProgress

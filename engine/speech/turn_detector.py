@@ -83,14 +83,12 @@ class _TrackTurns:
     @property
     def speaking_since_s(self) -> float:
         """Where the turn in progress started; infinity while nobody speaks."""
-        since = self._segmenter.speaking_since_s
+        since = self.progress.speaking_since_s
         return float("inf") if since is None else since
 
     @property
     def progress(self) -> TrackProgress:
-        segmenter = self._segmenter
-        speaking = segmenter.speaking_since_s is not None
-        return TrackProgress(self._track.id, segmenter.now_s, segmenter.settled_s, speaking)
+        return self._segmenter.progress
 
     def end_after(self, turn_id: int, silence_ms: float) -> None:
         self._segmenter.end_after(turn_id, silence_ms)
@@ -100,7 +98,7 @@ class _TrackTurns:
         self._track = self._segmenter.track = chunk.track  # a source may learn later that it has one speaker
         self._frames.push(chunk.frames)
         turns = self._with_frames(await self._segment(chunk))
-        self._frames.forget_before(min(self.speaking_since_s, self._segmenter.now_s))
+        self._frames.forget_before(min(self.speaking_since_s, self.progress.now_s))
         return turns
 
     async def finish(self) -> list[Turn | TurnResumed]:
@@ -108,7 +106,7 @@ class _TrackTurns:
         return self._with_frames(await self._finish())
 
     async def _segment(self, chunk: AudioChunk) -> list[Turn | TurnResumed]:
-        gap_s = chunk.start_s - (self._segmenter.now_s + len(self._rest) / SAMPLE_RATE)
+        gap_s = chunk.start_s - (self.progress.now_s + len(self._rest) / SAMPLE_RATE)
         if gap_s >= self._config.end_silence_ms / 1e3:  # a gap this long ends a turn as silence does
             turns = await self._finish()
             self._restart(chunk.start_s)

@@ -122,7 +122,7 @@ def test_no_turn_ends_before_the_settled_time() -> None:
     stages: dict[str, list[str]] = {"ann": [], "bob": []}
     for heard in asyncio.run(main()):
         match heard:
-            case TrackProgress(track=track, now_s=now_s, until_s=until_s):
+            case TrackProgress(track_id=track, now_s=now_s, until_s=until_s):
                 speaker = {"a": "ann", "b": "bob"}[track]
                 assert settled_s[speaker] <= until_s <= now_s
                 settled_s[speaker] = until_s
@@ -133,6 +133,7 @@ def test_no_turn_ends_before_the_settled_time() -> None:
                 stages[speaker].append(stage)
             case TurnResumed():
                 raise AssertionError("one sentence without a pause")
+    assert min(settled_s.values()) > 1.0
     assert stages["ann"] == stages["bob"]
     assert stages["ann"][-2:] == ["provisional", "final"]
     assert set(stages["ann"][:-2]) == {"interim"}
