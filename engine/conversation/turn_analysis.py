@@ -21,6 +21,8 @@ DescribeAudio = Callable[[Float32], Awaitable[Float32]]
 DescribeVisual = Callable[[tuple[VideoFrame, ...]], Awaitable[Seen | None]]
 EmbedSpeaker = Callable[[Float32], Awaitable[Float32]]
 
+PREVIEW_MS = 100.0  # a recogniser slower than this would delay final turns by the text of interim events
+
 Result = TypeVar("Result")
 
 
@@ -73,11 +75,17 @@ class TurnAnalyzer:
         self._models = models
         self._transcribe = partial(models.transcribe, key=self)  # conversations take turns
         self._diarize = diarize
+        self._transcribe_ms = float("inf")  # of the last turn
 
     @property
     def busy(self) -> bool:
         """Whether final turns of any conversation wait for the audio encoder."""
         return bool(self._models.describe_audio.pending)
+
+    @property
+    def previews_text(self) -> bool:
+        """Whether the recogniser is idle, and fast enough for the text of turns in progress."""
+        return not self.transcriber_busy and self._transcribe_ms <= PREVIEW_MS
 
     @property
     def transcriber_busy(self) -> bool:
@@ -93,7 +101,10 @@ class TurnAnalyzer:
         models = self._models
         transcribe = captions.instead_of(self._transcribe, turn)
         embed_speaker = models.embed_speaker if self.is_shared(turn.track) else None
-        return await analyze_turn(turn, transcribe, models.describe_audio, models.describe_visual, embed_speaker)
+        analysis = await analyze_turn(turn, transcribe, models.describe_audio, models.describe_visual, embed_speaker)
+        if not captions.expected(turn.track.speaker):
+            self._transcribe_ms = analysis.timings_ms["transcribe"]
+        return analysis
 
     async def preview(self, turn: Turn, *, with_text: bool) -> TurnAnalysis:
         """Voice and face of a turn in progress, and its words so far."""

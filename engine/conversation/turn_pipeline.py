@@ -100,9 +100,9 @@ class TurnPipeline:
             self._interims[turn.turn_id] = self._start_task(self._publish_interim(turn), f"interim {turn.turn_id}")
 
     async def _publish_interim(self, turn: Turn) -> None:
-        """With the text so far where the recogniser is idle."""
+        """With the text so far where the recogniser has time for it."""
         captioned = self._source.captions.expected(turn.track.speaker)
-        with_text = self._load.ahead and not self._analyzer.transcriber_busy and not captioned
+        with_text = self._load.ahead and self._analyzer.previews_text and not captioned
         analysis = await self._analyzer.preview(turn, with_text=with_text)
         await self._publisher.publish_interim(analysis, self._source)
 

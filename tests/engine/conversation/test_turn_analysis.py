@@ -1,6 +1,7 @@
 """From a turn to an utterance: what was heard is encoded against its past, and what is absent stays absent."""
 
 import asyncio
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from cberl.encoders.conversation import ConversationHistory
 from cberl.encoders.text import TextEncoder, TextHistory, TextInput
 from cberl.encoders.visual import Seen
 from cberl.types import SAMPLE_RATE, Float32
-from engine.conversation.turn_analysis import TurnAnalysis, analyze_turn
+from engine.conversation.turn_analysis import PREVIEW_MS, TurnAnalysis, TurnAnalyzer, analyze_turn
 from engine.conversation.utterance import Utterance
 from engine.conversation.utterance_encoder import UtteranceEncoder
 from engine.media import Track, VideoFrame
+from engine.speech.captions import Captions
 from engine.speech.transcriber import Transcript
 from engine.speech.turn import Turn
 
@@ -126,3 +128,33 @@ def test_without_frames_the_visual_encoder_is_not_called() -> None:
     result = asyncio.run(analyze_turn(turn(), transcribe, describe_audio, describe_visual))
     assert result.visual is None
     assert "describe_visual" not in result.timings_ms
+
+
+def test_interim_events_have_text_only_where_the_recogniser_is_fast() -> None:
+    """A slow recogniser must not delay final turns."""
+
+    class Recogniser:
+        pending = 0
+        delay_s = 0.0
+
+        async def __call__(self, pcm: Float32, key: object = None) -> Transcript:
+            await asyncio.sleep(self.delay_s)
+            return said("hello")
+
+    async def describe_audio(pcm: Float32) -> Float32:
+        return pcm[:8]
+
+    async def main() -> list[bool]:
+        recogniser = Recogniser()
+        models = SimpleNamespace(
+            transcribe=recogniser, describe_audio=describe_audio, describe_visual=None, embed_speaker=None
+        )
+        analyzer = TurnAnalyzer(models, "off")  # type: ignore[arg-type]
+        found = [analyzer.previews_text]
+        await analyzer.analyze(turn(), Captions())
+        found.append(analyzer.previews_text)
+        recogniser.delay_s = 2 * PREVIEW_MS / 1e3
+        await analyzer.analyze(turn(), Captions())
+        return [*found, analyzer.previews_text]
+
+    assert asyncio.run(main()) == [False, True, False]
