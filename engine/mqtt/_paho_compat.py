@@ -6,6 +6,7 @@ properties are handed to it already packed.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Any
 
 import aiomqtt
@@ -13,7 +14,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 
-class AcknowledgedClient(aiomqtt.Client):
+class AcknowledgedClient(aiomqtt.Client, ABC):
     """aiomqtt's client with a `publish_packed` that returns at once, and callbacks for what follows."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -31,16 +32,16 @@ class AcknowledgedClient(aiomqtt.Client):
             raise aiomqtt.MqttCodeError(sent.rc, f"nothing can be sent to {topic}")
         return sent.mid
 
+    @abstractmethod
     def acknowledged(self, packet: int, refused: str | None) -> bool:
         """The broker has answered a packet, with this reason if it refused it.
 
-        Override it. False means that the packet was not sent by `publish_packed`.
+        False means that the packet was not sent by `publish_packed`.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def connection_lost(self) -> None:
-        """No acknowledgement follows. Override it."""
-        raise NotImplementedError
+        """No acknowledgement follows."""
 
     def _on_disconnected(self, disconnected: asyncio.Future[None]) -> None:
         if not disconnected.cancelled():
