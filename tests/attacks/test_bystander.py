@@ -1,0 +1,39 @@
+"""The measure of every attack: it notices what is lost, and passes where nothing attacks."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from testing.serving import assert_nothing_lost, bystander, served
+
+EVENT = {"type": "emotion", "utterance": "a/b/1", "seq": 1, "text": "hello", "lag_s": 0.1}
+ENDED = {"type": "session.ended", "dropped_chunks": 0}
+
+
+@pytest.mark.parametrize(
+    ("published", "subscribed"),
+    [
+        ([ENDED], []),
+        ([EVENT], [EVENT]),
+        ([EVENT, ENDED | {"dropped_chunks": 1}], [EVENT]),
+        ([EVENT | {"text": "hallo"}, ENDED], [EVENT | {"text": "hallo"}]),
+        ([EVENT, ENDED], []),
+        ([EVENT, {"type": "error"}, ENDED], [EVENT]),
+        ([EVENT | {"seq": 2}, ENDED], [EVENT | {"seq": 2}]),
+    ],
+)
+def test_it_notices_what_is_lost(published: list[dict], subscribed: list[dict]) -> None:
+    assert_nothing_lost([EVENT, ENDED], [EVENT], [EVENT | {"lag_s": 0.2}])
+    with pytest.raises(AssertionError):
+        assert_nothing_lost(published, subscribed, [EVENT])
+
+
+def test_beside_nothing_a_conversation_in_real_time_has_the_events_of_an_upload(tmp_path: Path) -> None:
+    async def main() -> None:
+        with served(tmp_path) as server:
+            async with bystander(server):
+                await asyncio.sleep(2)  # of media in real time
+            server.assert_calm()
+
+    asyncio.run(main())
