@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 
 import torch
 
@@ -88,7 +89,8 @@ class EmotionClassifier:
         watch = Stopwatch(utterance.timings_ms)
         with watch("graph"):
             result = await self._graph(GraphRequest(self._state, _step_input(utterance)))
-        self._state = result.state
+        if all(map(isfinite, result.probabilities)):  # else the state is spoilt, too, for all later utterances
+            self._state = result.state
         event = self._event(utterance, result, watch.timings_ms)
         return replace(event, shift=self._shifts.push(event.speaker, event.emotion))
 

@@ -11,7 +11,7 @@ OBSERVE_S = 1.0
 
 
 class SessionMonitor:
-    """Reports a conversation's lag to the load shedder every second, and its statistics to listeners."""
+    """Reports a conversation's lag to its load shedder every second, and its statistics to listeners."""
 
     def __init__(self, conversation: str, hub: Hub, load: LoadShedder, stats_s: float) -> None:
         self._conversation = conversation
@@ -37,15 +37,12 @@ class SessionMonitor:
         """Until cancelled."""
         loop = asyncio.get_running_loop()
         reported_at = loop.time()
-        try:
-            while True:
-                await asyncio.sleep(min(OBSERVE_S, self._stats_s))
-                self._load.observe(self._conversation, self.lag_s)
-                if self._sources and loop.time() - reported_at >= self._stats_s:
-                    reported_at = loop.time()
-                    self._hub.publish(self._stats())
-        finally:
-            self._load.forget(self._conversation)
+        while True:
+            await asyncio.sleep(min(OBSERVE_S, self._stats_s))
+            self._load.observe(self.lag_s)
+            if self._sources and loop.time() - reported_at >= self._stats_s:
+                reported_at = loop.time()
+                self._hub.publish(self._stats())
 
     def _stats(self) -> SessionStats:
         dropped = self._dropped_before + sum(source.dropped() for source in self._sources)

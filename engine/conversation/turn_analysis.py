@@ -73,7 +73,11 @@ class TurnAnalyzer:
 
     def __init__(self, models: Models, diarize: Literal["auto", "on", "off"]) -> None:
         self._models = models
-        self._transcribe = partial(models.transcribe, key=self)  # conversations take turns
+        # Conversations take turns at every model.
+        self._transcribe = partial(models.transcribe, key=self)
+        self._describe_audio = partial(models.describe_audio, key=self)
+        self._describe_visual = partial(models.describe_visual, key=self)
+        self._embed_speaker = partial(models.embed_speaker, key=self) if models.embed_speaker else None
         self._diarize = diarize
         self._transcribe_ms = float("inf")  # of the last turn
 
@@ -98,16 +102,15 @@ class TurnAnalyzer:
 
     async def analyze(self, turn: Turn, captions: Captions) -> TurnAnalysis:
         """Everything. Captions, where the speaker has them, take the place of speech to text."""
-        models = self._models
+        captioned = captions.expected(turn.track.speaker)
         transcribe = captions.instead_of(self._transcribe, turn)
-        embed_speaker = models.embed_speaker if self.is_shared(turn.track) else None
-        analysis = await analyze_turn(turn, transcribe, models.describe_audio, models.describe_visual, embed_speaker)
-        if not captions.expected(turn.track.speaker):
+        embed_speaker = self._embed_speaker if self.is_shared(turn.track) else None
+        analysis = await analyze_turn(turn, transcribe, self._describe_audio, self._describe_visual, embed_speaker)
+        if not captioned:
             self._transcribe_ms = analysis.timings_ms["transcribe"]
         return analysis
 
     async def preview(self, turn: Turn, *, with_text: bool) -> TurnAnalysis:
         """Voice and face of a turn in progress, and its words so far."""
-        models = self._models
         transcribe = self._transcribe if with_text else None
-        return await analyze_turn(turn, transcribe, models.describe_audio, models.describe_visual)
+        return await analyze_turn(turn, transcribe, self._describe_audio, self._describe_visual)

@@ -5,6 +5,7 @@ numbered at once and delivered when the writer has stored it, so that no subscri
 undo.
 """
 
+import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,8 @@ from engine.events import (
     SpeakerLeft,
     SpeakerState,
 )
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class Hub:
         self.replay_events = replay_events
         self.subscriber_queue = subscriber_queue
         self.keep_ended = keep_ended
+        self.not_encoded = 0  # events that were left out because they cannot be encoded
         self._topics: dict[str, _Topic] = {}
         self._to_all: set[Subscription] = set()  # subscriptions to all conversations
         self._ended: OrderedDict[str, None] = OrderedDict()  # oldest first
@@ -92,10 +96,11 @@ class Hub:
             self._ended.pop(conversation, None)
             self._append(topic, ConversationStarted(conversation))
 
-    def publish(self, event: Event) -> int:
+    def publish(self, event: Event) -> int | None:
         """Number the event and deliver it to every subscriber of its conversation, which is opened if necessary.
 
-        Returns its seq. Raises ValueError where a float in it is not finite; then no seq is used.
+        Returns its seq. An event that cannot be encoded, because a float in it is not finite, is counted and logged; it
+        uses no seq, and None is returned: it must not end the conversation.
         """
         self.open(event.conversation)
         return self._append(self._topics[event.conversation], event)
@@ -190,9 +195,14 @@ class Hub:
         """Above the floor, so that a name that is used again never repeats a number."""
         return max(self._floor, self._event_writer.last_seq(conversation) if self._event_writer else 0)
 
-    def _append(self, topic: _Topic, event: Event) -> int:
+    def _append(self, topic: _Topic, event: Event) -> int | None:
         seq = topic.numbered + 1
-        encoded = EncodedEvent(event, seq, self.run)
+        try:
+            encoded = EncodedEvent(event, seq, self.run)
+        except ValueError as error:
+            self.not_encoded += 1
+            log.error("an event of conversation %s cannot be encoded and was left out: %s", event.conversation, error)
+            return None
         entry = Entry(seq, encoded.json, encoded.key)
         topic.numbered = seq
         deliver = partial(self._deliver, topic, event, entry)

@@ -26,7 +26,10 @@ part that overlaps is discarded; an earlier one is `bad_media_time`.
 A video track is sampled to a few pictures per second. They are used with what its speaker says at that time.
 
 The words of a track with `"captions": true` in its session.start are those of the captions whose middle lies in the
-turn. A turn waits for captions for a short time; without them, it is transcribed.
+turn. A turn waits for captions for a short time; without them, it is transcribed. Their number and length are limited
+per second of the track's audio.
+
+A text message has at most 64 KB, and its numbers are finite.
 
 A bad message is answered with an `error` and otherwise ignored.
 """
@@ -37,20 +40,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
 
 from engine.events import Error
 from engine.ingest.arrival import FrameSampler
 from engine.ingest.codecs import Decode, PayloadError, audio_decoder, jpeg_size
+from engine.ingest.control import MAX_CONTROL_BYTES, CaptionRate, parse_control, read_caption
 from engine.ingest.resampler import TrackResampler
 from engine.ingest.tracks import TrackSpec, read_specs
-from engine.media import AudioChunk, Caption, Track
+from engine.media import AudioChunk, Track
 
 HEADER_VERSION = 1
 MAX_JUMP_S = 86_400.0  # larger steps are mistakes, such as wall-clock time in place of media time
 MAX_BACK_S = 1.0
-MAX_CAPTION = 2_000  # characters: more than one turn has
 MAX_PIXELS = 4096 * 4096
 
 
@@ -78,10 +79,12 @@ class Ended:
 Result = AudioChunk | Picture | Started | Ended | Error
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Audio:
     resampler: TrackResampler
     decode: Decode
+    captions: CaptionRate
+    heard_s: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -114,9 +117,12 @@ class IngestProtocol:
 
     def receive(self, message: str | bytes) -> Iterator[Result]:
         """The results of one message. Lazily, so that the caller may work between the chunks of a large frame."""
+        binary = isinstance(message, bytes)
         size = len(message if isinstance(message, bytes) else message.encode(errors="replace"))
-        if size > self.max_message_bytes:
-            yield Error("too_large", f"A message has at most {self.max_message_bytes} bytes, not {size}.")
+        most = self.max_message_bytes if binary else min(self.max_message_bytes, MAX_CONTROL_BYTES)
+        if size > most:
+            kind = "binary" if binary else "text"
+            yield Error("too_large", f"A {kind} message has at most {most} bytes, not {size}.")
         elif isinstance(message, bytes):
             yield from self._frame(message)
         else:
@@ -129,13 +135,9 @@ class IngestProtocol:
             yield from track.resampler.flush()
 
     def _control(self, text: str) -> Iterator[Result]:
-        try:
-            body = from_json(text)
-        except ValueError as error:
-            yield Error("bad_json", f"A text message is one JSON object: {error}.")
-            return
-        if not isinstance(body, dict):
-            yield Error("bad_json", f"A text message is one JSON object, not {type(body).__name__}.")
+        body = parse_control(text)
+        if isinstance(body, Error):
+            yield body
             return
         kind = str(body.get("type"))
         if kind == "session.start":
@@ -160,7 +162,7 @@ class IngestProtocol:
         for spec in specs:
             if spec.kind == "audio":
                 decode = audio_decoder(spec.codec, spec.sample_rate)
-                self._audio[spec.id] = _Audio(TrackResampler(tracks[spec.speaker]), decode)
+                self._audio[spec.id] = _Audio(TrackResampler(tracks[spec.speaker]), decode, CaptionRate())
             else:
                 self._video[spec.id] = _Video(tracks[spec.speaker], FrameSampler(self.video_fps))
         self._state = "started"
@@ -170,15 +172,11 @@ class IngestProtocol:
         track = self._audio.get(str(body.get("track")))
         if track is None:
             return Error("unknown_track", f"session.start named no audio track {str(body.get('track'))[:64]!r}.")
-        try:
-            caption = _CAPTION.validate_python(body)
-        except ValidationError as error:
-            first = error.errors()[0]
-            return Error("bad_caption", f"caption: {'.'.join(map(str, first['loc']))}: {first['msg']}.")
-        if not 0 <= caption.start_s <= caption.end_s <= (track.resampler.end_s or 0.0) + MAX_JUMP_S:
-            return Error("bad_media_time", "A caption's start_s and end_s are media time, start_s first.")
-        if len(caption.text) > MAX_CAPTION or len(caption.language) > 64:
-            return Error("bad_caption", f"A caption has at most {MAX_CAPTION} characters, its language 64.")
+        caption = read_caption(body, latest_s=(track.resampler.end_s or 0.0) + MAX_JUMP_S)
+        if isinstance(caption, Error):
+            return caption
+        if problem := track.captions.problem(caption, track.heard_s):
+            return problem
         at_s = caption.start_s if track.resampler.end_s is None else track.resampler.end_s
         return AudioChunk(track.resampler.track, at_s, np.zeros(0, np.float32), captions=(caption,))
 
@@ -208,9 +206,6 @@ class IngestProtocol:
         return Error("already_ended", "This session has ended: open another socket for another session.")
 
 
-_CAPTION = TypeAdapter(Caption)
-
-
 def _track(spec: TrackSpec) -> Track:
     return Track(spec.id, spec.speaker, spec.captions)
 
@@ -219,6 +214,7 @@ def _audio_chunks(track: _Audio, media_s: float, payload: bytes) -> Iterator[Aud
     if problem := _time_problem(media_s, track.resampler.end_s):
         yield Error("bad_media_time", problem)
     elif frame := track.decode(payload):
+        track.heard_s += frame.samples / frame.sample_rate
         yield from track.resampler.push(media_s, frame)
 
 

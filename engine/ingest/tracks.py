@@ -27,6 +27,8 @@ class TrackSpec:
 
 def read_specs(tracks: object, max_tracks: int) -> list[TrackSpec] | Error:
     """The parsed value of `tracks`, or what is wrong with it."""
+    if isinstance(tracks, list) and len(tracks) > max_tracks:  # validation of a long list takes seconds
+        return Error("too_many_tracks", f"A session may have {max_tracks} tracks, not {len(tracks)}.")
     try:
         specs = _SPECS.validate_python(tracks, strict=False)
     except ValidationError as error:
@@ -35,8 +37,6 @@ def read_specs(tracks: object, max_tracks: int) -> list[TrackSpec] | Error:
         return Error("bad_session_start", f"session.start: {where}: {first['msg']}.")
     if not specs:
         return Error("bad_session_start", "session.start names no track: give at least one.")
-    if len(specs) > max_tracks:
-        return Error("too_many_tracks", f"A session may have {max_tracks} tracks, not {len(specs)}.")
     return next(_problems(specs), None) or specs
 
 

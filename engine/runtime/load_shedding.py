@@ -1,6 +1,7 @@
-"""What is left out when the engine falls behind live. Pure; one for all conversations of a process."""
+"""What is left out of a conversation that falls behind live, and whether another one may begin. Pure."""
 
 import time
+from statistics import median_low
 
 from engine.runtime.clocks import Clock
 
@@ -10,32 +11,29 @@ CALM_S = 5.0  # a level ends after this long at less than half its lag
 
 
 class LoadShedder:
-    """Levels of load. 1: fewer interim events, no provisional analysis; 2: fewer video frames; 3: no new conversations.
+    """Levels of load of one conversation. 1: fewer interim events, no provisional analysis; 2: fewer video frames.
 
-    Final events are never dropped. The level follows the conversation with the largest lag. It rises at once, and falls
+    At level 3 it counts as behind (see `EngineLoad`). Final events are never dropped. The level rises at once, and falls
     one level at a time, so that it does not oscillate.
     """
 
     def __init__(self, now: Clock = time.monotonic) -> None:
         self.level = 0
+        self.lag_s = 0.0
         self._now = now
-        self._lags_s: dict[str, float] = {}
         self._calm_since = now()
 
-    @property
-    def lag_s(self) -> float:
-        """The largest lag of a conversation."""
-        return max(self._lags_s.values(), default=0.0)
-
-    def observe(self, conversation: str, lag_s: float) -> None:
-        """Report the lag of a conversation. Call it about once per second."""
-        self._lags_s[conversation] = lag_s
-        self._update()
-
-    def forget(self, conversation: str) -> None:
-        """The conversation has ended."""
-        self._lags_s.pop(conversation, None)
-        self._update()
+    def observe(self, lag_s: float) -> None:
+        """Report the lag of the conversation. Call it about once per second."""
+        self.lag_s, now = lag_s, self._now()
+        wanted = max(level for level, least_s in enumerate(LAG_S) if lag_s >= least_s)
+        if wanted > self.level:
+            self.level = wanted
+        while self.level and lag_s < LAG_S[self.level] / 2 and now - self._calm_since >= CALM_S:
+            self.level -= 1
+            self._calm_since += CALM_S
+        if not self.level or lag_s >= LAG_S[self.level] / 2:
+            self._calm_since = now
 
     @property
     def ahead(self) -> bool:
@@ -50,21 +48,33 @@ class LoadShedder:
         """Whether to analyse the video frame with this running number: all, or every third."""
         return self.level < FEWER_FRAMES or number % 3 == 0
 
+
+class EngineLoad:
+    """The load of all conversations of a process.
+
+    A conversation that asks for more than its share falls behind by its own fault, because models serve conversations
+    in turn. So one that is behind sheds its own load, and a new conversation is refused only where most are behind.
+    """
+
+    def __init__(self, now: Clock = time.monotonic) -> None:
+        self._now = now
+        self._conversations: dict[str, LoadShedder] = {}
+
+    def open(self, conversation: str) -> LoadShedder:
+        """That of a conversation that begins."""
+        load = self._conversations[conversation] = LoadShedder(self._now)
+        return load
+
+    def close(self, conversation: str, load: LoadShedder) -> None:
+        """The conversation has ended. No effect where it has begun again since."""
+        if self._conversations.get(conversation) is load:
+            del self._conversations[conversation]
+
     @property
     def refusal(self) -> str | None:
         """Why no new conversation may begin, or None."""
-        self._update()  # no conversation may be left to report its lag
-        if self.level < FULL:
+        behind = [load for load in self._conversations.values() if load.level >= FULL]
+        if len(behind) < 2 or 2 * len(behind) <= len(self._conversations):
             return None
-        return f"the engine is {self.lag_s:.0f} s behind live: try again in a moment"
-
-    def _update(self) -> None:
-        lag_s, now = self.lag_s, self._now()
-        wanted = max(level for level, least_s in enumerate(LAG_S) if lag_s >= least_s)
-        if wanted > self.level:
-            self.level = wanted
-        while self.level and lag_s < LAG_S[self.level] / 2 and now - self._calm_since >= CALM_S:
-            self.level -= 1
-            self._calm_since += CALM_S
-        if not self.level or lag_s >= LAG_S[self.level] / 2:
-            self._calm_since = now
+        lag_s = median_low(load.lag_s for load in self._conversations.values())
+        return f"the engine is {lag_s:.0f} s behind live: try again in a moment"

@@ -43,7 +43,7 @@ class EventSinks:
 
     def status(self) -> dict[str, object]:
         """For `/readyz`."""
-        status: dict[str, object] = {}
+        status: dict[str, object] = {"events_not_encoded": self.hub.not_encoded}
         if self.event_writer and self.event_writer.keeps_events:
             status["event_log"] = {"not_kept": self.event_writer.not_kept}
         if self.mqtt:

@@ -14,7 +14,7 @@ from engine.errors import CommandError, RefusedError
 from engine.events import Disclosure
 from engine.media import ChunkSource
 from engine.names import name_problem
-from engine.runtime.load_shedding import LoadShedder
+from engine.runtime.load_shedding import EngineLoad, LoadShedder
 from engine.server.running_conversation import RETRY_AFTER_S, RunningConversation, Slot
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Supervisor:
         self.models = models
         self._settings = settings
         self._tasks = tasks
-        self._load = LoadShedder()
+        self._load = EngineLoad()
         self._conversations: dict[str, RunningConversation] = {}
         self._ending = False
 
@@ -120,20 +120,22 @@ class Supervisor:
             raise RefusedError("full", message, RETRY_AFTER_S)
         if self._load.refusal:
             raise RefusedError("full", self._load.refusal, RETRY_AFTER_S)
-        session = Session(conversation, self.models, self.hub, self._settings, self._load)
+        load = self._load.open(conversation)
+        session = Session(conversation, self.models, self.hub, self._settings, load)
         expired = partial(self.end, conversation)
         opened = RunningConversation(session, self.hub, self._settings.max_publishers, expired)
         self._conversations[conversation] = opened
         self.hub.publish(Disclosure(conversation))
-        self._tasks.create_task(self._run(conversation, opened), name=f"conversation {conversation}")
+        self._tasks.create_task(self._run(conversation, opened, load), name=f"conversation {conversation}")
         return opened
 
-    async def _run(self, name: str, opened: RunningConversation) -> None:
+    async def _run(self, name: str, opened: RunningConversation, load: LoadShedder) -> None:
         try:
             await opened.run()
         except Exception:  # noqa: BLE001 - the failure of one session must not reach another
             log.exception("conversation %s failed and was ended; others continue", name)
         finally:
+            self._load.close(name, load)
             if self._conversations.get(name, opened) is opened:  # not opened again meanwhile
                 self._conversations.pop(name, None)
                 self.hub.close(name)

@@ -1,7 +1,7 @@
 """Captions of the call platform, used in place of speech to text."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
@@ -13,6 +13,8 @@ from engine.speech.turn import Turn
 WAIT_S = 2.0  # for captions of a turn that has ended; then it is transcribed
 SLACK_S = 0.5  # tolerance between the times of captions and of turns
 MAX_CAPTIONS = 256  # per speaker; the oldest are discarded
+MAX_TEXT_BYTES = 4096  # of one turn; the rest is left out
+MAX_MISSED = 3  # turns in a row without the promised captions, after which none are waited for until one comes
 
 Transcribe = Callable[[Float32], Awaitable[Transcript]]
 
@@ -23,6 +25,7 @@ class Captions:
     def __init__(self, wait_s: float = WAIT_S) -> None:
         self._wait_s = wait_s
         self._captions: dict[str, deque[Caption]] = {}  # of captioned speakers
+        self._missed: Counter[str] = Counter()  # turns without captions since the last caption
         self._arrived = asyncio.Event()
 
     def take_from(self, chunk: AudioChunk) -> None:
@@ -30,12 +33,13 @@ class Captions:
         if chunk.track.captioned or chunk.captions:
             self._captions.setdefault(chunk.track.speaker, deque(maxlen=MAX_CAPTIONS)).extend(chunk.captions)
         if chunk.captions:
+            self._missed.pop(chunk.track.speaker, None)
             self._arrived.set()
             self._arrived = asyncio.Event()  # for those that wait from now on
 
     def expected(self, speaker: str) -> bool:
-        """Whether this speaker has captions."""
-        return speaker in self._captions
+        """Whether this speaker has captions, and not only the promise of them."""
+        return speaker in self._captions and self._missed[speaker] < MAX_MISSED
 
     def instead_of(self, transcribe: Transcribe, turn: Turn) -> Transcribe:
         """`transcribe`, or for a captioned speaker the text of the turn's captions, if they come in time."""
@@ -49,7 +53,10 @@ class Captions:
         except TimeoutError:
             pass
         own = [it for it in self._captions[turn.speaker] if _belongs(it, turn)]
-        return _joined(own) if own else await transcribe(pcm)
+        if own:
+            return _joined(own)
+        self._missed[turn.speaker] += 1
+        return await transcribe(pcm)
 
     def _complete(self, turn: Turn) -> bool:
         """Captions come in order: the one that reaches the end of the turn is its last."""
@@ -64,8 +71,16 @@ def _joined(captions: Iterable[Caption]) -> Transcript:
     ordered = sorted(captions, key=lambda it: it.start_s)
     known = [it.confidence for it in ordered if it.confidence is not None]
     return Transcript(
-        text=" ".join(it.text.strip() for it in ordered),
+        text=_shortened(" ".join(it.text.strip() for it in ordered)),
         language=ordered[0].language,
         confidence=min(known) if known else None,
         source="captions",
     )
+
+
+def _shortened(text: str) -> str:
+    """At most MAX_TEXT_BYTES of it, up to the end of a word where there is one."""
+    if len(text.encode()) <= MAX_TEXT_BYTES:
+        return text
+    kept = text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
+    return kept.rpartition(" ")[0] or kept

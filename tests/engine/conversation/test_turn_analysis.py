@@ -141,13 +141,13 @@ def test_interim_events_have_text_only_where_the_recogniser_is_fast() -> None:
             await asyncio.sleep(self.delay_s)
             return said("hello")
 
-    async def describe_audio(pcm: Float32) -> Float32:
+    async def describe_audio(pcm: Float32, key: object = None) -> Float32:
         return pcm[:8]
 
     async def main() -> list[bool]:
         recogniser = Recogniser()
         models = SimpleNamespace(
-            transcribe=recogniser, describe_audio=describe_audio, describe_visual=None, embed_speaker=None
+            transcribe=recogniser, describe_audio=describe_audio, describe_visual=describe_audio, embed_speaker=None
         )
         analyzer = TurnAnalyzer(models, "off")  # type: ignore[arg-type]
         found = [analyzer.previews_text]

@@ -37,6 +37,17 @@ def seqs(subscription):
     return [seq for seq, _ in waiting(subscription) if seq]
 
 
+def test_an_event_that_cannot_be_encoded_is_counted_and_the_others_go_on(caplog):
+    hub = Hub()
+    subscription = hub.subscribe("demo", with_snapshot=False)
+    spoilt = replace(event(), confidence=float("nan"), text="secret")
+    assert [hub.publish(it) for it in (event(), spoilt, event(speaker="\ud800"), event())] == [2, None, None, 3]
+    assert seqs(subscription) == [1, 2, 3]
+    assert hub.not_encoded == 2
+    assert len(caplog.records) == 2
+    assert "secret" not in caplog.text
+
+
 def test_a_subscriber_receives_the_snapshot_and_then_every_event():
     hub = Hub()
     hub.publish(event(emotion="anger"))

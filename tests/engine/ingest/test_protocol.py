@@ -186,7 +186,13 @@ BAD = [
     ('{"type": "hello"}', "unknown_message"),
     (caption(track="mike"), "unknown_track"),
     (caption(start_s=3.0), "bad_media_time"),
-    (caption(end_s=math.nan), "bad_media_time"),
+    (caption(end_s=math.nan), "bad_json"),
+    (caption(confidence=math.nan), "bad_json"),
+    (caption().replace("2.0", "1e999"), "bad_json"),
+    (caption(confidence=1.5), "bad_caption"),
+    (json.dumps({"type": "caption", "more": [[{"deep": -math.inf}]]}), "bad_json"),
+    (json.dumps({"type": "caption", "more": 10**300}), "bad_json"),
+    (caption().replace("Hello", "\\ud800"), "bad_json"),  # half of a character
     (caption(text=None), "bad_caption"),
     (caption(text="x" * 3_000), "bad_caption"),
     ("{}", "unknown_message"),
@@ -205,6 +211,10 @@ BAD = [
     (frame([0] * 2_000), "too_large"),
     ("ä" * 2_000, "too_large"),
 ]
+ENDLESS = [
+    json.dumps({"type": "session.start", "tracks": [{}] * 500_000}),
+    json.dumps({"type": "session.start", "tracks": [MIC | {"speaker": "x" * 100_000}]}),
+]
 
 
 @pytest.mark.parametrize(("message", "code"), BAD)
@@ -216,6 +226,28 @@ def test_a_bad_message_is_answered_and_ignored(message, code):
     assert answer.message.endswith(".")
     (chunk,) = protocol.receive(frame([1] * 320, at_s=10.02))
     assert chunk.start_s == pytest.approx(10.02)
+
+
+@pytest.mark.parametrize("message", ENDLESS)
+def test_a_long_control_message_is_not_parsed(message):
+    (answer,) = IngestProtocol(max_message_bytes=1 << 26).receive(message)
+    assert answer == Error("too_large", f"A text message has at most 65536 bytes, not {len(message)}.")
+
+
+def test_a_track_cannot_send_more_captions_than_people_speak():
+    protocol = started()
+
+    def accepted(text, most=2_000):
+        answers = [answer for _ in range(most) for answer in protocol.receive(caption(text=text))]
+        assert {answer.code for answer in answers if isinstance(answer, Error)} == {"too_many_captions"}
+        return sum(isinstance(answer, AudioChunk) for answer in answers)
+
+    assert accepted("Yes.") == 256
+    list(protocol.receive(frame([0] * 160_000)))
+    assert accepted("No.") == 100  # 10 s of audio have come
+    protocol = started()
+    assert accepted("ä" * 2_000, most=100) == 16  # 64 KB
+    assert list(protocol.receive(frame()))
 
 
 BAD_STARTS = [
@@ -234,6 +266,7 @@ BAD_STARTS = [
     ([MIC, MIC | {"speaker": "bob"}], "duplicate_track"),
     ([MIC, MIC | {"id": "mic2"}], "duplicate_speaker"),
     ([MIC | {"id": str(i), "speaker": str(i)} for i in range(9)], "too_many_tracks"),
+    ([None] * 9, "too_many_tracks"),  # counted before they are validated
     ([], "bad_session_start"),
     ([{"id": "mic"}], "bad_session_start"),
     ("mic", "bad_session_start"),
@@ -258,8 +291,21 @@ def test_after_its_end_a_session_accepts_nothing():
     assert [answer.code for answer in answers] == ["already_ended", "already_ended"]
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.one_of(st.text(), st.binary(), st.builds(frame, at_s=st.floats())), max_size=5))
+FIELDS = st.sampled_from(["type", "track", "start_s", "end_s", "text", "language", "confidence", "tracks", "id"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.sampled_from(["caption", "mic"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS, inner, max_size=3),
+    max_leaves=5,
+)
+CONTROL = st.builds(
+    lambda kind, fields: json.dumps({"type": kind, "track": "mic"} | fields),
+    st.sampled_from(["caption", "session.start"]),
+    st.dictionaries(FIELDS, VALUES, max_size=6),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.one_of(st.text(), CONTROL, st.binary(), st.builds(frame, at_s=st.floats())), max_size=5))
 def test_no_message_raises(messages):
     protocol = started()
     for message in messages:

@@ -1,4 +1,4 @@
-from engine.runtime.load_shedding import LoadShedder
+from engine.runtime.load_shedding import EngineLoad, LoadShedder
 from testing.clock import HandClock
 
 
@@ -8,7 +8,7 @@ def test_the_level_rises_at_once_and_falls_one_at_a_time() -> None:
     levels = []
     for lag_s in (0.0, 0.9, 1.1, 2.5, 9.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.9, *[0.4] * 12):
         hand.time += 1.0
-        load.observe("talk", lag_s)
+        load.observe(lag_s)
         levels.append(load.level)
     assert levels == [0, 0, 1, 2, 3, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 0, 0, 0, 0]
 
@@ -17,36 +17,30 @@ def test_what_each_level_leaves_out() -> None:
     load = LoadShedder(HandClock())
     left = []
     for lag_s in (0.0, 1.0, 2.0, 4.0):
-        load.observe("talk", lag_s)
-        refusal = load.refusal
+        load.observe(lag_s)
         interims, pictures = (sum(map(some, range(12))) for some in (load.interim, load.picture))
-        left.append((load.ahead, interims, pictures, refusal is None))
-    assert left == [(True, 12, 12, True), (False, 3, 12, True), (False, 0, 4, True), (False, 0, 4, False)]
-    assert load.refusal == "the engine is 4 s behind live: try again in a moment"
+        left.append((load.ahead, interims, pictures))
+    assert left == [(True, 12, 12), (False, 3, 12), (False, 0, 4), (False, 0, 4)]
 
 
-def test_the_largest_lag_counts_for_all_conversations_until_it_ends() -> None:
-    hand = HandClock()
-    load = LoadShedder(hand)
-    load.observe("slow", 5.0)
-    load.observe("quick", 0.0)
-    assert load.level == 3
-    load.forget("slow")
-    for _ in range(15):
-        hand.time += 1.0
-        load.observe("quick", 0.0)
-    assert load.level == 0
+def test_one_conversation_behind_sheds_its_own_load_and_no_newcomer_is_refused() -> None:
+    engine = EngineLoad(HandClock())
+    slow, quick = engine.open("slow"), engine.open("quick")
+    slow.observe(60.0)
+    quick.observe(0.0)
+    assert (slow.level, quick.level, engine.refusal) == (3, 0, None)
+    engine.close("quick", quick)
+    assert engine.refusal is None
 
 
-def test_some_time_after_the_last_conversation_has_ended_a_new_one_may_start() -> None:
-    hand = HandClock()
-    load = LoadShedder(hand)
-    load.observe("slow", 9.0)
-    load.forget("slow")
-    assert load.refusal is not None
-    hand.time += 4.9
-    assert (load.refusal is None, load.level) == (False, 3)
-    hand.time += 0.2
-    assert (load.refusal, load.level) == (None, 2)
-    hand.time += 3600.0
-    assert (load.refusal, load.level) == (None, 0)
+def test_a_newcomer_is_refused_while_most_conversations_are_behind() -> None:
+    engine = EngineLoad(HandClock())
+    loads = [engine.open(name) for name in "abcd"]
+    for load, lag_s in zip(loads, (9.0, 5.0, 0.0, 0.0), strict=True):
+        load.observe(lag_s)
+    assert engine.refusal is None
+    loads[2].observe(6.0)
+    assert engine.refusal == "the engine is 5 s behind live: try again in a moment"
+    engine.close("a", loads[0])
+    engine.close("b", engine.open("c"))  # this one has begun again since
+    assert engine.refusal is None

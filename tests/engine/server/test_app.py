@@ -22,7 +22,7 @@ def test_pages_and_operations():
     async def main():
         async with running() as (engine, url), httpx.AsyncClient(base_url=url, trust_env=False) as http:
             assert (await http.get("/healthz")).json() == {"status": "ok"}
-            assert (await http.get("/readyz")).json() == {"ready": True, "asr": "none"}
+            assert (await http.get("/readyz")).json() == {"ready": True, "asr": "none", "events_not_encoded": 0}
             engine.ready = False
             assert (await http.get("/readyz")).status_code == 503
             engine.hub.publish(SpeakerJoined("demo", "alice"))

@@ -1,0 +1,112 @@
+"""Attacks by what publishers send, on `cberl serve` as a process; a conversation beside each of them loses nothing."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from websockets.asyncio.client import ClientConnection
+
+from cberl.types import SAMPLE_RATE
+from testing.live_engine import END, FIRST, Message, demo, emotions, frames, rest, send, start, stretch, until, ws
+from testing.serving import Served, bystander, served
+
+Attack = Callable[[str], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+def captioned() -> str:
+    message = json.loads(start())
+    message["tracks"][0]["captions"] = True
+    return json.dumps(message)
+
+
+def caption(**fields: Any) -> str:
+    return json.dumps({"type": "caption", "track": "audio-1", "start_s": 0.8, "end_s": 3.2, "text": "Hello."} | fields)
+
+
+@asynccontextmanager
+async def hostile(url: str, first: str) -> AsyncIterator[ClientConnection]:
+    """A publisher that has sent `session.start`; at the end, its first turn is still recognised."""
+    async with ws(url, "/ingest?conversation=attacked") as client, asyncio.TaskGroup() as tasks:
+        await client.send(first)
+        yield client
+        heard = tasks.create_task(rest(client))
+        await send(client, stretch(0.0, 6.0))
+        await client.send(END)
+        messages = await heard
+        assert messages[-1]["type"] == "session.ended", messages[-1]
+        assert emotions(messages)
+
+
+async def endless_tracks(url: str) -> None:
+    async with ws(url, "/ingest?conversation=attacked") as client:
+        for tracks in ([{}] * 500_000, [{}] * 15_000):
+            await client.send(json.dumps({"type": "session.start", "tracks": tracks}, separators=(",", ":")))
+        assert [await refused(client), await refused(client)] == ["too_large", "too_many_tracks"]
+        await client.send(start())
+        assert (await until(client, "session.started"))["tracks"] == ["audio-1", "audio-2"]
+
+
+async def a_number_that_is_none(url: str) -> None:
+    async with hostile(url, captioned()) as client:
+        for spoilt in (caption(confidence=float("nan")), caption().replace("3.2", "1e999")):
+            await client.send(spoilt)
+            assert await refused(client) == "bad_json"
+
+
+async def endless_words(url: str) -> None:
+    async with hostile(url, captioned()) as client:
+        for number in range(255):
+            await client.send(caption(text=f"{number} " + "x" * 1_990))
+        assert await refused(client) == "too_many_captions"
+
+
+async def refused(client: ClientConnection) -> str:
+    return str((await until(client, "error"))["code"])
+
+
+@pytest.mark.parametrize("attack", [endless_tracks, a_number_that_is_none, endless_words])
+def test_a_conversation_beside_an_attack_loses_nothing(server: Served, attack: Attack) -> None:
+    async def main() -> None:
+        async with bystander(server):
+            await attack(server.url)
+
+    before_mb = server.resident_mb
+    asyncio.run(main())
+    server.assert_calm()
+    assert server.resident_mb < before_mb + 200
+
+
+def test_promised_captions_that_never_come_delay_nobody_else(server: Served) -> None:
+    """Eight speakers without a pause: the one that asks for too much is behind, and newcomers are accepted."""
+
+    async def main() -> list[Message]:
+        crowd = [f"speaker-{number}" for number in range(8)]
+        message = json.loads(start(*crowd))
+        for track in message["tracks"]:
+            track["captions"] = True
+        voices = np.resize(demo()[0, : 19 * SAMPLE_RATE], (8, 19 * SAMPLE_RATE)).astype(np.float32)
+        async with bystander(server), ws(server.url, "/ingest?conversation=crowd") as client:
+            await client.send(json.dumps(message))
+            await send(client, frames(*voices))
+            async with ws(server.url, "/ingest?conversation=newcomer") as newcomer:
+                await newcomer.send(start())
+                await send(newcomer, stretch(*FIRST))
+                await newcomer.send(END)
+                return await rest(newcomer)
+
+    before = asyncio.run(main())
+    assert len(emotions(before)) == 5
+    server.assert_calm()
+    with httpx.Client(base_url=server.url, trust_env=False) as http:
+        assert http.get("/readyz").json()["events_not_encoded"] == 0
