@@ -13,7 +13,7 @@ CALM_S = 5.0  # a level ends after this long at less than half its lag
 class LoadShedder:
     """Levels of load of one conversation. 1: fewer interim events, no provisional analysis; 2: fewer video frames.
 
-    At level 3 it counts as behind (see `EngineLoad`). Final events are never dropped. The level rises at once, and falls
+    At level 3 it counts as behind (see `EngineLoad`). Final events are never dropped. The level rises at once and falls
     one level at a time, so that it does not oscillate.
     """
 

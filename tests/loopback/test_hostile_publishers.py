@@ -12,15 +12,32 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from cberl.types import SAMPLE_RATE
-from testing.live_engine import END, FIRST, Message, demo, emotions, frames, rest, send, start, stretch, until, ws
+from engine.runtime.load_shedding import FULL, LAG_S
+from testing.live_engine import (
+    END,
+    FIRST,
+    Message,
+    demo,
+    emotions,
+    frames,
+    publish,
+    rest,
+    send,
+    start,
+    stretch,
+    until,
+    ws,
+)
 from testing.serving import Served, bystander, served
+
+LONGEST_S = 20
 
 Attack = Callable[[str], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("server")) as server:
+    with served(tmp_path_factory.mktemp("server"), "--stats-s", "1") as server:
         yield server
 
 
@@ -87,26 +104,38 @@ def test_a_conversation_beside_an_attack_loses_nothing(server: Served, attack: A
     assert server.resident_mb < before_mb + 200
 
 
-def test_promised_captions_that_never_come_delay_nobody_else(server: Served) -> None:
-    """Eight speakers without a pause: the one that asks for too much is behind, and newcomers are accepted."""
+def test_a_crowd_that_promises_captions_is_behind_alone(server: Served) -> None:
+    """Eight speakers without a pause and without their captions. Newcomers are accepted, and lose nothing either."""
 
     async def main() -> list[Message]:
-        crowd = [f"speaker-{number}" for number in range(8)]
-        message = json.loads(start(*crowd))
-        for track in message["tracks"]:
-            track["captions"] = True
-        voices = np.resize(demo()[0, : 19 * SAMPLE_RATE], (8, 19 * SAMPLE_RATE)).astype(np.float32)
         async with bystander(server), ws(server.url, "/ingest?conversation=crowd") as client:
-            await client.send(json.dumps(message))
-            await send(client, frames(*voices))
-            async with ws(server.url, "/ingest?conversation=newcomer") as newcomer:
-                await newcomer.send(start())
-                await send(newcomer, stretch(*FIRST))
-                await newcomer.send(END)
-                return await rest(newcomer)
+            async with asyncio.TaskGroup() as tasks:
+                behind = tasks.create_task(until_behind(client))
+                await stream_crowd(client, behind)
+            return await publish(server.url, "newcomer", stretch(*FIRST))
 
-    before = asyncio.run(main())
-    assert len(emotions(before)) == 5
+    assert len(emotions(asyncio.run(main()))) == 5
     server.assert_calm()
     with httpx.Client(base_url=server.url, trust_env=False) as http:
         assert http.get("/readyz").json()["events_not_encoded"] == 0
+
+
+async def stream_crowd(client: ClientConnection, behind: asyncio.Task[None]) -> None:
+    """In real time, until `behind` or for LONGEST_S."""
+    message = json.loads(start(*(f"speaker-{number}" for number in range(8))))
+    for track in message["tracks"]:
+        track["captions"] = True
+    await client.send(json.dumps(message))
+    voices = np.resize(demo()[0, : 12 * SAMPLE_RATE], (8, LONGEST_S * SAMPLE_RATE)).astype(np.float32)
+    media = frames(*voices)
+    for at in range(0, len(media), len(voices)):
+        await send(client, media[at : at + len(voices)])
+        await asyncio.wait([behind], timeout=0.1)
+        if behind.done():
+            return
+    behind.cancel()
+
+
+async def until_behind(client: ClientConnection) -> None:
+    while (await until(client, "session.stats"))["lag_s"] < LAG_S[FULL]:
+        pass
