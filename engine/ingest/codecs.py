@@ -1,4 +1,4 @@
-"""The payloads of a publisher's frames: decoders of audio, and the size of a JPEG. No sockets."""
+"""The payloads of a publisher's frames: decoders of audio, and the limits of a JPEG. No sockets."""
 
 from collections.abc import Callable
 
@@ -9,8 +9,12 @@ PCM = {"pcm_s16le": ("<i2", "s16"), "pcm_f32le": ("<f4", "flt")}
 AUDIO_CODECS = (*PCM, "opus")
 OPUS_RATE = 48_000  # Hz, of all Opus streams (RFC 7587, section 4.1)
 
+MAX_PIXELS = 4096 * 4096
+MAX_SCANS = 32  # of a JPEG; that of a preview in its header counts, too
+
 JPEG_START_OF_FRAME = {bytes([code]) for code in range(0xC0, 0xD0)} - {b"\xc4", b"\xc8", b"\xcc"}
 JPEG_WITHOUT_SEGMENT = {bytes([code]) for code in (0x01, *range(0xD0, 0xD8))}  # TEM, RST0 to RST7
+JPEG_SCAN = b"\xff\xda"
 JPEG_NOT_BEFORE_FRAME = {b"\x00", b"\xd8", b"\xd9", b"\xda", b""}  # no marker, SOI, EOI, SOS, the end of the payload
 
 Decode = Callable[[bytes], av.AudioFrame | None]  # None where it has no samples. Raises PayloadError.
@@ -27,6 +31,16 @@ class PayloadError(ValueError):
 def audio_decoder(codec: str, sample_rate: int) -> Decode:
     """A new decoder, for one track: an Opus decoder depends on the packets before."""
     return _opus() if codec == "opus" else _pcm(codec, sample_rate)
+
+
+def check_jpeg(payload: bytes) -> None:
+    """Raises PayloadError for a picture that is not a JPEG, or one that would cost too much to decode."""
+    width, height = jpeg_size(payload)
+    if not 0 < width * height <= MAX_PIXELS:
+        raise PayloadError(f"A picture has at most {MAX_PIXELS} pixels, not {width} x {height}.", code="too_large")
+    # Every scan of a progressive picture goes through all of its pixels, however few bytes it has. Encoders write 10.
+    if (scans := payload.count(JPEG_SCAN)) > MAX_SCANS:
+        raise PayloadError(f"A picture has at most {MAX_SCANS} scans, not {scans}.", code="too_large")
 
 
 def jpeg_size(payload: bytes) -> tuple[int, int]:

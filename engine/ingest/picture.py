@@ -13,7 +13,10 @@ class PictureError(ValueError):
 
 def decode_jpeg(payload: bytes) -> NDArray[np.uint8]:
     """uint8[h, w, 3]. Raises PictureError."""
-    bgr = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        bgr = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:  # for example a size that OpenCV does not accept, or too little memory
+        raise PictureError("The payload is not a JPEG picture that can be decoded.") from error
     if bgr is None:
         raise PictureError("The payload is not a JPEG picture that can be decoded.")
     size = shrunk(bgr.shape[1], bgr.shape[0])

@@ -43,7 +43,7 @@ import numpy as np
 
 from engine.events import Error
 from engine.ingest.arrival import FrameSampler
-from engine.ingest.codecs import Decode, PayloadError, audio_decoder, jpeg_size
+from engine.ingest.codecs import Decode, PayloadError, audio_decoder, check_jpeg
 from engine.ingest.control import MAX_CONTROL_BYTES, CaptionRate, parse_control, read_caption
 from engine.ingest.resampler import TrackResampler
 from engine.ingest.tracks import TrackSpec, read_specs
@@ -52,7 +52,6 @@ from engine.media import AudioChunk, Track
 HEADER_VERSION = 1
 MAX_JUMP_S = 86_400.0  # larger steps are mistakes, such as wall-clock time in place of media time
 MAX_BACK_S = 1.0
-MAX_PIXELS = 4096 * 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +221,7 @@ def _picture(track: _Video, media_s: float, payload: bytes) -> Iterator[Picture 
     if problem := _time_problem(media_s, track.last_s):
         yield Error("bad_media_time", problem)
         return
-    width, height = jpeg_size(payload)
-    if not 0 < width * height <= MAX_PIXELS:
-        yield Error("too_large", f"A picture has at most {MAX_PIXELS} pixels, not {width} x {height}.")
-        return
+    check_jpeg(payload)
     track.last_s = media_s
     if track.sampler.wants(media_s):
         yield Picture(track.track, media_s, payload)

@@ -13,7 +13,8 @@ from starlette.websockets import WebSocket
 from cberl.types import SAMPLE_RATE
 from engine.errors import RefusedError
 from engine.events import Error, Notice, SessionEnded, SessionStarted
-from engine.ingest.picture import PictureError, decode_jpeg
+from engine.ingest.picture import PictureError
+from engine.ingest.picture_decoder import PictureDecoder, PictureTimeoutError
 from engine.ingest.protocol import Ended, IngestProtocol, Picture, Result, Started
 from engine.ingest.realtime_detector import RealtimeDetector
 from engine.media import AudioChunk, ChunkSource, VideoFrame
@@ -21,6 +22,7 @@ from engine.runtime.channel import Channel, ChannelClosedError
 
 CHANNEL_CHUNKS = 256  # of at most 0.1 s, so 1.6 MB per publisher
 MAX_FRAMES = 8  # of video per track that wait for the next chunk of audio
+MAX_TIMEOUTS = 2  # pictures that take too long to decode; after these, a publisher's pictures are ignored
 
 
 class Outbox(Protocol):
@@ -42,7 +44,13 @@ class IngestSocket:
     """
 
     def __init__(
-        self, websocket: WebSocket, conversation: str, protocol: IngestProtocol, join: Join, outbox: Outbox
+        self,
+        websocket: WebSocket,
+        conversation: str,
+        protocol: IngestProtocol,
+        join: Join,
+        outbox: Outbox,
+        decode_picture: PictureDecoder,
     ) -> None:
         self.chunks: Channel[AudioChunk] = Channel(CHANNEL_CHUNKS)
         self._websocket = websocket
@@ -50,6 +58,8 @@ class IngestSocket:
         self._protocol = protocol
         self._join = join
         self._outbox = outbox
+        self._decode_picture = decode_picture
+        self._timeouts = 0
         self._detector = RealtimeDetector()
         self._frames: defaultdict[str, deque[VideoFrame]] = defaultdict(partial(deque, maxlen=MAX_FRAMES))
         self._received_s = 0.0
@@ -101,8 +111,11 @@ class IngestSocket:
     async def _add_frame(self, picture: Picture) -> None:
         """Decode it, to be attached to the next chunk of its speaker."""
         try:
-            rgb = await asyncio.to_thread(decode_jpeg, picture.jpeg)
+            if self._timeouts >= MAX_TIMEOUTS:
+                raise PictureError("Pictures of this session took too long to decode: no more are accepted.")
+            rgb = await self._decode_picture(picture.jpeg)
         except PictureError as error:
+            self._timeouts += isinstance(error, PictureTimeoutError)
             self._outbox.notify(Error("bad_payload", str(error)))
             return
         self._frames[picture.track.id].append(VideoFrame(picture.track, picture.at_s, rgb))

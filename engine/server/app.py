@@ -5,8 +5,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from engine.delivery.events_socket import events_socket, send_all
 from engine.delivery.wire import encode, json_schema
 from engine.errors import EngineError
 from engine.events import Error
+from engine.ingest.picture_decoder import PictureDecoder
 from engine.ingest.protocol import IngestProtocol
 from engine.ingest.webrtc.ice import parse_ice_servers
 from engine.ingest.webrtc.peer import PeerConfig
@@ -51,6 +52,7 @@ def create_app(supervisor: Supervisor, settings: Settings, sinks: EventSinks | N
     """The ASGI application. It owns nothing: `supervisor` and `sinks` outlive it."""
     hub = supervisor.hub
     sinks = sinks or EventSinks(hub)
+    pictures = PictureDecoder()
 
     async def index(request: Request) -> Response:
         page = DASHBOARD / "index.html"
@@ -103,11 +105,16 @@ def create_app(supervisor: Supervisor, settings: Settings, sinks: EventSinks | N
 
         outbox = hub.subscribe(conversation)
         protocol = IngestProtocol(settings.max_message_bytes, settings.max_tracks, settings.video_fps)
-        ingest_socket = IngestSocket(websocket, conversation, protocol, join, outbox)
+        ingest_socket = IngestSocket(websocket, conversation, protocol, join, outbox, pictures)
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(send_all(websocket, outbox), name="ingest writer")
             await ingest_socket.run()
             writer.cancel()  # it may wait for a send buffer that is no longer read
+
+    @asynccontextmanager
+    async def running(app: Starlette) -> AsyncIterator[None]:
+        async with pictures, whip.running(STOP_WITHIN_S):
+            yield
 
     whip = _whip(supervisor, settings)
     return Starlette(
@@ -125,7 +132,7 @@ def create_app(supervisor: Supervisor, settings: Settings, sinks: EventSinks | N
             WebSocketRoute("/ingest", _until_cancelled(ingest)),
             *whip.routes,
         ],
-        lifespan=lambda app: whip.running(STOP_WITHIN_S),
+        lifespan=running,
     )
 
 

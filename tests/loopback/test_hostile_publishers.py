@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import struct
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from websockets.asyncio.client import ClientConnection
 
 from cberl.types import SAMPLE_RATE
 from engine.runtime.load_shedding import FULL, LAG_S
+from testing.hostile_jpeg import JPEG, many_scans
 from testing.live_engine import (
     END,
     FIRST,
@@ -88,11 +90,32 @@ async def endless_words(url: str) -> None:
         assert await refused(client) == "too_many_captions"
 
 
+async def pictures_that_cost_too_much(url: str) -> None:
+    message = json.loads(start())
+    message["tracks"].append(
+        {"id": "cam", "speaker": message["tracks"][0]["speaker"], "kind": "video", "codec": "jpeg"}
+    )
+    hidden = JPEG[:2] + b"\xff\xff\xff\xe0\x00\x02" + many_scans(1, side=65_500)[2:]
+    async with hostile(url, json.dumps(message)) as client:
+        for number, (payload, code) in enumerate(
+            [
+                (many_scans(29_000, side=4096), "too_large"),
+                (hidden, "too_large"),
+                (many_scans(32, side=4096)[:-12], None),
+                (JPEG[: len(JPEG) // 4], "bad_payload"),
+                (JPEG, None),
+            ]
+        ):
+            await client.send(b"\x01\x03cam" + struct.pack("<d", float(number)) + payload)
+            if code:
+                assert await refused(client) == code
+
+
 async def refused(client: ClientConnection) -> str:
     return str((await until(client, "error"))["code"])
 
 
-@pytest.mark.parametrize("attack", [endless_tracks, a_number_that_is_none, endless_words])
+@pytest.mark.parametrize("attack", [endless_tracks, a_number_that_is_none, endless_words, pictures_that_cost_too_much])
 def test_a_conversation_beside_an_attack_loses_nothing(server: Served, attack: Attack) -> None:
     async def main() -> None:
         async with bystander(server):
