@@ -3,11 +3,13 @@
     python bench/spoken.py MELD [--split dev] [--voices hibari,flite-slt,flite-rms] [--noise FOLDER]
                                 [--conditions clean,20dB,10dB,5dB,telephone] [--dialogues 40] [--cache FOLDER] [--json]
 
-Each utterance is synthesised (flite: Debian's package; hibari: `pip install hibari-tts`), the utterances of a dialogue
-follow each other with a pause, each speaker on a track, and everything goes through the live path: turn detection,
-recogniser, encoders, graph. "written" takes the same path with the corpus's text as captions. An utterance counts by
-the event of its speaker that overlaps it most; one without an event counts as neutral. Noise is drawn from FOLDER's
-files by a fixed seed; telephone is a band of 300 to 3400 Hz and G.711 μ-law. All dialogues are read with --dialogues 0.
+Each utterance is synthesised (flite: Debian's package; hibari: `pip install hibari-tts`), with pauses of at most a
+quarter of a second inside, since an utterance of the corpus is one stretch of speech. The utterances of a dialogue
+follow each other with a longer pause, each speaker on a track, and everything goes through the live path: turn
+detection, recogniser, encoders, graph. "written" is the same audio with the corpus's text as captions. An utterance's
+emotion is the likeliest by the events of its speaker that overlap it, their probabilities averaged by the length of the
+overlap; one without an event counts as neutral. "turns" are events per utterance. Noise is drawn from FOLDER's files by
+a fixed seed; telephone is a band of 300 to 3400 Hz and G.711 μ-law. All dialogues are read with --dialogues 0.
 """
 
 import argparse
@@ -43,7 +45,9 @@ from engine.events import EmotionEvent
 from engine.media import AudioChunk, Caption, Track
 from engine.server.supervisor import Supervisor, open_supervisor
 
-PAUSE_S = 0.9
+PAUSE_S = 0.9  # between utterances
+LONGEST_PAUSE_FRAMES = 24  # of 10 ms, inside of an utterance
+SILENT = 0.01  # a frame's level, of the loudest frame's: -40 dB
 CHUNK = SAMPLE_RATE // 10
 SPEECH_RMS = 0.05
 
@@ -70,6 +74,7 @@ class Judged:
 
     label: int
     predicted: int
+    turns: int
     words: int
     wrong: int
 
@@ -82,10 +87,19 @@ def voice(name: str, cache: Path) -> Speak:
         path = cache / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npy"
         if not path.exists():
             np.save(path, synthesise(text))
-        pcm: Float32 = np.load(path).astype(np.float32)
+        pcm = without_long_pauses(np.load(path).astype(np.float32))
         return pcm * np.float32(SPEECH_RMS / max(1e-6, float(np.sqrt(np.mean(pcm**2)))))
 
     return speak
+
+
+def without_long_pauses(pcm: Float32) -> Float32:
+    """One stretch of speech: pauses are cut to `LONGEST_PAUSE_FRAMES`, and silence at both ends to half of that."""
+    frame = SAMPLE_RATE // 100
+    frames = pcm[: len(pcm) // frame * frame].reshape(-1, frame)
+    level = np.sqrt(np.mean(frames**2, axis=1))
+    kept = np.convolve(level > SILENT * level.max(), np.ones(LONGEST_PAUSE_FRAMES + 1), "same") > 0.5
+    return frames[kept].ravel()
 
 
 def _flite(name: str) -> Speak:
@@ -192,11 +206,11 @@ def judged(lines: list[Line], events: list[EmotionEvent]) -> list[Judged]:
     found = []
     for line in lines:
         own = [it for it in events if it.speaker == line.speaker and _overlap_s(line, it) > 0]
-        best = max(own, key=lambda it, line=line: _overlap_s(line, it), default=None)  # type: ignore[misc]
         said = [word for it in sorted(own, key=lambda it: it.start_s) for word in _words(it.text or "")]
         wanted = _words(line.text)
-        emotion = best.emotion if best else "neutral"
-        found.append(Judged(line.label, MELD.index(emotion), len(wanted), edit_distance(wanted, said)))
+        mean = sum(_overlap_s(line, it) * np.array([it.probabilities[label] for label in MELD]) for it in own)
+        predicted = int(np.argmax(mean)) if own else MELD.index("neutral")
+        found.append(Judged(line.label, predicted, len(own), len(wanted), edit_distance(wanted, said)))
     return found
 
 
@@ -236,6 +250,7 @@ def summary(found: list[Judged]) -> dict[str, float]:
     result = score(np.array([it.label for it in found]), np.array([it.predicted for it in found]), MELD)
     return {
         "utterances": len(found),
+        "turns": sum(it.turns for it in found) / len(found),
         "WER": 100 * sum(it.wrong for it in found) / sum(it.words for it in found),
         "weighted F1": result.weighted_f1,
         "macro F1": result.macro_f1,
@@ -261,7 +276,7 @@ def main() -> None:
         return
     table = Table(*rows[0])
     for row in rows:
-        table.add_row(*(f"{value:.1f}" if isinstance(value, float) else str(value) for value in row.values()))
+        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()))
     Console().print(table)
 
 

@@ -21,6 +21,7 @@ from cberl.training.features.corpus import corpus_features, fitted_audio, requir
 from cberl.training.features.pools import read_pools
 
 POOLS = "pools.safetensors"
+WHISPER_SHARE = 0.75  # of the ASR-corrupted dialogues; the rest is as other recognisers write
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +118,7 @@ def prepare(
         corpus_features(corpus, split, audio, cache, text, visual, face_detector=sources.face_detector)
         for split in ("train", "dev")
     )
-    noise = AsrNoiseFeatures(corpus, "train", cache, text)
+    noise = AsrNoiseFeatures(corpus, "train", cache, text, WHISPER_SHARE)
     corrupted = {one.misheard: noise.features(train, one.misheard)[0] for one in composed if one.misheard}
     provenance = {"corpus": corpus.name, "data_sha256": fingerprint(*corpus.files)}
     if visual and sources.face_detector:

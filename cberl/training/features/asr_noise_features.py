@@ -19,21 +19,23 @@ from cberl.progress import progress
 from cberl.storage import cache_file, fingerprint
 from cberl.training.features.corpus import text_fingerprint
 
-_MADE_BY = "asr-noise-1"  # changes when texts must be corrupted again
+_MADE_BY = "asr-noise-2"  # changes when texts must be corrupted again
 
 
 def asr_corrupted(
-    dialogues: Sequence[Dialogue], noise: AsrNoise, word_error_rate: float, seed: int = 0
+    dialogues: Sequence[Dialogue], noise: AsrNoise, word_error_rate: float, whisper_share: float = 0.0, seed: int = 0
 ) -> list[Dialogue]:
-    """The same dialogues, every utterance corrupted at this rate (0..1)."""
+    """The same dialogues, every utterance corrupted at this rate (0..1).
+
+    whisper_share: share of dialogues in Whisper's style (`AsrNoise.whisper`); the others are `AsrNoise.plain`.
+    """
     rng = random.Random(seed)
-    return [
-        replace(
-            one,
-            lines=tuple(replace(line, text=noise.corrupt(line.text, word_error_rate, rng)) for line in one.lines),
-        )
-        for one in dialogues
-    ]
+    corrupted = []
+    for one in dialogues:
+        corrupt = noise.whisper if rng.random() < whisper_share else noise.plain
+        lines = tuple(replace(line, text=corrupt(line.text, word_error_rate, rng)) for line in one.lines)
+        corrupted.append(replace(one, lines=lines))
+    return corrupted
 
 
 def measured_error_rate(reference: Sequence[Dialogue], corrupted: Sequence[Dialogue]) -> float:
@@ -48,10 +50,16 @@ def measured_error_rate(reference: Sequence[Dialogue], corrupted: Sequence[Dialo
 
 
 class AsrNoiseFeatures:
-    """A split's features by word error rate. Past turns, which are context, are corrupted at the same rate."""
+    """A split's features by word error rate. Past turns, which are context, are corrupted at the same rate.
 
-    def __init__(self, corpus: Corpus, split: str, cache: Path, text: Path = TEXT_ENCODER) -> None:
+    whisper_share: share of dialogues in Whisper's style; the others have neither case nor punctuation.
+    """
+
+    def __init__(
+        self, corpus: Corpus, split: str, cache: Path, text: Path = TEXT_ENCODER, whisper_share: float = 0.0
+    ) -> None:
         self._corpus, self._split, self._cache, self._text = corpus, split, cache, text
+        self._whisper_share = whisper_share
 
     def features(self, clean: FeatureSet, word_error_rate: float) -> tuple[FeatureSet, float]:
         """`clean` with its text corrupted at this rate (0..1), and the measured rate."""
@@ -67,14 +75,15 @@ class AsrNoiseFeatures:
         return corrupted, float(features_about(path)["word_error_rate"])
 
     def _cached(self, word_error_rate: float) -> Path:
-        made_from = [fingerprint(*self._corpus.files), text_fingerprint(self._text), word_error_rate, _MADE_BY]
+        asked = [word_error_rate, self._whisper_share, _MADE_BY]
+        made_from = [fingerprint(*self._corpus.files), text_fingerprint(self._text), *asked]
         return cache_file(self._cache, f"{self._corpus.name.lower()}-{self._split}-asr-corrupted", made_from)
 
     def _encode(self, word_error_rate: float, path: Path) -> None:
         reference = self._corpus.read(self._split)
         vocabulary = self._corpus.read("train" if "train" in self._corpus.splits else self._split)
         noise = AsrNoise(line.text for one in vocabulary for line in one.lines)
-        corrupted = asr_corrupted(reference, noise, word_error_rate)
+        corrupted = asr_corrupted(reference, noise, word_error_rate, self._whisper_share)
         with progress() as bar:
             name = f"encoding {self._split}, {word_error_rate:.0%} of words wrong"
             task = bar.add_task(name, total=sum(len(one.lines) for one in corrupted))

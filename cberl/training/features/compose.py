@@ -28,8 +28,8 @@ Ints = NDArray[np.int64]
 class ComposeConfig:
     """The table `[compose]` of a recipe. The shares `voice` and `face` are drawn independently of each other.
 
-    `misheard` adds a copy of every dialogue with simulated errors of speech recognition, which also removes case and
-    punctuation, as many recognisers do.
+    `misheard` adds a copy of every dialogue with simulated errors of speech recognition: three quarters of them with
+    the marks and the spelling of Whisper, the rest without case and punctuation, as other recognisers write.
     """
 
     voice: float = 0.0  # share of dialogues with speech emotion scores; 0 = no speech emotion network

@@ -1,6 +1,7 @@
 """A fine-tuned text encoder on disk: `epoch-N.pt`, with its training configuration."""
 
-from dataclasses import asdict, dataclass
+import json
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,19 @@ class TextTraining:
     label_smoothing: float = 0.05
     class_weight_power: float = 0.4  # class weights are frequency^-power
     strip_punctuation: float = 0.25  # share of training inputs without case and punctuation, like an ASR transcript
-    word_noise: float = 0.0  # highest word error rate of those; each input draws its own, from 0 to this
+    whisper_style: float = 0.0  # share of training inputs as Whisper would write them, see `AsrNoise.whisper`
+    word_noise: float = 0.0  # highest word error rate of the former, drawn for each input; of the latter half of it
     teacher_share: float = 0.5  # of the loss of a labelled utterance, if there are teachers
     max_tokens: int = 96
     past_turns: int = 3
     seed: int = 0
+
+
+def load_config(path: Path) -> tuple[TextTraining, int]:
+    """How the encoder of a `text.json` was trained, and the epoch. Settings that no longer exist are ignored."""
+    config = json.loads(path.read_text())
+    known = {field.name for field in fields(TextTraining)}
+    return TextTraining(**{name: value for name, value in config["training"].items() if name in known}), config["epoch"]
 
 
 def prompt_of(config: TextTraining, folder: Path) -> TextPrompt:
@@ -59,10 +68,14 @@ def load(path: Path) -> tuple[TextClassifier, dict[str, Any], Path]:
     return model, state, folder
 
 
-def encoder_of(path: Path, base: str) -> dict[str, Tensor]:
-    """The encoder's weights in an `epoch-N.pt`, without heads. Raises `TrainingError` if its base is another one."""
+def weights_to_start_from(path: Path, base: str, classes: dict[str, int]) -> dict[str, Tensor]:
+    """The weights in an `epoch-N.pt`: of the encoder, and the heads of the same corpora.
+
+    Raises `TrainingError` if its base is another one.
+    """
     state = torch.load(path, weights_only=True, map_location="cpu")
     theirs = TextTraining(**state["config"]).base
     if theirs != base:
         raise TrainingError(f"{path} was trained from {theirs}, not from {base}: give --base {theirs}")
-    return {name: value for name, value in state["model"].items() if name.startswith("encoder.")}
+    heads = tuple(f"heads.{corpus}." for corpus, count in classes.items() if state["classes"].get(corpus) == count)
+    return {name: value for name, value in state["model"].items() if name.startswith(("encoder.", *heads))}

@@ -28,7 +28,7 @@ from cberl.errors import TrainingError
 from cberl.losses import class_weights, focal_loss
 from cberl.metrics import Scores, score, scores_of
 from cberl.storage import replacing
-from cberl.training.text.checkpoint import TextTraining, encoder_of, prompt_of, save
+from cberl.training.text.checkpoint import TextTraining, prompt_of, save, weights_to_start_from
 from cberl.training.text.classifier import (
     Example,
     TextClassifier,
@@ -39,6 +39,8 @@ from cberl.training.text.classifier import (
     predict,
 )
 from cberl.training.text.distil import teacher_probabilities, with_soft_labels
+
+WHISPER_WORD_NOISE = 0.5  # its highest word error rate, of that of simple recognisers
 
 log = logging.getLogger(__name__)
 
@@ -88,11 +90,13 @@ class _Run:
         return _Batch(self, collate(inputs), labels, soft)
 
     def _input(self, one: Example, prompt: TextPrompt, config: TextTraining, rng: random.Random) -> TextInput:
-        if rng.random() >= config.strip_punctuation:
+        draw = rng.random() - config.strip_punctuation
+        if draw >= config.whisper_style:
             return prompt.build(one.past, one.speaker, one.text)
-        rate = rng.uniform(0, config.word_noise)
-        past = [(speaker, self.noise.corrupt(text, rate, rng)) for speaker, text in one.past]
-        return prompt.build(past, one.speaker, self.noise.corrupt(one.text, rate, rng))
+        corrupt, most = (self.noise.plain, 1.0) if draw < 0 else (self.noise.whisper, WHISPER_WORD_NOISE)
+        rate = rng.uniform(0, most * config.word_noise)
+        past = [(speaker, corrupt(text, rate, rng)) for speaker, text in one.past]
+        return prompt.build(past, one.speaker, corrupt(one.text, rate, rng))
 
 
 class _Last:
@@ -137,11 +141,11 @@ def finetune(
 ) -> tuple[int, Scores]:
     """Trains on all tasks, mixed, and writes `epoch-N.pt` (weights, config) and `last.pt` (to resume from) to `out`.
 
-    start: an `epoch-N.pt` whose encoder to start from. teachers: `epoch-N.pt` files whose probabilities are soft labels
-    in addition to the first task's labels; labels of other tasks then are ignored, and the probabilities are kept in
-    `out`. resume: continue after the last epoch in `out`, with the same result as without a stop. Returns the best
-    epoch, from 1, and its scores on the first task's dev. Raises `TrainingError` if the run to resume had other
-    settings, or a file does not fit.
+    start: an `epoch-N.pt` whose encoder to start from, and whose heads for the same corpora. teachers: `epoch-N.pt`
+    files whose probabilities for the text without noise are soft labels in addition to the first task's labels; labels
+    of other tasks then are ignored, and the probabilities are kept in `out`. resume: continue after the last epoch in
+    `out`, with the same result as without a stop. Returns the best epoch, from 1, and its scores on the first task's
+    dev. Raises `TrainingError` if the run to resume had other settings, or a file does not fit.
     """
     rng = random.Random(config.seed)
     encoder, folder = load_base(config.base)
@@ -154,7 +158,7 @@ def finetune(
     torch.manual_seed(config.seed)  # after the teachers, so that it does not matter whether they had to run
     model = TextClassifier(encoder, classes, config.head_dropout)
     if start is not None:
-        model.load_state_dict(encoder_of(start, config.base), strict=False)
+        model.load_state_dict(weights_to_start_from(start, config.base, classes), strict=False)
     model.to(device)
     prompt = prompt_of(config, folder)
     runs = [_Run(task, train, config) for task, train in zip(tasks, rows, strict=True)]

@@ -2,12 +2,14 @@
 
 import json
 import random
+import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx as onnx_package
 import pytest
 import torch
 import torch.nn.functional as F
@@ -27,6 +29,7 @@ from cberl.training.text.checkpoint import TextTraining, load, prompt_of, save
 from cberl.training.text.classifier import batches, collate, examples, load_base, predict
 from cberl.training.text.export import cost, export
 from cberl.training.text.finetune import Task, average, finetune
+from cberl.training.text.restore import restore
 
 SAID = (("great news", 0), ("go away", 1), ("so happy", 0), ("I hate it", 1))
 CONFIG = TextTraining(epochs=2, batch_size=8, learning_rate=2e-4, max_tokens=24, word_noise=0.3, strip_punctuation=0.5)
@@ -148,17 +151,42 @@ def test_the_average_of_two_files_is_the_mean_of_their_weights(run: Path, tmp_pa
         average([files[0], tmp_path / "other.pt"], TASKS[0], tmp_path / "none.pt")
 
 
-def test_the_exported_encoder_equals_the_trained_one(run: Path, tmp_path: Path) -> None:
-    sizes = exported(run / "epoch-2.pt", tmp_path)
+@pytest.fixture(scope="module")
+def onnx(run: Path) -> Path:
+    """The exported second epoch."""
+    sizes = exported(run / "epoch-2.pt", run / "onnx")
     assert sizes["int8_mb"] < 0.3 * sizes["float32_mb"]
-    about = json.loads((tmp_path / "text.json").read_text())
+    return run / "onnx"
+
+
+def test_the_exported_encoder_equals_the_trained_one(run: Path, onnx: Path) -> None:
+    about = json.loads((onnx / "text.json").read_text())
     assert (about["corpora"], about["max_tokens"], about["epoch"]) == (["first", "second"], 24, 2)
-    assert_same_vectors(TextEncoder(tmp_path), run / "epoch-2.pt")
-    full, int8 = cost(run / "epoch-2.pt", tmp_path, TASKS[0])
+    assert_same_vectors(TextEncoder(onnx), run / "epoch-2.pt")
+    full, int8 = cost(run / "epoch-2.pt", onnx, TASKS[0])
     assert full.confusion.sum() == int8.confusion.sum() == sum(len(one.lines) for one in TASKS[0].dev)
     assert full.confusion.tolist() == int8.confusion.tolist()  # no example is near the decision boundary
     with pytest.raises(TrainingError, match="has heads for first, second, not third"):
-        cost(run / "epoch-2.pt", tmp_path, replace(TASKS[0], corpus="third"))
+        cost(run / "epoch-2.pt", onnx, replace(TASKS[0], corpus="third"))
+
+
+def test_an_exported_encoder_is_restored_with_a_head_of_its_own(onnx: Path, tmp_path: Path) -> None:
+    scores = restore(onnx, TASKS[0], tmp_path / "restored.pt")
+    assert scores.accuracy == 100  # the dev lines are those of train
+    model, state, _ = load(tmp_path / "restored.pt")
+    assert (model.classes, state["epoch"]) == ({"first": 2}, 2)
+    assert_same_vectors(TextEncoder(onnx), tmp_path / "restored.pt", atol=1e-5)
+    still = replace(CONFIG, epochs=1, learning_rate=0.0, weight_decay=0.0)
+    finetune(TASKS[:1], tmp_path, still, start=tmp_path / "restored.pt")
+    assert torch.equal(load(tmp_path / "epoch-1.pt")[0].heads["first"].weight, model.heads["first"].weight)
+    other = tmp_path / "other"
+    shutil.copytree(onnx, other)
+    network = onnx_package.load(other / "text.onnx")
+    (bias,) = (it for it in network.graph.initializer if it.name.endswith("layer.0.output.LayerNorm.bias"))
+    bias.name = "another"
+    onnx_package.save(network, other / "text.onnx")
+    with pytest.raises(TrainingError, match="does not hold an encoder of the architecture minilm"):
+        restore(other, TASKS[0], tmp_path / "none.pt")
 
 
 def exported(file: Path, out: Path) -> dict[str, float]:
@@ -168,7 +196,8 @@ def exported(file: Path, out: Path) -> dict[str, float]:
         return export(file, out)
 
 
-def assert_same_vectors(encoder: TextEncoder, file: Path) -> None:
+def assert_same_vectors(encoder: TextEncoder, file: Path, atol: float | None = None) -> None:
+    """atol: None = as far as the int8 weights allow."""
     model = load(file)[0].eval()
     for n, (text, _) in enumerate(SAID):
         given = encoder.prompt.build((("a", "What happened to you?"), ("b", "Nothing, why?"))[:n], "a", text)
@@ -176,8 +205,8 @@ def assert_same_vectors(encoder: TextEncoder, file: Path) -> None:
         with torch.inference_mode():
             (wanted,) = model.vector(*collate([given])).numpy()
         cosine = vector @ wanted / np.linalg.norm(vector) / np.linalg.norm(wanted)
-        assert cosine > 0.995  # int8 weights
-        assert np.abs(vector - wanted).max() < 0.1 * np.abs(wanted).max()
+        assert cosine > 0.995
+        assert np.abs(vector - wanted).max() < (atol or 0.1 * np.abs(wanted).max())
 
 
 @pytest.fixture
