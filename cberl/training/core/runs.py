@@ -64,12 +64,15 @@ def run_seed(run: Run, data: TrainingData, *, resume: bool, report: Callable[[Ep
     state = RunState(run.folder / "run.json", _settings(run, data, encoders), resume=resume)
     if state.result:
         return Result(str(run.folder), **state.result)
-    copies = [data.train, *([data.asr_corrupted[composed.misheard]] if composed.misheard else [])]
-    shown = joined([compose(copy, pools, composed, audio, run.seed) for copy in copies])
+    train, dev = [data.train], [data.dev]
+    if composed.misheard:
+        for copies, corrupted in zip((train, dev), data.asr_corrupted[composed.misheard], strict=True):
+            copies.append(corrupted)
+    shown = joined([compose(copy, pools, composed, audio, run.seed) for copy in train])
     config, augmentation = run.recipe.for_corpus(shown, data.labels, run.seed)
     features = augment(shown, augmentation, len(data.labels))
-    # Dev is neither composed nor augmented, so that selection and calibration are by real data.
-    trainer = Trainer(config, features, widened(data.dev, config.model.modality_dims), run.device)
+    # Dev is neither composed nor augmented, so that selection and calibration are by real data; live, text has errors.
+    trainer = Trainer(config, features, widened(joined(dev), config.model.modality_dims), run.device)
     fit(trainer, run.folder, resume=resume, report=report)
     checkpoint = trainer.finish(run.name, encoders, provenance | {"augment": asdict(augmentation)})
     checkpoint.save(run.folder)

@@ -21,6 +21,7 @@ from cberl.training.features.corpus import corpus_features, fitted_audio, requir
 from cberl.training.features.pools import read_pools
 
 POOLS = "pools.safetensors"
+SPLITS = ("train", "dev")
 WHISPER_SHARE = 0.75  # of the ASR-corrupted dialogues; the rest is as other recognisers write
 
 
@@ -35,7 +36,7 @@ class TrainingData:
     text_sha256: str
     provenance: dict[str, Any]
     pools: Pools = field(default_factory=dict)
-    asr_corrupted: dict[float, FeatureSet] = field(default_factory=dict)  # `train` by word error rate
+    asr_corrupted: dict[float, tuple[FeatureSet, FeatureSet]] = field(default_factory=dict)  # train, dev by error rate
     visual: VisualEncoderConfig | None = None  # if the corpus's own faces are read
 
     def save(self, folder: Path) -> None:
@@ -48,8 +49,9 @@ class TrainingData:
             "provenance": self.provenance,
             "asr_corrupted": list(self.asr_corrupted),
         }
-        for rate, features in self.asr_corrupted.items():
-            save_features(features, folder / _corrupted_file(rate))
+        for rate, copies in self.asr_corrupted.items():
+            for split, features in zip(SPLITS, copies, strict=True):
+                save_features(features, folder / _corrupted_file(split, rate))
         save_features(self.train, folder / "train.safetensors", {"training_data": json.dumps(about)})
         save_features(self.dev, folder / "dev.safetensors")
         arrays = {f"{kind}.scores": pool.scores for kind, pool in self.pools.items()}
@@ -58,7 +60,7 @@ class TrainingData:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """What `save` wrote."""
-        train, dev = (load_features(folder / f"{split}.safetensors") for split in ("train", "dev"))
+        train, dev = (load_features(folder / f"{split}.safetensors") for split in SPLITS)
         about = json.loads(features_about(folder / "train.safetensors")["training_data"])
         arrays = load_file(folder / POOLS)
         kinds = {name.partition(".")[0] for name in arrays}
@@ -70,13 +72,18 @@ class TrainingData:
             text_sha256=about["text_sha256"],
             provenance=about["provenance"],
             pools={kind: Pool(arrays[f"{kind}.scores"], arrays[f"{kind}.label"]) for kind in kinds},
-            asr_corrupted={rate: load_features(folder / _corrupted_file(rate)) for rate in about["asr_corrupted"]},
+            asr_corrupted={rate: _load_corrupted(folder, rate) for rate in about["asr_corrupted"]},
             visual=VisualEncoderConfig(**about["visual"]) if about["visual"] else None,
         )
 
 
-def _corrupted_file(rate: float) -> str:
-    return f"train-asr-corrupted-{rate}.safetensors"
+def _load_corrupted(folder: Path, rate: float) -> tuple[FeatureSet, FeatureSet]:
+    train, dev = (load_features(folder / _corrupted_file(split, rate)) for split in SPLITS)
+    return train, dev
+
+
+def _corrupted_file(split: str, rate: float) -> str:
+    return f"{split}-asr-corrupted-{rate}.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +123,13 @@ def prepare(
     visual = bundled_visual_config() if sources.faces else None
     train, dev = (
         corpus_features(corpus, split, audio, cache, text, visual, face_detector=sources.face_detector)
-        for split in ("train", "dev")
+        for split in SPLITS
     )
-    noise = AsrNoiseFeatures(corpus, "train", cache, text, WHISPER_SHARE)
-    corrupted = {one.misheard: noise.features(train, one.misheard)[0] for one in composed if one.misheard}
+    noise = [AsrNoiseFeatures(corpus, split, cache, text, WHISPER_SHARE) for split in SPLITS]
+    corrupted = {
+        rate: (noise[0].features(train, rate)[0], noise[1].features(dev, rate)[0])
+        for rate in {one.misheard for one in composed if one.misheard}
+    }
     provenance = {"corpus": corpus.name, "data_sha256": fingerprint(*corpus.files)}
     if visual and sources.face_detector:
         provenance["face_detector_sha256"] = fingerprint(sources.face_detector)

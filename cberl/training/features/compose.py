@@ -29,7 +29,8 @@ class ComposeConfig:
     """The table `[compose]` of a recipe. The shares `voice` and `face` are drawn independently of each other.
 
     `misheard` adds a copy of every dialogue with simulated errors of speech recognition: three quarters of them with
-    the marks and the spelling of Whisper, the rest without case and punctuation, as other recognisers write.
+    the marks and the spelling of Whisper, the rest without case and punctuation, as other recognisers write. Selection
+    and calibration then are on both copies of dev.
     """
 
     voice: float = 0.0  # share of dialogues with speech emotion scores; 0 = no speech emotion network

@@ -94,8 +94,8 @@ def _fitted_head(exported: Path, task: Task, config: TextTraining) -> dict[str, 
         logits = F.linear(vectors, weight, bias)
         total = focal_loss(logits, labels, weight=classes, smoothing=config.label_smoothing)
         total = total + DECAY * weight.square().sum()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         return total
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    optimizer.step(loss)
     return {"weight": weight.detach(), "bias": bias.detach()}
