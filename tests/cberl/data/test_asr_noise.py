@@ -55,8 +55,8 @@ def test_case_and_punctuation_are_removed_and_no_text_becomes_empty() -> None:
 def test_whisper_writes_marks_and_spelling_of_its_own() -> None:
     heard = [NOISE.whisper("No-no, y'know what?! I'm sooo happy!", 0.0, random.Random(seed)) for seed in range(300)]
     final = Counter(re.sub(r".*happy", "", text) for text in heard)
-    assert final["."] / 300 == pytest.approx(0.84, abs=0.06)
-    assert final["!"] / 300 == pytest.approx(0.05, abs=0.04)
+    assert final["."] / 300 == pytest.approx(0.9, abs=0.06)
+    assert final["!"] / 300 == pytest.approx(0.03, abs=0.03)
     assert all(re.match(r"No[,.]? [Nn]o", text) and re.search("so,? happy", text) for text in heard)
     assert sum("you know" in text.lower() for text in heard) / 300 == pytest.approx(SPELLED, abs=0.08)
     assert all(text[0].isupper() for text in heard)
