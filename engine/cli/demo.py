@@ -11,7 +11,7 @@ import engine.demo
 from engine.cli.common import KEEPING, LISTENING, run_async, settings_from, settings_options
 from engine.cli.table import TurnTable
 from engine.config import Settings
-from engine.demo.play import DemoError, play
+from engine.demo.play import DemoError, as_live, play
 from engine.demo.score import Summary, read_script, summarize
 from engine.ingest.file import read_media
 from engine.server.app import create_app, serve
@@ -29,7 +29,7 @@ Examples:
 )
 @settings_options(without=tuple(name for name in LISTENING + KEEPING if name != "port"))
 def command(**flags: Any) -> None:
-    """Play a spoken conversation of two people into a running engine in real time, and watch.
+    """Play a spoken conversation of two people into a running engine in real time, as a call sends it, and watch.
 
     Ends with a summary; the last line on stdout is the same as one JSON object.
     """
@@ -58,7 +58,7 @@ async def _play(url: str, supervisor: Supervisor, settings: Settings, console: C
     console.print(f"Emotion recognition is running. Watch it at {url}/?conversation=demo\n")
     table = TurnTable(console)
     speakers = list(script.speakers)
-    source = read_media(str(FOLDER / "conversation.flac"), realtime=True, speakers=speakers)
+    source = as_live(read_media(str(FOLDER / "conversation.flac"), speakers=speakers))
     ingest = url.replace("http", "ws", 1) + "/ingest?conversation=demo"
     finals = await play(ingest, source, speakers, table.add)
     if not finals:

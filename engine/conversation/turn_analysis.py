@@ -20,6 +20,7 @@ Transcribe = Callable[[Float32], Awaitable[Transcript]]
 DescribeAudio = Callable[[Float32], Awaitable[Float32]]
 DescribeVisual = Callable[[tuple[VideoFrame, ...]], Awaitable[Seen | None]]
 EmbedSpeaker = Callable[[Float32], Awaitable[Float32]]
+OnWords = Callable[[Transcript], None]
 
 PREVIEW_MS = 100.0  # a recogniser slower than this would delay final turns by the text of interim events
 
@@ -45,17 +46,27 @@ async def analyze_turn(
     describe_audio: DescribeAudio,
     describe_visual: DescribeVisual,
     embed_speaker: EmbedSpeaker | None = None,
+    on_words: OnWords | None = None,
 ) -> TurnAnalysis:
-    """Run the models concurrently. `transcribe` and `embed_speaker` are None where their result is not requested."""
+    """Run the models concurrently. `transcribe` and `embed_speaker` are None where their result is not requested.
+
+    `on_words` is called with the transcript while the other models may still be running.
+    """
     watch = Stopwatch()
 
     async def timed(stage: str, work: Awaitable[Result]) -> Result:
         with watch(stage):
             return await work
 
+    async def words(transcribe: Transcribe) -> Transcript:
+        transcript = await timed("transcribe", transcribe(turn.pcm))
+        if on_words:
+            on_words(transcript)
+        return transcript
+
     async with asyncio.TaskGroup() as tasks:
         audio = tasks.create_task(timed("describe_audio", describe_audio(turn.pcm)))
-        transcript = tasks.create_task(timed("transcribe", transcribe(turn.pcm))) if transcribe else None
+        transcript = tasks.create_task(words(transcribe)) if transcribe else None
         visual = tasks.create_task(timed("describe_visual", describe_visual(turn.frames))) if turn.frames else None
         speaker = tasks.create_task(timed("voice", embed_speaker(turn.pcm))) if embed_speaker else None
     return TurnAnalysis(
@@ -100,12 +111,14 @@ class TurnAnalyzer:
         """Whether several people may speak on this track."""
         return self._models.embed_speaker is not None and (self._diarize == "on" or not track.named)
 
-    async def analyze(self, turn: Turn, captions: Captions) -> TurnAnalysis:
-        """Everything. Captions, where the speaker has them, take the place of speech to text."""
+    async def analyze(self, turn: Turn, captions: Captions, on_words: OnWords | None = None) -> TurnAnalysis:
+        """Everything. Captions, where the speaker has them, take the place of speech to text. See `analyze_turn`."""
         captioned = captions.expected(turn.track.speaker)
         transcribe = captions.instead_of(self._transcribe, turn)
         embed_speaker = self._embed_speaker if self.is_shared(turn.track) else None
-        analysis = await analyze_turn(turn, transcribe, self._describe_audio, self._describe_visual, embed_speaker)
+        analysis = await analyze_turn(
+            turn, transcribe, self._describe_audio, self._describe_visual, embed_speaker, on_words
+        )
         if not captioned:
             self._transcribe_ms = analysis.timings_ms["transcribe"]
         return analysis

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Coroutine
-from functools import partial
+from contextlib import aclosing
 from typing import Any
 
 from engine.config import Settings
@@ -14,7 +14,8 @@ from engine.conversation.speculation import Speculation
 from engine.conversation.turn_analysis import TurnAnalysis, TurnAnalyzer
 from engine.conversation.turn_queue import PendingTurn, TurnQueue
 from engine.runtime.load_shedding import LoadShedder
-from engine.speech.turn import TrackProgress, Turn, TurnResumed
+from engine.speech.transcriber import Transcript
+from engine.speech.turn import TrackProgress, Turn, TurnResumed, TurnUpdate
 from engine.speech.turn_detector import TurnDetector, segmenter_config
 from engine.speech.turn_end import EndSilence
 
@@ -50,19 +51,9 @@ class TurnPipeline:
     async def run(self) -> None:
         """Until the media ends and the event of its last turn is published."""
         try:
-            async for update in self._detector.detect(self._source.chunks()):
-                match update:
-                    case Turn(stage="final"):
-                        self._finish(update)
-                    case Turn(stage="provisional"):
-                        self._analyze_ahead(update)
-                    case Turn():
-                        self._preview(update)
-                    case TurnResumed(turn_id=turn_id):
-                        self._speculation.resumed(turn_id)
-                    case TrackProgress():
-                        self._source.progressed(update)
-                        await self._queue.progress(self._source, update)
+            async with aclosing(self._detector.detect(self._source.chunks())) as updates:
+                async for update in updates:
+                    await self._take(update)
         finally:
             self._speculation.cancel()
             for interim in self._interims.values():
@@ -70,25 +61,41 @@ class TurnPipeline:
             await self._queue.leave(self._source)
         await self._publisher.leave(self._source)
 
+    async def _take(self, update: TurnUpdate) -> None:
+        match update:
+            case Turn(stage="final"):
+                self._finish(update)
+            case Turn(stage="provisional"):
+                self._analyze_ahead(update)
+            case Turn():
+                self._preview(update)
+            case TurnResumed(turn_id=turn_id):
+                self._speculation.resumed(turn_id)
+            case TrackProgress():
+                self._source.progressed(update)
+                await self._queue.progress(self._source, update)
+
     def _begin_analysis(self, turn: Turn) -> asyncio.Task[TurnAnalysis]:
-        return self._start_task(self._analyze(turn), f"analyze {turn.turn_id}")
+        work = self._analyze_provisional(turn) if turn.stage == "provisional" else self._analyze(turn)
+        return self._start_task(work, f"analyze {turn.turn_id}")
 
     async def _analyze(self, turn: Turn) -> TurnAnalysis:
-        analysis = await self._analyzer.analyze(turn, self._source.captions)
-        return await self._publisher.encode_ahead(analysis) if turn.stage == "provisional" else analysis
+        return await self._analyzer.analyze(turn, self._source.captions)
+
+    async def _analyze_provisional(self, turn: Turn) -> TurnAnalysis:
+        """As soon as the words are known, a finished sentence ends sooner, an unfinished one later."""
+
+        def adapt_end(transcript: Transcript) -> None:
+            self._detector.end_after(turn, self._end_silence.after(transcript.text))
+
+        analysis = await self._analyzer.analyze(turn, self._source.captions, adapt_end)
+        return await self._publisher.encode_ahead(analysis)
 
     def _analyze_ahead(self, turn: Turn) -> None:
         # Speculative work must not delay a final turn of another source, and captions come only after the turn.
         captioned = self._source.captions.expected(turn.track.speaker)
         if self._source.awaited and not self._analyzer.transcriber_busy and not captioned:
-            analysis = self._speculation.provisional(turn)
-            analysis.add_done_callback(partial(self._adapt_end, turn))
-
-    def _adapt_end(self, turn: Turn, analysis: asyncio.Task[TurnAnalysis]) -> None:
-        """With the words known before the silence is over, a finished sentence ends sooner, an unfinished one later."""
-        if not analysis.cancelled() and analysis.exception() is None:
-            transcript = analysis.result().transcript
-            self._detector.end_after(turn, self._end_silence.after(transcript.text if transcript else ""))
+            self._speculation.provisional(turn)
 
     def _preview(self, turn: Turn) -> None:
         """An interim event, if there is time for it and the speaker is known."""

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import struct
-from collections.abc import AsyncIterable, Callable
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from dataclasses import replace
 
 import numpy as np
 import websockets
@@ -13,10 +15,26 @@ from engine.delivery.wire import decode
 from engine.errors import EngineError
 from engine.events import EmotionEvent, Error
 from engine.media import AudioChunk
+from engine.runtime.clocks import Pacer
+
+PACKET = SAMPLE_RATE // 50  # 20 ms of audio, as calls send it
 
 
 class DemoError(EngineError):
     """The engine refused the demo, or the connection was lost."""
+
+
+async def as_live(recording: AsyncIterable[AudioChunk]) -> AsyncIterator[AudioChunk]:
+    """A recording as a call would send it: in packets of 20 ms, each when its last sample is spoken."""
+    packets = [
+        AudioChunk(it.track, it.start_s + at / SAMPLE_RATE, it.pcm[at : at + PACKET])
+        async for it in recording
+        for at in range(0, len(it.pcm), PACKET)
+    ]
+    pacer = Pacer()
+    for packet in sorted(packets, key=lambda it: it.end_s):
+        await pacer.until(packet.end_s)
+        yield replace(packet, arrived_at=time.monotonic())
 
 
 async def play(

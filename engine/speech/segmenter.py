@@ -59,7 +59,8 @@ class Segmenter:
 
     After `provisional_ms` of silence the turn is emitted as it will be if nothing more is said: its final stage has the
     same number, times and audio. If more is said, `TurnResumed` follows. Meanwhile `end_after` may shorten or
-    lengthen the silence that ends it. A turn gets its number as soon as it is long enough.
+    lengthen the silence that ends it, and `settle` ends it at once where so much silence has been pushed already. A
+    turn gets its number as soon as it is long enough.
     """
 
     def __init__(self, track: Track, config: SegmenterConfig, turn_ids: Iterator[int], start_s: float = 0.0) -> None:
@@ -115,6 +116,10 @@ class Segmenter:
         """End the turn that is provisional after this much silence. Ignored if it ended or speech has resumed."""
         if self._provisional and turn_id == self._number:
             self._end_silence_ms = max(silence_ms, self._config.tail_ms)
+
+    def settle(self) -> list[Turn | TurnResumed]:
+        """The turn that `end_after` has ended, if the silence so far is long enough: without waiting for a window."""
+        return self._end() if self._turn and self._silence_ms() >= self._end_silence_ms else []
 
     def flush(self) -> list[Turn | TurnResumed]:
         """The source ended: the turn in progress ends here, if it is long enough."""

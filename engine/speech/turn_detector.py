@@ -1,6 +1,8 @@
 """The stage from audio chunks to turns: one VAD worker for all tracks, one segmenter per track."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from contextlib import aclosing
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +10,7 @@ import numpy as np
 from cberl.types import SAMPLE_RATE, Float32
 from engine.config import Settings
 from engine.media import AudioChunk, Track
+from engine.runtime.interruptible import interruptible
 from engine.runtime.worker import Worker
 from engine.speech.frame_buffer import FrameBuffer
 from engine.speech.segmenter import Segmenter, SegmenterConfig
@@ -40,21 +43,19 @@ class TurnDetector:
         self._config = config
         self._turn_ids = turn_ids
         self._tracks: dict[str, _TrackTurns] = {}
+        self._end_changed = asyncio.Event()  # by `end_after`
 
     async def detect(self, chunks: AsyncIterable[AudioChunk]) -> AsyncGenerator[TurnUpdate, None]:
         """Turns in the order in which they were decided; `conversation/ordering.py` sorts them by their end.
 
-        After the turns that a chunk decided comes the progress of its track. When the source ends, a turn in progress
-        becomes final; when the source fails, it is discarded.
+        After the turns that a chunk decided comes the progress of its track. A turn that `end_after` ends follows at
+        once, before the next chunk. When the source ends, a turn in progress becomes final; when the source fails, it
+        is discarded.
         """
-        async for chunk in chunks:
-            track = self._tracks.get(chunk.track.id)
-            if track is None:
-                track = _TrackTurns(chunk.track, self._vad, self._config, self._turn_ids, chunk.start_s)
-                self._tracks[chunk.track.id] = track
-            for turn in await track.push(chunk):
-                yield turn
-            yield track.progress
+        async with aclosing(interruptible(chunks, self._end_changed)) as items:
+            async for chunk in items:
+                for update in await self._push(chunk) if chunk else self._settle():
+                    yield update
         for track in sorted(self._tracks.values(), key=lambda track: track.speaking_since_s):
             for turn in await track.finish():
                 yield turn
@@ -62,6 +63,18 @@ class TurnDetector:
     def end_after(self, turn: Turn, silence_ms: float) -> None:
         """End a provisional turn after this much silence. Ignored if it ended or speech has resumed."""
         self._tracks[turn.track.id].end_after(turn.turn_id, silence_ms)
+        self._end_changed.set()
+
+    async def _push(self, chunk: AudioChunk) -> list[TurnUpdate]:
+        track = self._tracks.get(chunk.track.id)
+        if track is None:
+            track = _TrackTurns(chunk.track, self._vad, self._config, self._turn_ids, chunk.start_s)
+            self._tracks[chunk.track.id] = track
+        return [*await track.push(chunk), track.progress]
+
+    def _settle(self) -> list[TurnUpdate]:
+        ended = [(turns, track) for track in self._tracks.values() if (turns := track.settle())]
+        return [update for turns, track in ended for update in (*turns, track.progress)]
 
 
 class _TrackTurns:
@@ -100,6 +113,10 @@ class _TrackTurns:
         turns = self._with_frames(await self._segment(chunk))
         self._frames.forget_before(min(self.speaking_since_s, self.progress.now_s))
         return turns
+
+    def settle(self) -> list[Turn | TurnResumed]:
+        """The turn whose silence is long enough since `end_after`, if there is one."""
+        return self._with_frames(self._segmenter.settle())
 
     async def finish(self) -> list[Turn | TurnResumed]:
         """Score the incomplete last window, padded with silence, and end the turn in progress."""
