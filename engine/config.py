@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     end_silence_min_ms: int = Field(400, ge=100, le=10_000, description="The same after a finished sentence.")
     end_silence_max_ms: int = Field(1000, ge=100, le=10_000, description="The same after an unfinished sentence.")
     provisional_ms: int = Field(
-        160, ge=0, le=10_000, description="Silence before provisional analysis; 0: end_silence_ms."
+        128, ge=0, le=10_000, description="Silence before provisional analysis; 0: end_silence_ms."
     )
     interim_ms: int = Field(1000, ge=0, le=60_000, description="Interval of interim events in a turn; 0: none.")
     min_speech_ms: int = Field(250, ge=0, le=5_000, description="Shorter speech is not a turn.")

@@ -15,7 +15,6 @@ from engine.delivery.wire import decode
 from engine.errors import EngineError
 from engine.events import EmotionEvent, Error
 from engine.media import AudioChunk
-from engine.runtime.clocks import Pacer
 
 PACKET = SAMPLE_RATE // 50  # 20 ms of audio, as calls send it
 
@@ -25,16 +24,20 @@ class DemoError(EngineError):
 
 
 async def as_live(recording: AsyncIterable[AudioChunk]) -> AsyncIterator[AudioChunk]:
-    """A recording as a call would send it: in packets of 20 ms, each when its last sample is spoken."""
+    """A recording as a call would send it: in packets of 20 ms, each when its last sample is spoken.
+
+    `arrived_at` is the moment at which a packet was due, also where it is taken later.
+    """
     packets = [
         AudioChunk(it.track, it.start_s + at / SAMPLE_RATE, it.pcm[at : at + PACKET])
         async for it in recording
         for at in range(0, len(it.pcm), PACKET)
     ]
-    pacer = Pacer()
+    begun = time.monotonic()
     for packet in sorted(packets, key=lambda it: it.end_s):
-        await pacer.until(packet.end_s)
-        yield replace(packet, arrived_at=time.monotonic())
+        due = begun + packet.end_s
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        yield replace(packet, arrived_at=due)
 
 
 async def play(

@@ -115,6 +115,28 @@ def test_words_voice_and_face_are_analysed_concurrently() -> None:
     assert result.timings_ms.keys() == {"transcribe", "describe_audio", "describe_visual"}
 
 
+def test_words_are_reported_before_the_other_models_are_done() -> None:
+    async def main() -> list[Transcript]:
+        words: list[Transcript] = []
+        reported = asyncio.Event()
+
+        def report(transcript: Transcript) -> None:
+            words.append(transcript)
+            reported.set()
+
+        async def transcribe(pcm: Float32) -> Transcript:
+            return said("hi")
+
+        async def describe_audio(pcm: Float32) -> Float32:
+            await reported.wait()  # never done, if words came only with the rest
+            return pcm[:8]
+
+        await analyze_turn(turn(), transcribe, describe_audio, describe_audio, on_words=report)  # type: ignore[arg-type]
+        return words
+
+    assert asyncio.run(main()) == [said("hi")]
+
+
 def test_without_frames_the_visual_encoder_is_not_called() -> None:
     async def transcribe(pcm: Float32) -> Transcript:
         return said("hi")

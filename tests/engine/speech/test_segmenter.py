@@ -156,3 +156,20 @@ def test_the_silence_that_ends_a_provisional_turn_can_be_changed_for_this_pause_
     assert np.array_equal(final.pcm, again.pcm)
     _, last = feed(segmenter, (0.9, 0.64), (0.0, 0.48))  # the next pause has the usual length again
     assert last.decided_s - last.end_s == pytest.approx(0.48)
+
+
+def test_a_silence_that_is_long_enough_already_ends_the_turn_without_another_window() -> None:
+    segmenter = fresh(provisional_ms=192, tail_ms=128, end_silence_ms=480)
+    assert segmenter.settle() == []
+    (guess,) = feed(segmenter, (0.9, 0.64), (0.0, 0.32))
+    assert segmenter.settle() == []
+    segmenter.end_after(guess.turn_id, 352)  # one window more than there is
+    assert segmenter.settle() == []
+    segmenter.end_after(guess.turn_id, 320)
+    (final,) = segmenter.settle()
+    assert (final.stage, final.turn_id, final.end_s) == ("final", guess.turn_id, guess.end_s)
+    assert final.decided_s - final.end_s == pytest.approx(0.32)
+    assert np.array_equal(final.pcm, guess.pcm)
+    assert segmenter.settle() == []
+    _, following = feed(segmenter, (0.0, 0.64), (0.9, 0.64), (0.0, 0.48))
+    assert following.turn_id == 2

@@ -15,6 +15,7 @@ from engine.speech.segmenter import SegmenterConfig
 from engine.speech.turn import TrackProgress, Turn, TurnResumed, TurnUpdate
 from engine.speech.turn_detector import TurnDetector
 from engine.speech.vad import SileroVad
+from testing.scripted_talk import turn as spoken
 
 SHARED = Path(os.environ.get("CBERL_SHARED", "../shared"))
 SPEECH = SHARED / "data/ravdess/03-01-05-01-02-01-01.flac"  # silence, "dogs are sitting by the door", silence
@@ -137,3 +138,31 @@ def test_no_turn_ends_before_the_settled_time() -> None:
     assert stages["ann"] == stages["bob"]
     assert stages["ann"][-2:] == ["provisional", "final"]
     assert set(stages["ann"][:-2]) == {"interim"}
+
+
+def test_a_turn_that_is_long_enough_silent_ends_before_the_next_chunk() -> None:
+    """The microphone stalls in the silence until the turn is final."""
+
+    async def main() -> list[str]:
+        final = asyncio.Event()
+
+        async def source() -> AsyncIterator[AudioChunk]:
+            silence = np.zeros(16_000, np.float32)
+            for chunk in cut(ANN, np.concatenate([spoken(20), silence[:4800]]), 320):
+                yield chunk
+            await final.wait()
+            yield AudioChunk(ANN, 100.0, silence)
+
+        stages: list[str] = []
+        config = SegmenterConfig(provisional_ms=128, tail_ms=128)
+        async with asyncio.timeout(60), Worker(SileroVad().run, name="vad") as vad:
+            detector = TurnDetector(vad, config, count(1))
+            async for update in detector.detect(source()):
+                if isinstance(update, Turn):
+                    stages.append(update.stage)
+                    detector.end_after(update, 224)
+                    if update.stage == "final":
+                        final.set()
+        return stages
+
+    assert asyncio.run(main())[-2:] == ["provisional", "final"]
