@@ -39,33 +39,38 @@ def read_script(path: Path) -> Script:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """`after_speech_ms` includes the silence that the turn detector waits for, `end_silence_ms`."""
+    """`after_speech_ms` includes the silence that ended a turn; `after_silence_ms` is the rest. Median and 95 %."""
 
     turns: int
     wer: float
     agreement: float
     after_speech_ms: dict[str, float]
-    end_silence_ms: int
+    after_silence_ms: dict[str, float]
     asr: str
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
 
 
-def summarize(script: Script, events: Sequence[EmotionEvent], end_silence_ms: int, asr: str) -> Summary:
+def summarize(script: Script, events: Sequence[EmotionEvent], asr: str) -> Summary:
     """Raises ValueError where there are no events."""
     if not events:
         raise ValueError("there are no events to score")
-    after_speech = np.array([event.timings_ms["after_speech"] for event in events])
-    p50, p95 = np.percentile(after_speech, [50, 95])
+    after_speech_ms = [event.timings_ms["after_speech"] for event in events]
+    after_silence_ms = [event.timings_ms["after_speech"] - event.timings_ms["turn"] for event in events]
     return Summary(
         turns=len(events),
         wer=round(word_error_rate(script, events), 4),
         agreement=round(agreement(script, events), 4),
-        after_speech_ms={"p50": round(float(p50), 1), "p95": round(float(p95), 1)},
-        end_silence_ms=end_silence_ms,
+        after_speech_ms=_percentiles(after_speech_ms),
+        after_silence_ms=_percentiles(after_silence_ms),
         asr=asr,
     )
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float]:
+    p50, p95 = np.percentile(values, [50, 95])
+    return {"p50": round(float(p50), 1), "p95": round(float(p95), 1)}
 
 
 def word_error_rate(script: Script, events: Sequence[EmotionEvent]) -> float:

@@ -10,7 +10,7 @@ from engine.speech.whisper_store import BUNDLED, INSTALL_BUNDLE, bundled, is_pat
 GPU_MODEL = "large-v3-turbo"
 # Best last, with its cost beside that of the bundled model (ratio of the encoders' parameters).
 CPU_MODELS = {"base.en": 2.7, "small": 12.0}
-READY_S = 0.34  # a turn is recognised in the time from its provisional to its final end, with default settings
+READY_S = 0.27  # a turn is recognised between its provisional and its earliest final end, with default settings
 
 Open = Callable[[Path], WhisperTranscriber]
 

@@ -20,7 +20,7 @@ def event(
 ) -> EmotionEvent:
     return EmotionEvent(
         "demo", f"demo/{speaker}/{start_s}", speaker, start_s, end_s, text, emotion, 1.0, {emotion: 1.0}, 0.0, 0.0,
-        None, {}, "", "test", {"after_speech": after_ms}, 0.0,
+        None, {}, "", "test", {"turn": 400.0, "after_speech": after_ms}, 0.0,
     )  # fmt: skip
 
 
@@ -46,6 +46,8 @@ def test_a_turn_agrees_by_its_own_speakers_event_that_overlaps_most() -> None:
 
 def test_the_summary_has_percentiles_and_requires_events() -> None:
     events = [event("ann", 0.0, 2.0, "surprise", "I can't believe it", after_ms=ms) for ms in (500.0, 700.0, 900.0)]
-    assert summarize(SCRIPT, events, 500, "test").after_speech_ms == {"p50": 700.0, "p95": 880.0}
+    summary = summarize(SCRIPT, events, "test")
+    assert summary.after_speech_ms == {"p50": 700.0, "p95": 880.0}
+    assert summary.after_silence_ms == {"p50": 300.0, "p95": 480.0}
     with pytest.raises(ValueError, match="there are no events to score"):
-        summarize(SCRIPT, [], 500, "test")
+        summarize(SCRIPT, [], "test")
