@@ -54,8 +54,8 @@ class _Window:
 class Segmenter:
     """`push` windows in order, each with its speech probability; get the turns that this completed.
 
-    A turn starts at `threshold_on` and lasts until `end_silence_ms` below `threshold_off`. Times are media
-    seconds; the first window starts at `start_s`, and each follows the one before without a gap.
+    A turn starts at `threshold_on` and lasts until `end_silence_ms`, to the nearest window, below `threshold_off`.
+    Times are media seconds; the first window starts at `start_s`, and each follows the one before without a gap.
 
     After `provisional_ms` of silence the turn is emitted as it will be if nothing more is said: its final stage has the
     same number, times and audio. If more is said, `TurnResumed` follows. Meanwhile `end_after` may shorten or
@@ -106,7 +106,7 @@ class Segmenter:
                 self._remember(window)
             return []
         self._turn.append(window)
-        if self._silence_ms() >= self._end_silence_ms:
+        if self._silent_long_enough():
             return self._end()
         if self._now - self._turn[self._lead].start >= self._config.max_turn_s * SAMPLE_RATE:
             return self._split()
@@ -119,7 +119,7 @@ class Segmenter:
 
     def settle(self) -> list[Turn | TurnResumed]:
         """The turn that `end_after` has ended, if the silence so far is long enough: without waiting for a window."""
-        return self._end() if self._turn and self._silence_ms() >= self._end_silence_ms else []
+        return self._end() if self._turn and self._silent_long_enough() else []
 
     def flush(self) -> list[Turn | TurnResumed]:
         """The source ended: the turn in progress ends here, if it is long enough."""
@@ -207,6 +207,10 @@ class Segmenter:
 
     def _speech_end(self) -> int:
         return next(w.end for w in reversed(self._turn) if w.voiced)
+
+    def _silent_long_enough(self) -> bool:
+        """To the nearest window: speech ends somewhere inside its last window, half a window earlier on average."""
+        return self._silence_ms() >= self._end_silence_ms - _ms(len(self._turn[-1].pcm)) / 2
 
     def _silence_ms(self) -> float:
         return _ms(self._now - self._speech_end())

@@ -173,3 +173,9 @@ def test_a_silence_that_is_long_enough_already_ends_the_turn_without_another_win
     assert segmenter.settle() == []
     _, following = feed(segmenter, (0.0, 0.64), (0.9, 0.64), (0.0, 0.48))
     assert following.turn_id == 2
+
+
+@pytest.mark.parametrize(("asked_ms", "windows"), [(400, 12), (416, 13), (500, 16), (1000, 31)])
+def test_silence_is_measured_to_the_nearest_window(asked_ms: float, windows: int) -> None:
+    (turn,) = feed(fresh(end_silence_ms=asked_ms), (0.9, 0.64), (0.0, 1.2))
+    assert turn.decided_s - turn.end_s == pytest.approx(windows * WINDOW_S)
