@@ -1,15 +1,17 @@
 """From sound to emotion: what is lost when a corpus's text is spoken, recognised and read, against the written text?
 
     python bench/spoken.py MELD [--split dev] [--voices hibari,flite-slt,flite-rms] [--noise FOLDER]
-                                [--conditions clean,20dB,10dB,5dB,telephone] [--dialogues 40] [--cache FOLDER] [--json]
+                                [--conditions written,unmarked,clean,20dB,10dB,5dB,telephone] [--dialogues 40]
+                                [--cache FOLDER] [--json]
 
 Each utterance is synthesised (flite: Debian's package; hibari: `pip install hibari-tts`), with pauses of at most a
 quarter of a second inside, since an utterance of the corpus is one stretch of speech. The utterances of a dialogue
 follow each other with a longer pause, each speaker on a track, and everything goes through the live path: turn
-detection, recogniser, encoders, graph. "written" is the same audio with the corpus's text as captions. An utterance's
-emotion is the likeliest by the events of its speaker that overlap it, their probabilities averaged by the length of the
-overlap; one without an event counts as neutral. "turns" are events per utterance. Noise is drawn from FOLDER's files by
-a fixed seed; telephone is a band of 300 to 3400 Hz and G.711 μ-law. All dialogues are read with --dialogues 0.
+detection, recogniser, encoders, graph. "written" is the same audio with the corpus's text as captions; "unmarked" has
+"." for each "!" in them, which synthesisers do not speak and recognisers do not write. An utterance's emotion is the
+likeliest by the events of its speaker that overlap it, their probabilities averaged by the length of the overlap; one
+without an event counts as neutral. "turns" are events per utterance. Noise is drawn from FOLDER's files by a fixed
+seed; telephone is a band of 300 to 3400 Hz and G.711 μ-law. All dialogues are read with --dialogues 0.
 """
 
 import argparse
@@ -51,6 +53,10 @@ SILENT = 0.01  # a frame's level, of the loudest frame's: -40 dB
 CHUNK = SAMPLE_RATE // 10
 SPEECH_RMS = 0.05
 
+CAPTIONS: dict[str, Callable[[str], str]] = {
+    "written": lambda text: text,
+    "unmarked": lambda text: text.replace("?!", "?").replace("!", "."),
+}
 Speak = Callable[[str], Float32]
 Distort = Callable[[Float32, np.random.Generator], Float32]
 
@@ -161,8 +167,13 @@ def read_noises(folder: Path | None) -> list[Float32]:
     return found
 
 
-def spoken(dialogue: Dialogue, speak: Speak, distort: Distort, written: bool) -> tuple[list[AudioChunk], list[Line]]:
-    """Chunks of all tracks in order of time, and the lines with the times at which they are spoken."""
+def spoken(
+    dialogue: Dialogue, speak: Speak, distort: Distort, caption: Callable[[str], str] | None
+) -> tuple[list[AudioChunk], list[Line]]:
+    """Chunks of all tracks in order of time, and the lines with the times at which they are spoken.
+
+    caption: from the corpus's text to captions; None = there are no captions.
+    """
     rng = np.random.default_rng(int(hashlib.sha256(dialogue.id.encode()).hexdigest()[:8], 16))
     names = {line.speaker: f"speaker {n}" for n, line in enumerate(dialogue.lines)}
     lines, captions, at = [], [], round(0.5 * SAMPLE_RATE)
@@ -174,14 +185,14 @@ def spoken(dialogue: Dialogue, speak: Speak, distort: Distort, written: bool) ->
         tracks[name][at : at + len(clip)] = clip
         start_s, end_s = at / SAMPLE_RATE, (at + len(clip)) / SAMPLE_RATE
         lines.append(replace(line, speaker=name, start_s=start_s, end_s=end_s))
-        captions.append((name, Caption(start_s, end_s, line.text, "en")))
+        captions.append((name, Caption(start_s, end_s, caption(line.text) if caption else "", "en")))
         at += len(clip) + round(PAUSE_S * SAMPLE_RATE)
     chunks: list[AudioChunk] = []
     for name, pcm in tracks.items():
-        of_track = Track(name, name, captioned=written)
+        of_track = Track(name, name, captioned=caption is not None)
         heard = distort(pcm, rng)
         chunks += [AudioChunk(of_track, n / SAMPLE_RATE, heard[n : n + CHUNK]) for n in range(0, length, CHUNK)]
-        if written:
+        if caption:
             chunks[-len(range(0, length, CHUNK))] = replace(
                 chunks[-len(range(0, length, CHUNK))], captions=tuple(it for who, it in captions if who == name)
             )
@@ -233,13 +244,13 @@ async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     async with open_supervisor(settings) as supervisor:
         for name in options.voices.split(","):
             speak = voice(name, options.cache)
-            for condition in ["written", *options.conditions.split(",")]:
-                written = condition == "written"
-                distort = distortion("clean" if written else condition, noises)
+            for condition in options.conditions.split(","):
+                caption = CAPTIONS.get(condition)
+                distort = distortion("clean" if caption else condition, noises)
                 found: list[Judged] = []
                 numbers = itertools.count()
                 for dialogue in track(dialogues, f"{name}, {condition}", console=Console(stderr=True)):
-                    chunks, lines = spoken(dialogue, speak, distort, written)
+                    chunks, lines = spoken(dialogue, speak, distort, caption)
                     events = await events_of(supervisor, f"{name}-{condition}-{next(numbers)}", chunks)
                     found += judged(lines, events)
                 rows.append({"voice": name, "text": condition} | summary(found))
@@ -262,7 +273,7 @@ def main() -> None:
     parser.add_argument("meld", type=Path)
     parser.add_argument("--split", default="dev", choices=["train", "dev", "test"])
     parser.add_argument("--voices", default="hibari,flite-slt,flite-rms")
-    parser.add_argument("--conditions", default="clean,20dB,10dB,5dB,telephone")
+    parser.add_argument("--conditions", default="written,unmarked,clean,20dB,10dB,5dB,telephone")
     parser.add_argument("--noise", type=Path)
     parser.add_argument("--dialogues", type=int, default=40)
     parser.add_argument("--cache", type=Path, default=Path("cache/spoken"))
