@@ -17,6 +17,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from cberl.data.ravdess import SPLITS, Clip, read_ravdess
 from rich.console import Console
 from rich.table import Table
 from sklearn.linear_model import LogisticRegression
@@ -24,7 +25,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cberl.checkpoint import WEIGHTS
-from cberl.data.ravdess import SPLITS, Clip, read_ravdess
 from cberl.encoders.logmel import pooled_log_mel
 from cberl.encoders.prosody import prosody
 from cberl.encoders.speech_emotion import SpeechEncoder

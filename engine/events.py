@@ -38,6 +38,7 @@ class EmotionEvent:
     revision: int = 0
     status: Literal["interim", "final", "corrected"] = "final"
     language: str | None = None  # of `text`, as an ISO 639 code; the text encoder reads English
+    vocal_events: tuple[str, ...] = ()  # such as "laughter", where the audio encoder is sure
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from cberl.data.dialogue import Dialogue
-from cberl.encoders.audio import AudioEncoderConfig
+from cberl.encoders.audio import AudioEncoder
 from cberl.encoders.conversation import ConversationHistory
 from cberl.encoders.log_ratio import SCORES_DIM
 from cberl.encoders.text import TextEncoder
@@ -52,7 +52,7 @@ class FeatureSet:
 def extract(
     dialogues: Sequence[Dialogue],
     text_encoder: TextEncoder,
-    audio: AudioEncoderConfig,
+    audio: AudioEncoder,
     advance: Callable[[], None] = lambda: None,
     *,
     visual: bool = False,
@@ -66,7 +66,7 @@ def extract(
     audios: list[Float32 | None] = []
     faces = [line.face for dialogue in dialogues for line in dialogue.lines]
     for dialogue in dialogues:
-        history = ConversationHistory(text_encoder.prompt, audio)
+        history = ConversationHistory(text_encoder.prompt, audio.history())
         for line in dialogue.lines:
             prompt, normalised = history.push(line.speaker, line.text, line.prosody)
             texts.extend([None] if prompt is None else text_encoder.encode([prompt]))

@@ -11,7 +11,6 @@ from cberl.checkpoint import WEIGHTS, Checkpoint, CheckpointError, load_checkpoi
 from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig
 from cberl.encoders.expression import ExpressionEncoder
 from cberl.encoders.face import open_detector
-from cberl.encoders.log_ratio import SCORES_DIM
 from cberl.encoders.onnx import network_files
 from cberl.encoders.prosody import PROSODY_NAMES
 from cberl.encoders.speech_emotion import SpeechEncoder
@@ -87,7 +86,7 @@ def open_audio_encoder(config: AudioEncoderConfig) -> AudioEncoder:
     """With the speech emotion network where `config` asks for it. Raises `EncoderError` if it has another digest."""
     if config.features != "prosody+speech":
         return AudioEncoder(config)
-    _verify("speech emotion network", config.speech_sha256, REMEDY, *network_files(SPEECH, "speech"))
+    _verify("speech emotion network", config.speech_sha256, REMEDY, *speech_files())
     return AudioEncoder(config, SpeechEncoder(SPEECH))
 
 
@@ -100,15 +99,19 @@ def open_visual_encoder(config: VisualEncoderConfig | None, face_detector: Path 
 
 
 def unfitted_audio_config(*, speech_emotion: bool = False) -> AudioEncoderConfig:
-    """Prosody, and with `speech_emotion` the scores of the bundled network; a prior of mean 0 and sd 1."""
+    """Prosody, and with `speech_emotion` the scores of the bundled network; a prior of mean 0, sd 1."""
     prosody = AudioEncoderConfig((0.0,) * len(PROSODY_NAMES), (1.0,) * len(PROSODY_NAMES))
-    if not speech_emotion:
-        return prosody
-    width = len(PROSODY_NAMES) + SCORES_DIM
-    sha256 = fingerprint(*network_files(SPEECH, "speech"))
-    return replace(
-        prosody, prior_mean=(0.0,) * width, prior_sd=(1.0,) * width, features="prosody+speech", speech_sha256=sha256
-    )
+    return with_speech_emotion(prosody) if speech_emotion else prosody
+
+
+def with_speech_emotion(prosody: AudioEncoderConfig) -> AudioEncoderConfig:
+    """The same with the scores of the bundled network."""
+    return replace(prosody, features="prosody+speech", speech_sha256=fingerprint(*speech_files()))
+
+
+def speech_files(folder: Path = SPEECH) -> tuple[Path, ...]:
+    """All files that decide the speech emotion network's output."""
+    return (*network_files(folder, "speech"), folder / "speech.safetensors")
 
 
 def bundled_visual_config() -> VisualEncoderConfig:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from cberl.encoders.audio import AudioEncoderConfig, AudioHistory
+from cberl.encoders.audio import AudioHistory
 from cberl.encoders.text import TextHistory, TextInput, TextPrompt
 from cberl.types import Float32
 
@@ -20,9 +20,10 @@ class InContext(NamedTuple):
 class ConversationHistory:
     """One conversation's past turns of text, and how each of its speakers usually sounds. Push in the order spoken."""
 
-    def __init__(self, prompt: TextPrompt, audio: AudioEncoderConfig) -> None:
+    def __init__(self, prompt: TextPrompt, audio: AudioHistory) -> None:
+        """`audio`: without a past, as from `AudioEncoder.history`."""
         self._text = TextHistory(prompt)
-        self._audio = AudioHistory(audio)
+        self._audio = audio
 
     def copy(self) -> "ConversationHistory":
         """An independent history with the same past."""
@@ -33,8 +34,8 @@ class ConversationHistory:
     def push(self, speaker: str, text: str, audio: Float32 | None) -> InContext:
         """Encodes an utterance in context and adds it to the past.
 
-        text: "" = absent; audio: raw float32[dim] of `AudioEncoder.describe`, None = absent. A modality that is absent,
-        or audio without usable sound (see `AudioHistory`), adds nothing to the past.
+        text: "" = absent; audio: raw float32[raw_dim] of `AudioEncoder.describe`, None = absent. A modality that is
+        absent, or audio without usable sound (see `AudioHistory`), adds nothing to the past.
         """
         return InContext(
             self._text.push(speaker, text) if text else None,

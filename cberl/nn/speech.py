@@ -1,63 +1,72 @@
-"""A small convolutional network for speech emotion: log-mel frames in, a vector and emotion logits out."""
+"""The convolutions and first layers of Whisper's encoder, whose intermediate states carry a speaker's emotion.
+
+Whisper (Radford et al. 2022, arXiv 2212.04356) learns words; its last layers discard how they were said. The states of
+the first two layers, averaged over the voiced frames, are what the speech emotion network reads.
+"""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-DIM = 64  # of the vector
-RANGE = 12.0  # nats (52 dB) below the loudest cell; quieter cells are raised to it, whatever the recording's silence
+BANDS = 80
+WIDTH, HEADS, INNER = 384, 6, 1536  # of tiny.en
+LAYERS = 2
+STATES_DIM = LAYERS * WIDTH
+POSITIONS = 150  # 3 s of states, one per 20 ms; Whisper has 1500
 
 
-class SpeechNet(nn.Module):
-    """Convolutions over time and frequency, then mean and standard deviation over time. Any length; 0.4 M weights."""
+class WhisperStates(nn.Module):
+    """Log-mel windows -> the mean state of each layer over voiced frames. Parameters as in transformers' module."""
 
-    def __init__(self, bands: int = 64, dropout: float = 0.0, classes: int = 7) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            _conv(1, 16, 2),
-            _conv(16, 32, 2),
-            _Residual(32, dropout),
-            _conv(32, 64, 2),
-            _Residual(64, dropout),
-            _conv(64, 96, (1, 2)),
-            _Residual(96, dropout),
-        )
-        self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * 96 * bands // 16, DIM), nn.LayerNorm(DIM))
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(DIM, classes))
+        self.conv1 = nn.Conv1d(BANDS, WIDTH, 3, padding=1)
+        self.conv2 = nn.Conv1d(WIDTH, WIDTH, 3, stride=2, padding=1)
+        self.embed_positions = nn.Embedding(POSITIONS, WIDTH)
+        self.layers = nn.ModuleList(_Layer() for _ in range(LAYERS))
 
-    def vector(self, frames: Tensor) -> Tensor:
-        """(B, T, bands) log-mel power -> (B, 64), nearly invariant to gain and to padding with silence."""
-        frames = torch.maximum(frames, frames.amax(dim=(1, 2), keepdim=True) - RANGE)
-        centred = (frames - frames.mean(dim=(1, 2), keepdim=True)) / 3.0  # about the standard deviation, in nats
-        maps = self.body(centred.unsqueeze(1))  # (B, 96, T/8, bands/16)
-        rows = maps.permute(0, 2, 1, 3).flatten(2)  # -> (B, T/8, 96 * bands/16)
-        mean = rows.mean(dim=1)
-        sd = (rows - mean.unsqueeze(1)).square().mean(dim=1).add(1e-5).sqrt()
-        vector: Tensor = self.project(torch.cat([mean, sd], dim=1))
-        return vector
-
-    def describe(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Vector and probabilities, (B, 64) and (B, classes)."""
-        vector = self.vector(frames)
-        return vector, self.head(vector).softmax(dim=1)
-
-    def forward(self, frames: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.vector(frames))
-        return logits
+    def forward(self, mel: Tensor, voiced: Tensor) -> Tensor:
+        """(B, 80, 2T) Whisper's log-mel, (B, T) 1.0 where voiced -> (B, 768); 0 for a row without a voiced frame."""
+        x = F.gelu(self.conv2(F.gelu(self.conv1(mel)))).transpose(1, 2)  # -> (B, T, WIDTH)
+        x = x + self.embed_positions.weight[: x.shape[1]]
+        states = []
+        for layer in self.layers:
+            x = layer(x)
+            states.append(x)
+        weight = voiced / voiced.sum(dim=1, keepdim=True).clamp_min(1.0)
+        return torch.einsum("bts,bt->bs", torch.cat(states, dim=2), weight)
 
 
-class _Residual(nn.Module):
-    def __init__(self, width: int, dropout: float) -> None:
+class _Layer(nn.Module):
+    """One transformer layer with layer normalisation before each part."""
+
+    def __init__(self) -> None:
         super().__init__()
-        self.first = _conv(width, width, 1)
-        self.drop = nn.Dropout2d(dropout / 2)
-        self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+        self.self_attn_layer_norm = nn.LayerNorm(WIDTH)
+        self.self_attn = _Attention()
+        self.final_layer_norm = nn.LayerNorm(WIDTH)
+        self.fc1 = nn.Linear(WIDTH, INNER)
+        self.fc2 = nn.Linear(INNER, WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.second(self.drop(self.first(x))))
+        x = x + self.self_attn(self.self_attn_layer_norm(x))
+        changed: Tensor = x + self.fc2(F.gelu(self.fc1(self.final_layer_norm(x))))
+        return changed
 
 
-def _conv(inputs: int, outputs: int, stride: int | tuple[int, int]) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
+class _Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.q_proj = nn.Linear(WIDTH, WIDTH)
+        self.k_proj = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.v_proj = nn.Linear(WIDTH, WIDTH)
+        self.out_proj = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (
+            part.unflatten(2, (HEADS, -1)).transpose(1, 2) for part in (self.q_proj(x), self.k_proj(x), self.v_proj(x))
+        )
+        scores = (q @ k.transpose(2, 3)) * (WIDTH // HEADS) ** -0.5  # (B, HEADS, T, T)
+        mixed = (scores.softmax(dim=3) @ v).transpose(1, 2).flatten(2)  # -> (B, T, WIDTH)
+        attended: Tensor = self.out_proj(mixed)
+        return attended

@@ -4,59 +4,77 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from cberl.training.core.train import set_threads
-from cberl.training.encoders.export import export_expression, export_speech
+from cberl.training.encoders.export import export_expression
 from cberl.training.encoders.expression import ExpressionTraining, train_expression
-from cberl.training.encoders.speech import SpeechTraining, train_speech
+from cberl.training.encoders.speech import SpeechData, SpeechTraining, train_speech
+
+_PATH = click.Path(path_type=Path)
 
 
-@click.command(
-    "train-encoder",
+@click.group("train-encoder")
+def command() -> None:
+    """Train the networks that read voices (speech) or faces (expression), and export them to OUT/onnx.
+
+    The same command continues a run that was stopped. Needs: pip install 'cberl-engine[train]'.
+    """
+    logging.basicConfig(level="INFO", format="%(message)s")
+
+
+@command.command(
     epilog="""\b
-Examples:
-  cberl train-encoder speech --data RAVDESS --out runs/speech
-  cberl train-encoder expression --data fer2013_jpeg.npz --out runs/expression
-The same command continues a run that was stopped. Needs: pip install 'cberl-engine[train]'.""",
+Example:
+  cberl train-encoder speech --data RAVDESS --tess TESS --vocal VOCAL --noise NOISE --whisper model.safetensors""",
 )
-@click.argument("kind", type=click.Choice(["speech", "expression"]))
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="RAVDESS's folder, or FER2013's .npz.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the run.  [default: runs/KIND]")
-@click.option("--epochs", type=click.IntRange(min=1), help="[default: 40 for speech, 20 for expression]")
+@click.option("--data", type=_PATH, required=True, help="RAVDESS's folder: 03-01-*.flac or .wav.")
+@click.option("--tess", type=_PATH, required=True, help="TESS's folder: OAF_word_angry.opus or .wav.")
 @click.option(
-    "--learning-rate", type=float, help="Peak learning rate.  [default: 0.002 for speech, 0.1 for expression]"
+    "--vocal", type=_PATH, required=True, help="Folder of vocalisations with an index.jsonl; see docs/data.md."
 )
-@click.option("--begin-with", type=click.Path(path_type=Path), help="best.pt of another expression run to start from.")
-@click.option("--refit", is_flag=True, help="Speech, once its settings are chosen: train on the dev speakers as well.")
+@click.option("--noise", type=_PATH, required=True, help="Folder of sounds in which nobody speaks.")
+@click.option("--whisper", type=_PATH, required=True, help="model.safetensors of openai/whisper-tiny.en.")
+@click.option("--out", type=_PATH, default=Path("runs/speech"), show_default=True, help="Folder for the run.")
+@click.option("--threads", default=2, show_default=True, help="CPU threads.")
+def speech(data: Path, tess: Path, vocal: Path, noise: Path, whisper: Path, out: Path, threads: int) -> None:
+    """Speech emotion and vocal events, from the first layers of Whisper's encoder."""
+    set_threads(threads)
+    click.echo(json.dumps(train_speech(SpeechData(data, tess, vocal, noise, whisper), out, SpeechTraining())))
+    _tell_size(out / "onnx")
+
+
+@command.command(
+    epilog="""\b
+Example:
+  cberl train-encoder expression --data fer2013_jpeg.npz --out runs/expression""",
+)
+@click.option("--data", type=_PATH, required=True, help="FER2013's .npz.")
+@click.option("--out", type=_PATH, default=Path("runs/expression"), show_default=True, help="Folder for the run.")
+@click.option("--epochs", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--learning-rate", type=float, default=0.1, show_default=True, help="Peak learning rate.")
+@click.option("--begin-with", type=_PATH, help="best.pt of another run to start from.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--threads", default=2, show_default=True, help="CPU threads.")
-def command(
-    kind: str,
+def expression(
     data: Path,
-    out: Path | None,
-    epochs: int | None,
-    learning_rate: float | None,
+    out: Path,
+    epochs: int,
+    learning_rate: float,
     begin_with: Path | None,
-    refit: bool,
     seed: int,
     threads: int,
 ) -> None:
-    """Train the speech emotion network (RAVDESS) or the expression network (FER2013), and export it to OUT/onnx."""
-    logging.basicConfig(level="INFO", format="%(message)s")
+    """Facial expression, on FER2013."""
     set_threads(threads)
-    out = out or Path("runs") / kind
-    if (begin_with is not None and kind == "speech") or (refit and kind == "expression"):
-        raise click.UsageError("--begin-with is for expression only, --refit for speech only")
-    wanted = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed}
-    changes: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-    if kind == "speech":
-        scores = train_speech(data, out, replace(SpeechTraining(), refit=refit, **changes))
-        size_mb = export_speech(out / "best.pt", out / "onnx", scores)
-    else:
-        scores = train_expression(data, out, replace(ExpressionTraining(), **changes), begin_with)
-        size_mb = export_expression(out / "best.pt", out / "onnx", scores)
+    config = replace(ExpressionTraining(), epochs=epochs, learning_rate=learning_rate, seed=seed)
+    scores = train_expression(data, out, config, begin_with)
+    export_expression(out / "best.pt", out / "onnx", scores)
     click.echo(json.dumps(scores))
-    click.echo(f"{out / 'onnx'}: {size_mb:.1f} MB", err=True)
+    _tell_size(out / "onnx")
+
+
+def _tell_size(folder: Path) -> None:
+    size_mb = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+    click.echo(f"{folder}: {size_mb:.1f} MB", err=True)

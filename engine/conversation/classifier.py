@@ -127,6 +127,7 @@ class EmotionClassifier:
             timings_ms={"turn": silence_ms} | timings_ms,
             lag_s=0.0,
             language=_language(utterance),
+            vocal_events=utterance.vocal_events,
             uncertain=probabilities[emotion] < self._checkpoint.calibration.uncertain_below,
         )
 

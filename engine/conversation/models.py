@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from cberl.checkpoint import STARTER, Checkpoint, resolve_device
-from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig
+from cberl.encoders.audio import AudioEncoder, DescribedAudio
 from cberl.encoders.bundle import TEXT_ENCODER, Encoders, load_checkpoint_and_encoders
 from cberl.encoders.text import TextEncoder, TextInput
 from cberl.encoders.visual import Seen, VisualEncoder
@@ -35,13 +35,13 @@ class Models:
 
     checkpoint: Checkpoint
     text_encoder: TextEncoder
-    audio_config: AudioEncoderConfig
+    audio_encoder: AudioEncoder
     asr: str
     asr_note: str  # one line for people: which recogniser, and why
     vad: Worker[VadRequest, VadResult]
     transcribe: Worker[Float32, Transcript]
     encode_text: Worker[TextInput, Float32]
-    describe_audio: Worker[Float32, Float32]
+    describe_audio: Worker[Float32, DescribedAudio]
     describe_visual: Worker[tuple[VideoFrame, ...], Seen | None]
     graph: Worker[GraphRequest, GraphResult]
     embed_speaker: Worker[Float32, Float32] | None = None  # where a speaker encoder is installed
@@ -77,7 +77,7 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
         models = Models(
             checkpoint=checkpoint,
             text_encoder=encoders.text,
-            audio_config=encoders.audio.config,
+            audio_encoder=encoders.audio,
             asr=transcriber.name,
             asr_note=note,
             vad=await stack.enter_async_context(Worker(vad.run, name="vad", max_batch=64)),
@@ -114,7 +114,7 @@ def _see_all(encoder: VisualEncoder, turns: list[tuple[VideoFrame, ...]]) -> lis
     return [encoder.describe([frame.rgb for frame in frames]) for frames in turns]
 
 
-def _describe_all(encoder: AudioEncoder, turns: list[Float32]) -> list[Float32]:
+def _describe_all(encoder: AudioEncoder, turns: list[Float32]) -> list[DescribedAudio]:
     return [encoder.describe(pcm) for pcm in turns]
 
 

@@ -84,6 +84,6 @@ class ConversationRecognizer:
 
 def open_recognizer(conversation: str, models: Models) -> ConversationRecognizer:
     """Of a conversation that starts."""
-    history = ConversationHistory(models.text_encoder.prompt, models.audio_config)
+    history = ConversationHistory(models.text_encoder.prompt, models.audio_encoder.history())
     encoder = UtteranceEncoder(models.encode_text, history)
     return ConversationRecognizer(encoder, EmotionClassifier(conversation, models.checkpoint, models.graph))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar
 
+from cberl.encoders.audio import DescribedAudio
 from cberl.encoders.text import TextInput
 from cberl.encoders.visual import Seen
 from cberl.types import Float32
@@ -17,7 +18,7 @@ from engine.speech.transcriber import Transcript
 from engine.speech.turn import Turn
 
 Transcribe = Callable[[Float32], Awaitable[Transcript]]
-DescribeAudio = Callable[[Float32], Awaitable[Float32]]
+DescribeAudio = Callable[[Float32], Awaitable[DescribedAudio]]
 DescribeVisual = Callable[[tuple[VideoFrame, ...]], Awaitable[Seen | None]]
 EmbedSpeaker = Callable[[Float32], Awaitable[Float32]]
 OnWords = Callable[[Transcript], None]
@@ -33,7 +34,7 @@ class TurnAnalysis:
 
     turn: Turn
     transcript: Transcript | None  # None: not requested
-    audio: Float32  # float32[d], raw; NaN for a number that does not exist
+    audio: DescribedAudio
     visual: Seen | None
     timings_ms: dict[str, float]
     speaker_embedding: Float32 | None = None  # float32[d] of length 1, where speakers are distinguished

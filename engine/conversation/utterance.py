@@ -11,7 +11,7 @@ from engine.speech.turn import Turn
 class Utterance:
     """float32[d] per modality, or None where the modality is absent.
 
-    `visual_quality` in 0..1 says how well the face could be seen.
+    `visual_quality` in 0..1 says how well the face could be seen; `vocal_events` such as "laughter" were heard.
     """
 
     turn: Turn
@@ -20,4 +20,5 @@ class Utterance:
     audio: Float32 | None
     visual: Float32 | None
     visual_quality: float = 1.0
+    vocal_events: tuple[str, ...] = ()
     timings_ms: dict[str, float] = field(default_factory=dict)

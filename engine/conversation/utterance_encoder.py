@@ -39,20 +39,22 @@ class UtteranceEncoder:
         watch = Stopwatch(analysis.timings_ms)
         turn, vector = analysis.turn, None
         with watch("encode"):
-            text, audio = self._history.push(turn.speaker, _words(analysis), analysis.audio)
+            text, audio = self._history.push(turn.speaker, _words(analysis), analysis.audio.raw)
             if text is not None:
                 encoded, ahead = analysis.encoded or (None, None)
                 vector = ahead if encoded == text else await self._encode_text(text)
         visual, quality = (analysis.visual.vector, analysis.visual.quality) if analysis.visual else (None, 0.0)
-        return Utterance(turn, analysis.transcript, vector, audio, visual, quality, watch.timings_ms)
+        events = analysis.audio.vocal_events
+        return Utterance(turn, analysis.transcript, vector, audio, visual, quality, events, watch.timings_ms)
 
     async def preview(self, analysis: TurnAnalysis) -> Utterance:
         """The utterance of a turn in progress. The history does not change."""
         ahead = await self.encode_ahead(analysis)
         vector = ahead.encoded[1] if ahead.encoded else None
-        audio = self._history.peek(analysis.turn.speaker, audio=analysis.audio).audio
+        audio = self._history.peek(analysis.turn.speaker, audio=analysis.audio.raw).audio
         visual, quality = (analysis.visual.vector, analysis.visual.quality) if analysis.visual else (None, 0.0)
-        return Utterance(analysis.turn, analysis.transcript, vector, audio, visual, quality, ahead.timings_ms)
+        turn, events = analysis.turn, analysis.audio.vocal_events
+        return Utterance(turn, analysis.transcript, vector, audio, visual, quality, events, ahead.timings_ms)
 
 
 def _words(analysis: TurnAnalysis) -> str:

@@ -53,14 +53,14 @@ def run_seed(run: Run, data: TrainingData, *, resume: bool, report: Callable[[Ep
     it is. Raises `TrainingError` if the folder holds a run with other settings.
     """
     composed = run.recipe.compose
-    pools = {kind: data.pools[kind] for kind in composed.wanted}
-    audio, visual = composed_encoders(data.audio, pools, composed, data.train)
+    audio, visual = composed_encoders(data.audio, composed)
     encoders = {
         "text": {"sha256": data.text_sha256},
         "audio": asdict(audio),
-        "visual": asdict(used) if (used := visual or data.visual) else None,
+        "visual": asdict(seen) if (seen := visual or data.visual) else None,
     }
-    provenance = data.provenance | {"compose": asdict(composed) if pools or composed.misheard else None}
+    used = composed.voice or composed.face or composed.misheard
+    provenance = data.provenance | {"compose": asdict(composed) if used else None}
     state = RunState(run.folder / "run.json", _settings(run, data, encoders), resume=resume)
     if state.result:
         return Result(str(run.folder), **state.result)
@@ -68,7 +68,7 @@ def run_seed(run: Run, data: TrainingData, *, resume: bool, report: Callable[[Ep
     if composed.misheard:
         for copies, corrupted in zip((train, dev), data.asr_corrupted[composed.misheard], strict=True):
             copies.append(corrupted)
-    shown = joined([compose(copy, pools, composed, audio, run.seed) for copy in train])
+    shown = joined([compose(copy, data.pools, composed, run.seed) for copy in train])
     config, augmentation = run.recipe.for_corpus(shown, data.labels, run.seed)
     features = augment(shown, augmentation, len(data.labels))
     # Dev is neither composed nor augmented, so that selection and calibration are by real data; live, text has errors.

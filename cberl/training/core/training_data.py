@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from safetensors.numpy import load_file, save_file
-
 from cberl.data.corpus import Corpus
 from cberl.data.dialogue import DataError
 from cberl.data.features import FeatureSet, features_about, load_features, save_features
@@ -16,9 +14,9 @@ from cberl.encoders.bundle import TEXT_ENCODER, bundled_visual_config
 from cberl.encoders.visual import VisualEncoderConfig
 from cberl.storage import fingerprint
 from cberl.training.features.asr_noise_features import AsrNoiseFeatures
-from cberl.training.features.compose import ComposeConfig, Pool, Pools
+from cberl.training.features.compose import ComposeConfig, Pools
 from cberl.training.features.corpus import corpus_features, fitted_audio, require_clips, text_fingerprint
-from cberl.training.features.pools import read_pools
+from cberl.training.features.pools import load_pools, read_pools, save_pools
 
 POOLS = "pools.safetensors"
 SPLITS = ("train", "dev")
@@ -35,7 +33,7 @@ class TrainingData:
     audio: AudioEncoderConfig
     text_sha256: str
     provenance: dict[str, Any]
-    pools: Pools = field(default_factory=dict)
+    pools: Pools = field(default_factory=Pools)
     asr_corrupted: dict[float, tuple[FeatureSet, FeatureSet]] = field(default_factory=dict)  # train, dev by error rate
     visual: VisualEncoderConfig | None = None  # if the corpus's own faces are read
 
@@ -54,16 +52,13 @@ class TrainingData:
                 save_features(features, folder / _corrupted_file(split, rate))
         save_features(self.train, folder / "train.safetensors", {"training_data": json.dumps(about)})
         save_features(self.dev, folder / "dev.safetensors")
-        arrays = {f"{kind}.scores": pool.scores for kind, pool in self.pools.items()}
-        save_file(arrays | {f"{kind}.label": pool.label for kind, pool in self.pools.items()}, folder / POOLS)
+        save_pools(self.pools, folder / POOLS)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """What `save` wrote."""
         train, dev = (load_features(folder / f"{split}.safetensors") for split in SPLITS)
         about = json.loads(features_about(folder / "train.safetensors")["training_data"])
-        arrays = load_file(folder / POOLS)
-        kinds = {name.partition(".")[0] for name in arrays}
         return cls(
             labels=tuple(about["labels"]),
             train=train,
@@ -71,7 +66,7 @@ class TrainingData:
             audio=AudioEncoderConfig(**about["audio"]),
             text_sha256=about["text_sha256"],
             provenance=about["provenance"],
-            pools={kind: Pool(arrays[f"{kind}.scores"], arrays[f"{kind}.label"]) for kind in kinds},
+            pools=load_pools(folder / POOLS),
             asr_corrupted={rate: _load_corrupted(folder, rate) for rate in about["asr_corrupted"]},
             visual=VisualEncoderConfig(**about["visual"]) if about["visual"] else None,
         )
@@ -108,15 +103,17 @@ def prepare(
 
     Raises `DataError` or `EncoderError`.
     """
-    pools: dict[str, Pool] = {}
     for config in composed:
-        for kind, option, own in (
-            ("voice", "--speech-emotion", sources.speech_emotion),
-            ("face", "--faces", sources.faces),
+        for share, option, own in (
+            (config.voice, "--speech-emotion", sources.speech_emotion),
+            (config.face, "--faces", sources.faces),
         ):
-            if own and kind in config.wanted:
+            if own and share:
                 raise DataError(f"{option} reads the corpus's own recordings, the recipe others: use the recipe real")
-        pools |= read_pools(config, "train", corpus.labels, cache, sources.ravdess, sources.fer2013)
+    widest = ComposeConfig(
+        voice=max((one.voice for one in composed), default=0), face=max((one.face for one in composed), default=0)
+    )
+    pools = read_pools(widest, "train", corpus.labels, cache, sources.ravdess, sources.fer2013)
     audio = fitted_audio(corpus, cache, speech_emotion=sources.speech_emotion)
     if sources.faces:
         require_clips(corpus, "train")

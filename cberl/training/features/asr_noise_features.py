@@ -13,6 +13,7 @@ from cberl.data.asr_noise import AsrNoise
 from cberl.data.corpus import Corpus
 from cberl.data.dialogue import Dialogue
 from cberl.data.features import FeatureSet, extract, features_about, load_features, save_features
+from cberl.encoders.audio import AudioEncoder
 from cberl.encoders.bundle import TEXT_ENCODER, unfitted_audio_config
 from cberl.encoders.text import TextEncoder
 from cberl.progress import progress
@@ -88,7 +89,7 @@ class AsrNoiseFeatures:
             name = f"encoding {self._split}, {word_error_rate:.0%} of words wrong"
             task = bar.add_task(name, total=sum(len(one.lines) for one in corrupted))
             encoder = TextEncoder(self._text, threads=torch.get_num_threads())
-            encoded = extract(corrupted, encoder, unfitted_audio_config(), lambda: bar.advance(task))
+            encoded = extract(corrupted, encoder, AudioEncoder(unfitted_audio_config()), lambda: bar.advance(task))
         save_features(encoded, path, {"word_error_rate": str(measured_error_rate(reference, corrupted))})
 
 

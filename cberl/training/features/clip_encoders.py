@@ -38,7 +38,8 @@ def face_clip_encoder(visual: VisualEncoderConfig, face_detector: Path | None = 
 
 
 def _open_audio(audio: AudioEncoderConfig) -> Callable[[Float32], Float32]:
-    return open_audio_encoder(audio).describe
+    encoder = open_audio_encoder(audio)
+    return lambda pcm: encoder.describe(pcm).raw
 
 
 def _open_faces(

@@ -1,12 +1,12 @@
 """A composed corpus: real dialogues, combined with speech emotion and face scores of other people.
 
 Text, prosody and labels stay real. The scores (`log_ratio_scores`) are those of the speech emotion and the expression
-network for a clip or a picture from a `Pool` that they were not trained on, with the label of the utterance. A share
-of them has another label, some are missing, and some dialogues get none, so that the network relies on them no more
+network for a clip or a picture from a pool that they were not trained on, with the label of the utterance. A person of
+a dialogue has the voice of one actor throughout, since scores depend on how that voice sounded before. A share of the
+scores is of another label, some are missing, and some dialogues get none, so that the network relies on them no more
 than is justified live.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,10 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from cberl.data.features import FeatureSet
-from cberl.encoders.audio import AudioEncoderConfig
 from cberl.encoders.log_ratio import SCORES_DIM
-from cberl.encoders.normalize import RunningNormalizer, fit_prior
-from cberl.encoders.prosody import PROSODY_NAMES
+from cberl.training.features.speech_pool import SpeechPool
 from cberl.types import Float32
 
 Bools = NDArray[np.bool_]
@@ -44,63 +42,56 @@ class ComposeConfig:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share and must be within 0..1, not {getattr(self, name)}")
 
-    @property
-    def wanted(self) -> dict[str, float]:
-        """The pools that are needed, with their shares."""
-        return {name: share for name, share in (("voice", self.voice), ("face", self.face)) if share}
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pool:
-    """`scores` float32[n, 7] of n clips or pictures; `label` int[n], an index into the corpus's labels."""
+class FacePool:
+    """`scores` float32[n, 7] of n pictures; `label` int[n], an index into the corpus's labels."""
 
     scores: Float32
     label: Ints
 
+    def scores_as(self, drawn_label: Ints, rng: np.random.Generator) -> Float32:
+        """float32[N, 7] of pictures with `drawn_label` int[N]; 0 where it is negative."""
+        scores = np.zeros((len(drawn_label), SCORES_DIM), np.float32)
+        for one in np.unique(drawn_label[drawn_label >= 0]):
+            rows = np.flatnonzero(drawn_label == one)
+            scores[rows] = self.scores[rng.choice(np.flatnonzero(self.label == one), len(rows))]
+        return scores
 
-Pools = Mapping[str, Pool]  # by the names of `ComposeConfig`: "voice" (speech emotion) and "face", if wanted
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pools:
+    """What a recipe needs; None = not wanted."""
+
+    voice: SpeechPool | None = None
+    face: FacePool | None = None
 
 
-def compose(
-    features: FeatureSet, pools: Pools, config: ComposeConfig, audio: AudioEncoderConfig, seed: int
-) -> FeatureSet:
+def compose(features: FeatureSet, pools: Pools, config: ComposeConfig, seed: int) -> FeatureSet:
     """Features of real dialogues with scores from `pools`. Equal seeds give equal corpora.
 
-    Speech emotion scores are normalised by the speaker's past, as `AudioHistory` does, with the prior of `audio`. An
-    utterance without audio gets none; one without a label gets neither kind.
+    An utterance without audio gets no speech emotion scores; one without a label gets neither kind.
     """
-    x, present = dict(features.x), dict(features.present)
-    for n, (kind, share) in enumerate(config.wanted.items()):
-        rng = np.random.default_rng((seed, n))
-        shown = _joined(features, share, config.missing, rng)
-        if kind == "voice":
-            shown &= features.present["audio"].numpy()
-        scores = draw(pools[kind], features.label.numpy(), shown, config.mismatch, rng)
-        if kind == "voice":
-            normalised = torch.from_numpy(_normalised(features, scores, audio))
-            x["audio"] = torch.cat([features.x["audio"], normalised], dim=1)
-        else:
-            x["visual"] = torch.from_numpy(np.nan_to_num(scores, nan=0.0))
-            present["visual"] = torch.from_numpy(shown)
+    x, present, label = dict(features.x), dict(features.present), features.label.numpy()
+    if config.voice and pools.voice:
+        rng = np.random.default_rng((seed, 0))
+        shown = _joined(features, config.voice, config.missing, rng) & features.present["audio"].numpy()
+        scores = pools.voice.scores(features, drawn_labels(label, shown, config.mismatch, rng), rng)
+        x["audio"] = torch.cat([features.x["audio"], torch.from_numpy(scores)], dim=1)
+    if config.face and pools.face:
+        rng = np.random.default_rng((seed, 1))
+        shown = _joined(features, config.face, config.missing, rng)
+        scores = pools.face.scores_as(drawn_labels(label, shown, config.mismatch, rng), rng)
+        x["visual"], present["visual"] = torch.from_numpy(scores), torch.from_numpy(shown)
     return replace(features, x=x, present=present)
 
 
-def speech_emotion_prior(pool: Pool, label: Ints, mismatch: float) -> tuple[list[float], list[float]]:
-    """(mean, sd) of the seven scores if every utterance labelled `label`, int[N], had some."""
-    return fit_prior(draw(pool, label, label >= 0, mismatch, np.random.default_rng(0)))
-
-
-def draw(pool: Pool, label: Ints, shown: Bools, mismatch: float, rng: np.random.Generator) -> Float32:
-    """float32[N, 7] for labels int[N], NaN where not `shown`: of the label or, for a share `mismatch`, of another."""
-    counts = np.bincount(label[label >= 0], minlength=int(pool.label.max()) + 1)
+def drawn_labels(label: Ints, shown: Bools, mismatch: float, rng: np.random.Generator) -> Ints:
+    """For labels int[N]: the label itself or, for a share `mismatch`, another; -1 where not `shown`."""
+    counts = np.bincount(label[label >= 0])
     others = np.array([_another(one, counts, rng) if one >= 0 else one for one in label])
-    drawn_as = np.where(rng.random(len(label)) < mismatch, others, label)
-    scores = np.full((len(label), SCORES_DIM), np.nan, np.float32)
-    for one in range(len(counts)):
-        rows, of_label = np.flatnonzero(shown & (drawn_as == one)), np.flatnonzero(pool.label == one)
-        if len(rows):
-            scores[rows] = pool.scores[rng.choice(of_label, len(rows))]
-    return scores
+    drawn: Ints = np.where(shown, np.where(rng.random(len(label)) < mismatch, others, label), -1)
+    return drawn
 
 
 def _another(label: int, counts: Ints, rng: np.random.Generator) -> int:
@@ -115,13 +106,3 @@ def _joined(features: FeatureSet, share: float, missing: float, rng: np.random.G
     kept = rng.random(len(features.label)) >= missing
     joined: Bools = np.repeat(chosen, features.lengths.numpy()) & kept & (features.label.numpy() >= 0)
     return joined
-
-
-def _normalised(features: FeatureSet, scores: Float32, audio: AudioEncoderConfig) -> Float32:
-    """By each speaker's past in each dialogue; 0 where there are no scores."""
-    first = len(PROSODY_NAMES)
-    parts: list[Float32] = []
-    for rows in np.split(np.arange(len(scores)), features.lengths.cumsum(0)[:-1].numpy()):
-        past = RunningNormalizer(audio.prior_mean[first:], audio.prior_sd[first:], audio.prior_weight)
-        parts.append(past.push_all((str(int(features.speaker[row])), scores[row]) for row in rows))
-    return np.concatenate(parts)

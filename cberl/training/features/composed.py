@@ -15,7 +15,7 @@ EVERYWHERE = ComposeConfig(voice=1, face=1, missing=0)
 
 
 def held_out_pools(corpus: Corpus, cache: Path, ravdess: Path, fer2013: Path) -> Pools:
-    """A speaker and pictures that neither the encoders nor CBERL were trained on. Raises `DataError`."""
+    """Speakers and pictures that neither the networks that score them nor CBERL were trained on. Raises `DataError`."""
     return read_pools(EVERYWHERE, "dev", corpus.labels, cache, ravdess, fer2013)
 
 
@@ -40,4 +40,4 @@ def composed_split(
         voice=config.voice * (audio.features == "prosody+speech"),
         face=config.face * ("visual" in dims),
     )
-    return widened(compose(plain, pools, readable, audio, seed=0), dims)
+    return widened(compose(plain, pools, readable, seed=0), dims)

@@ -15,9 +15,10 @@ from cberl.data.clips import ClipEncoder, encode_clips
 from cberl.data.corpus import Corpus
 from cberl.data.dialogue import DataError, Dialogue
 from cberl.data.features import FeatureSet, extract, load_features, save_features, widened
-from cberl.encoders.audio import AudioEncoderConfig, scaled
-from cberl.encoders.bundle import TEXT_ENCODER, unfitted_audio_config
+from cberl.encoders.audio import AudioEncoderConfig
+from cberl.encoders.bundle import TEXT_ENCODER, open_audio_encoder, unfitted_audio_config
 from cberl.encoders.normalize import fit_prior
+from cberl.encoders.prosody import PROSODY_NAMES, compress
 from cberl.encoders.text import TextEncoder, encoder_files
 from cberl.encoders.visual import VisualEncoderConfig
 from cberl.progress import progress
@@ -60,11 +61,11 @@ def with_clip_features(
 
 
 def fit_audio(dialogues: Sequence[Dialogue], unfitted: AudioEncoderConfig) -> AudioEncoderConfig:
-    """`unfitted` with the prior of these dialogues, which should be training data."""
+    """`unfitted` with the prior of the prosody of these dialogues, which should be training data."""
     raw = [line.prosody for dialogue in dialogues for line in dialogue.lines if line.prosody is not None]
     if not raw:
         return unfitted
-    mean, sd = fit_prior(np.stack([scaled(features) for features in raw]))
+    mean, sd = fit_prior(compress(np.stack(raw)[:, : len(PROSODY_NAMES)]))
     return replace(unfitted, prior_mean=mean, prior_sd=sd)
 
 
@@ -122,7 +123,8 @@ def corpus_features(
         with progress() as bar:
             task = bar.add_task(f"encoding {split}", total=sum(len(one.lines) for one in dialogues))
             encoder = TextEncoder(text, threads=torch.get_num_threads())
-            features = extract(dialogues, encoder, audio, lambda: bar.advance(task), visual=visual is not None)
+            opened = open_audio_encoder(audio)
+            features = extract(dialogues, encoder, opened, lambda: bar.advance(task), visual=visual is not None)
         save_features(features, path)
     return widened(load_features(path), {"audio": wanted.dim})
 

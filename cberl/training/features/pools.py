@@ -1,39 +1,36 @@
-"""Pools for a composed corpus: scores of the bundled networks for clips and pictures that they were not trained on.
+"""Pools for a composed corpus: clips and pictures with scores of networks that were not trained on them.
 
-The speech emotion network was trained on RAVDESS's actors 1 to 17, the expression network on nine tenths of FER2013's
-Training part.
+The speech emotion head that ships has heard all of RAVDESS, so clips are scored by heads that never heard their actor.
+The expression network was trained on nine tenths of FER2013's Training part.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from cberl.data.acted_speech import read_ravdess
 from cberl.data.dialogue import DataError
-from cberl.data.features import FeatureSet
 from cberl.data.fer2013 import PUBLIC_TEST, TRAINING, Faces, read_fer2013, split_faces
-from cberl.data.ravdess import read_ravdess
 from cberl.encoders.audio import AudioEncoderConfig
-from cberl.encoders.bundle import EXPRESSION, SPEECH, bundled_visual_config, unfitted_audio_config
+from cberl.encoders.bundle import EXPRESSION, SPEECH, bundled_visual_config, with_speech_emotion
 from cberl.encoders.expression import ExpressionEncoder
 from cberl.encoders.log_ratio import log_ratio_scores
 from cberl.encoders.onnx import network_files
-from cberl.encoders.speech_emotion import SpeechEncoder
 from cberl.encoders.visual import VisualEncoderConfig
 from cberl.labels import MELD
 from cberl.progress import progress
 from cberl.storage import cache_file, fingerprint, replacing
 from cberl.training.encoders.expression import ExpressionTraining
-from cberl.training.encoders.speech_augment import SpeechAugmentation, augment_speech
-from cberl.training.features.compose import ComposeConfig, Pool, Pools, speech_emotion_prior
-from cberl.types import SAMPLE_RATE
+from cberl.training.encoders.speech_head import HeadTraining
+from cberl.training.features.compose import ComposeConfig, FacePool, Pools
+from cberl.training.features.speech_pool import SpeechPool, states_of_clips
 
-ACTORS = {"train": (18, 19), "dev": (20,)}  # no speaker is on both sides
-COPIES = 10  # of each clip, each augmented differently, since a call does not sound like a studio
-_MADE_BY = "pools-2"  # changes when pools must be made again
+DEV_SHARE = 7  # every seventh actor, at least one, is on the side "dev"
+_MADE_BY = "pools-3"  # changes when pools must be made again
 
 
 def read_pools(
@@ -49,37 +46,63 @@ def read_pools(
     Raises `DataError`.
     """
     unknown = [label for label in labels if label not in MELD]
-    if config.wanted and unknown:
+    if (config.voice or config.face) and unknown:
         raise DataError(f"the pools have no {', '.join(unknown)}: use the recipe real")
-    pools: dict[str, Pool] = {}
+    voice, face = None, None
     if config.voice:
         if ravdess is None:
             raise DataError("the recipe needs speech emotion scores: give --ravdess FOLDER, or use the recipe real")
-        pools["voice"] = _as_labelled(_speech_emotion_pool(ravdess, side, cache), labels)
+        pool = _speech_pool(ravdess, side, cache)
+        kept, label = _as_labelled(pool.label, labels)
+        voice = replace(pool, states=pool.states[kept], label=label, actor=pool.actor[kept])
     if config.face:
         if fer2013 is None:
             raise DataError("the recipe needs face scores: give --fer2013 FILE.npz, or use the recipe real")
-        pools["face"] = _as_labelled(_face_pool(fer2013, side, cache), labels)
-    return pools
+        faces = _face_pool(fer2013, side, cache)
+        kept, label = _as_labelled(faces.label, labels)
+        face = FacePool(faces.scores[kept], label)
+    return Pools(voice, face)
 
 
 def composed_encoders(
-    audio: AudioEncoderConfig, pools: Pools, config: ComposeConfig, train: FeatureSet
+    audio: AudioEncoderConfig, config: ComposeConfig
 ) -> tuple[AudioEncoderConfig, VisualEncoderConfig | None]:
-    """The encoders of live input for a network trained on the composed corpus.
+    """The encoders of live input for a network trained on the composed corpus; `audio` is that of the real corpus."""
+    return (
+        with_speech_emotion(audio) if config.voice else audio,
+        bundled_visual_config() if config.face else None,
+    )
 
-    `audio` is that of the real corpus; with a pool "voice", speech emotion scores and their prior are added.
-    """
-    if "voice" in pools:
-        mean, sd = speech_emotion_prior(pools["voice"], train.label.numpy(), config.mismatch)
-        audio = replace(
-            audio,
-            prior_mean=[*audio.prior_mean, *mean],
-            prior_sd=[*audio.prior_sd, *sd],
-            features="prosody+speech",
-            speech_sha256=unfitted_audio_config(speech_emotion=True).speech_sha256,
-        )
-    return audio, bundled_visual_config() if "face" in pools else None
+
+def save_pools(pools: Pools, path: Path) -> None:
+    """Writes one safetensors file."""
+    arrays = {
+        f"{kind}.{it.name}": np.ascontiguousarray(getattr(pool, it.name))
+        for kind, pool in (("voice", pools.voice), ("face", pools.face))
+        if pool is not None
+        for it in fields(pool)
+    }
+    with replacing(path) as unfinished:
+        save_file(arrays, unfinished)
+
+
+def load_pools(path: Path) -> Pools:
+    """What `save_pools` wrote."""
+    arrays = load_file(path)
+
+    def of(kind: str) -> dict[str, NDArray[np.generic]]:
+        return {name.partition(".")[2]: array for name, array in arrays.items() if name.startswith(f"{kind}.")}
+
+    return Pools(
+        SpeechPool(**of("voice")) if of("voice") else None,  # type: ignore[arg-type]
+        FacePool(**of("face")) if of("face") else None,  # type: ignore[arg-type]
+    )
+
+
+def sides(actors: Sequence[str]) -> dict[str, list[str]]:
+    """The actors of each side; the last ones are on "dev"."""
+    dev = max(1, len(actors) // DEV_SHARE)
+    return {"train": list(actors[:-dev]), "dev": list(actors[-dev:])}
 
 
 def unseen_faces(path: Path, side: str) -> Faces:
@@ -95,52 +118,38 @@ def unseen_faces(path: Path, side: str) -> Faces:
     return test.at([row for row, picture in enumerate(test.pixels) if picture.tobytes() not in known])
 
 
-def _speech_emotion_pool(folder: Path, side: str, cache: Path) -> Pool:
-    config = SpeechAugmentation()
-    files = sorted(path for actor in ACTORS[side] for path in folder.glob(f"03-01-*-{actor:02}.*"))
-    made_from = [_MADE_BY, fingerprint(*files, *network_files(SPEECH, "speech")), repr(config), COPIES]
-    path = cache_file(cache, f"speech-emotion-{side}", made_from)
-    if path.is_file():
-        return _load(path)
-    clips, encoder, rng = read_ravdess(folder, ACTORS[side]), SpeechEncoder(SPEECH), np.random.default_rng(0)
-    rows = []
-    with progress() as bar:
-        for clip in bar.track(clips, description=f"speech emotion scores for {side}"):
-            lengths = np.round(rng.uniform(*config.crop_s, COPIES) * SAMPLE_RATE).astype(int)
-            encoded = [encoder.describe(augment_speech(clip.pcm, int(length), config, rng)) for length in lengths]
-            rows += [(row, clip.label) for row in encoded if row is not None]
-    scores = log_ratio_scores(np.stack([row[-len(MELD) :] for row, _ in rows]))
-    return _saved(Pool(scores, np.array([label for _, label in rows])), path)
-
-
-def _face_pool(file: Path, side: str, cache: Path) -> Pool:
-    made_from = [_MADE_BY, fingerprint(file, *network_files(EXPRESSION, "expression"))]
-    path = cache_file(cache, f"faces-{side}", made_from)
-    if path.is_file():
-        return _load(path)
-    faces, encoder = unseen_faces(file, side), ExpressionEncoder(EXPRESSION)
-    with progress() as bar:
-        parts = np.array_split(faces.pixels, -(-len(faces) // 64))
-        probabilities = [encoder.encode(part)[1] for part in bar.track(parts, description=f"face scores for {side}")]
-    return _saved(Pool(log_ratio_scores(np.concatenate(probabilities)), faces.labels), path)
-
-
-def _as_labelled(pool: Pool, labels: Sequence[str]) -> Pool:
-    """With indices into the corpus's `labels`, and without rows of other labels."""
-    index: NDArray[np.int64] = np.array([labels.index(name) if name in labels else -1 for name in MELD])
-    label = index[pool.label]
-    missing = [name for n, name in enumerate(labels) if n not in label]
-    if missing:
-        raise DataError(f"the pool has no {', '.join(missing)}: is the data complete?")
-    return Pool(pool.scores[label >= 0], label[label >= 0])
-
-
-def _saved(pool: Pool, path: Path) -> Pool:
-    with replacing(path) as unfinished:
-        save_file({"scores": pool.scores, "label": pool.label}, unfinished)
+def _speech_pool(folder: Path, side: str, cache: Path) -> SpeechPool:
+    network, config = network_files(SPEECH, "speech")[0], HeadTraining()
+    made_from = fingerprint(*sorted(folder.glob("03-01-*")), network)
+    path = cache_file(cache, f"speech-pool-{side}", [_MADE_BY, made_from, repr(config)])
+    if not path.is_file():
+        acted = states_of_clips(read_ravdess(folder), network, cache, made_from)
+        wanted = sides(sorted({*map(str, acted.actor)}))[side]
+        save_pools(Pools(voice=SpeechPool.of(acted, wanted, config)), path)
+    pool = load_pools(path).voice
+    assert pool is not None
     return pool
 
 
-def _load(path: Path) -> Pool:
-    arrays = load_file(path)
-    return Pool(arrays["scores"], arrays["label"])
+def _face_pool(file: Path, side: str, cache: Path) -> FacePool:
+    made_from = [_MADE_BY, fingerprint(file, *network_files(EXPRESSION, "expression"))]
+    path = cache_file(cache, f"faces-{side}", made_from)
+    if not path.is_file():
+        faces, encoder = unseen_faces(file, side), ExpressionEncoder(EXPRESSION)
+        with progress() as bar:
+            parts = np.array_split(faces.pixels, -(-len(faces) // 64))
+            chances = [encoder.encode(part)[1] for part in bar.track(parts, description=f"face scores for {side}")]
+        save_pools(Pools(face=FacePool(log_ratio_scores(np.concatenate(chances)), faces.labels)), path)
+    pool = load_pools(path).face
+    assert pool is not None
+    return pool
+
+
+def _as_labelled(label: NDArray[np.int64], labels: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """(which rows of labels of MELD have one of `labels`, bool[n]; their indices into `labels`)."""
+    index: NDArray[np.int64] = np.array([labels.index(name) if name in labels else -1 for name in MELD])
+    found = index[label]
+    missing = [name for n, name in enumerate(labels) if n not in found]
+    if missing:
+        raise DataError(f"the pool has no {', '.join(missing)}: is the data complete?")
+    return found >= 0, found[found >= 0]

@@ -51,6 +51,7 @@ class EmotionEvent:
     revision: int = 0
     status: Literal["interim", "final", "corrected"] = "final"
     language: str | None = None  # of `text`, as an ISO 639 code; text in another language than English is unreliable
+    vocal_events: tuple[str, ...] = ()  # laughter, crying, sigh, scream, panting, where the engine is sure
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,4 +230,5 @@ _INSIDE: dict[str, Callable[[Any], Any]] = {
     "shift": lambda body: _made(Shift, body) if body else None,
     "speakers": lambda states: tuple(map(_state, states)),
     "tracks": tuple,
+    "vocal_events": tuple,
 }

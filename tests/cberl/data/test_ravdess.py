@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cberl.data.ravdess import SPLITS, loud_part, read_ravdess
 
 from cberl.data.dialogue import DataError
-from cberl.data.ravdess import SPLITS, loud_part, read_ravdess
 from cberl.labels import MELD
 
 RATE = 16_000

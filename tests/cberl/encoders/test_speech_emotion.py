@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cberl.data.ravdess import SPLITS, read_ravdess
 
 from cberl.checkpoint import WEIGHTS
-from cberl.data.ravdess import SPLITS, read_ravdess
 from cberl.encoders.speech_emotion import SPEECH_DIM, SpeechEncoder, spread_windows
 from cberl.labels import MELD
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cberl.data.ravdess import SPLITS
 
 from cberl.data.dialogue import DataError
 from cberl.data.fer2013 import TRAINING, read_fer2013, split_faces
-from cberl.data.ravdess import SPLITS
 from cberl.labels import MELD
 from cberl.training.features.compose import ComposeConfig
 from cberl.training.features.pools import ACTORS, COPIES, read_pools, unseen_faces
