@@ -12,7 +12,7 @@ import torch
 from cberl.calibration import Calibration
 from cberl.checkpoint import WEIGHTS, Checkpoint
 from cberl.config import ModelConfig
-from cberl.encoders.audio import AudioEncoderConfig
+from cberl.encoders.bundle import unfitted_audio_config, with_speech_emotion
 from cberl.encoders.onnx import network_files
 from cberl.encoders.text import encoder_files
 from cberl.encoders.visual import VisualEncoderConfig
@@ -37,14 +37,7 @@ def checkpoint(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     encoders = {
         "text": {"sha256": fingerprint(*encoder_files(WEIGHTS / "text"))},
-        "audio": asdict(
-            AudioEncoderConfig(
-                prior_mean=[0.0] * 15,
-                prior_sd=[10.0] * 15,
-                features="prosody+speech",
-                speech_sha256=fingerprint(*network_files(WEIGHTS / "speech", "speech")),
-            )
-        ),
+        "audio": asdict(with_speech_emotion(unfitted_audio_config())),
         "visual": asdict(VisualEncoderConfig(fingerprint(*network_files(WEIGHTS / "expression", "expression")))),
     }
     config = ModelConfig(audio_dim=15, visual_dim=7, latent_dim=16, hidden_dim=16, heads=2)

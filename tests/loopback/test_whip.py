@@ -27,7 +27,7 @@ def part(speaker: int, start_s: float, end_s: float) -> Voice:
 async def uninterrupted(models: Models, turns: list[Turn]) -> list[EmotionEvent]:
     """The same turns, one after the other, in another conversation."""
     utterance_encoder = UtteranceEncoder(
-        models.encode_text, ConversationHistory(models.text_encoder.prompt, models.audio_config)
+        models.encode_text, ConversationHistory(models.text_encoder.prompt, models.audio_encoder.history())
     )
     inference = EmotionClassifier("again", models.checkpoint, models.graph)
     heard = [await analyze_turn(it, models.transcribe, models.describe_audio, models.describe_visual) for it in turns]

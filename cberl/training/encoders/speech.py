@@ -4,7 +4,7 @@
 
 The layers are frozen, so their states are computed once, also for augmented copies of each clip. The heads are fitted
 in seconds. They are scored on a corpus that they were not fitted to: with people of one corpus held out, all layers
-look alike, although some know nothing of other voices.
+look alike, although some fail on other corpora.
 """
 
 import json

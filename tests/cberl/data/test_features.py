@@ -8,7 +8,7 @@ import torch
 from cberl.checkpoint import WEIGHTS
 from cberl.data.dialogue import Dialogue, Line
 from cberl.data.features import FeatureSet, extract, load_features, save_features
-from cberl.encoders.audio import AudioEncoderConfig, AudioHistory
+from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig, AudioHistory
 from cberl.encoders.text import TextEncoder, TextHistory
 
 AUDIO = AudioEncoderConfig((0.0,) * 8, (1.0,) * 8)
@@ -59,7 +59,7 @@ def test_extraction_equals_the_live_encoders_turn_by_turn() -> None:
         Dialogue("d/1", (Line("bob", "Who is there?", 1, 0, 1, numbers),)),
     ]
     encoder = TextEncoder(WEIGHTS / "text")
-    made = extract(dialogues, encoder, AUDIO)
+    made = extract(dialogues, encoder, AudioEncoder(AUDIO))
     row = 0
     for dialogue in dialogues:
         said, heard = TextHistory(encoder.prompt), AudioHistory(AUDIO)

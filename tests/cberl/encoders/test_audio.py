@@ -6,11 +6,11 @@ import pytest
 
 from cberl.checkpoint import WEIGHTS
 from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig, AudioHistory
-from cberl.encoders.log_ratio import SCORES_DIM, log_ratio_scores
-from cberl.encoders.logmel import BANDS, HOP, WINDOW, log_mel, pooled_log_mel
+from cberl.encoders.log_ratio import log_ratio_scores
 from cberl.encoders.normalize import fit_prior
 from cberl.encoders.prosody import compress
-from cberl.encoders.speech_emotion import SpeechEncoder
+from cberl.encoders.speech_emotion import STATES_DIM, SpeechEncoder
+from cberl.errors import EncoderError
 
 RATE = 16_000
 CORPUS = np.array(
@@ -34,7 +34,7 @@ def speech_like(seconds, hz=170, seed=0):
 def test_raw_features_of_a_corpus_and_live_audio_give_equal_vectors():
     encoder, live, offline = AudioEncoder(config()), AudioHistory(config()), AudioHistory(config())
     for hz in (150, 220, 170):
-        raw = encoder.describe(speech_like(1.5, hz))
+        raw = encoder.describe(speech_like(1.5, hz)).raw
         interim = live.peek("ann", raw)
         vector = live.push("ann", raw)
         np.testing.assert_array_equal(interim, vector)
@@ -62,36 +62,41 @@ def test_the_first_utterance_is_normalised_by_the_corpus():
 )
 def test_unusable_audio_is_absent_and_not_added_to_the_past(pcm):
     encoder, history, untouched = AudioEncoder(config()), AudioHistory(config()), AudioHistory(config())
-    assert history.peek("ann", encoder.describe(pcm)) is None
-    assert history.push("ann", encoder.describe(pcm)) is None
-    raw = encoder.describe(speech_like(0.5))
+    assert history.peek("ann", encoder.describe(pcm).raw) is None
+    assert history.push("ann", encoder.describe(pcm).raw) is None
+    raw = encoder.describe(speech_like(0.5)).raw
     np.testing.assert_array_equal(history.push("ann", raw), untouched.push("ann", raw))
 
 
-def test_log_mel_features_follow_the_prosody():
-    dim = 8 + 2 * BANDS
-    both = config(features="prosody+logmel", prior_mean=[0.0] * dim, prior_sd=[1.0] * dim)
-    pcm = speech_like(1.0)
-    raw = AudioEncoder(both).describe(pcm)
-    np.testing.assert_array_equal(raw[8:], pooled_log_mel(pcm))
-    assert AudioHistory(both).push("ann", raw).shape == (dim,) == (both.dim,)
-
-
-def test_speech_emotion_scores_follow_the_prosody():
-    dim = 8 + SCORES_DIM
-    both = config(features="prosody+speech", prior_mean=[0.0] * dim, prior_sd=[1.0] * dim)
+def test_scores_follow_from_states_that_are_normalised_by_the_speakers_past():
+    both = config(features="prosody+speech")
     speech = SpeechEncoder(WEIGHTS / "speech")
-    encoder, history = AudioEncoder(both, speech), AudioHistory(both)
-    heard = encoder.describe(speech_like(1.0))
-    np.testing.assert_array_equal(heard[8:], log_ratio_scores(speech.describe(speech_like(1.0))[64:]))
-    short = encoder.describe(speech_like(0.2))  # long enough for prosody, too short for the network
+    encoder = AudioEncoder(both, speech)
+    history, past = encoder.history(), speech.head.normalizer()
+    for seed in range(3):
+        raw, _ = encoder.describe(speech_like(1.0, seed=seed))
+        assert raw.shape == (both.raw_dim,) == (8 + STATES_DIM,)
+        scores = log_ratio_scores(speech.head.probabilities(past.push("ann", raw[8:])))
+        np.testing.assert_array_equal(history.peek("ann", raw)[8:], scores)
+        copy = history.copy()
+        np.testing.assert_array_equal(history.push("ann", raw)[8:], scores)
+        np.testing.assert_array_equal(copy.push("ann", raw)[8:], scores)
+    alone = AudioHistory(both.prosody_only())
+    assert both.prosody_only() == config()
+    np.testing.assert_array_equal(alone.push("ann", raw[:8]), encoder.history().push("ann", raw)[:8])
+
+
+def test_audio_too_short_for_the_network_has_even_scores_and_is_not_added_to_the_past():
+    encoder = AudioEncoder(config(features="prosody+speech"), SpeechEncoder(WEIGHTS / "speech"))
+    history, untouched = encoder.history(), encoder.history()
+    short, long = (encoder.describe(speech_like(seconds)).raw for seconds in (0.2, 1.0))
     assert np.isnan(short[8:]).all()
     assert (history.push("ann", short)[8:] == 0).all()
+    np.testing.assert_array_equal(history.push("ann", long)[8:], untouched.push("ann", long)[8:])
     with pytest.raises(ValueError, match="need a SpeechEncoder"):
-        AudioEncoder(both)
-    alone = both.prosody_only()
-    assert AudioEncoderConfig([0.0] * 8, [1.0] * 8) == alone
-    np.testing.assert_array_equal(AudioHistory(alone).push("ann", heard[:8]), AudioHistory(both).push("ann", heard)[:8])
+        AudioEncoder(config(features="prosody+speech"))
+    with pytest.raises(EncoderError, match="head of the speech emotion network"):
+        AudioHistory(config(features="prosody+speech"))
 
 
 def test_log_ratio_scores_by_hand():
@@ -108,34 +113,9 @@ def test_the_config_survives_json():
 
 
 def test_an_impossible_config_is_refused():
-    with pytest.raises(ValueError, match="prior of 136 numbers, not 8"):
-        config(features="prosody+logmel")
+    with pytest.raises(ValueError, match="prior of prosody has 8 numbers, not 7"):
+        config(prior_mean=[0.0] * 7)
     with pytest.raises(ValueError, match="must be one of"):
         config(features="mfcc")
     with pytest.raises(ValueError, match="expected 8 raw audio features"):
         AudioHistory(config()).push("ann", np.zeros(136, np.float32))
-
-
-def test_a_log_mel_frame_depends_on_its_own_window_only():
-    pcm = speech_like(1.0)
-    frames = log_mel(pcm)
-    assert frames.shape == ((len(pcm) - WINDOW) // HOP + 1, BANDS)
-    for i in (0, 1, 37):
-        end = i * HOP + WINDOW
-        changed = np.concatenate([pcm[:end], -5 * pcm[end:]])
-        np.testing.assert_array_equal(log_mel(changed)[: i + 1], frames[: i + 1])
-        np.testing.assert_allclose(log_mel(pcm[:end])[i], frames[i], rtol=1e-5)
-    assert not np.allclose(log_mel(changed)[38 + WINDOW // HOP], frames[38 + WINDOW // HOP])
-
-
-def test_a_tone_has_its_maximum_in_its_own_band():
-    mel = 2595 * np.log10(1 + np.array([1000, 8000]) / 700)
-    band = mel[0] / mel[1] * (BANDS + 1) - 1
-    tone = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE).astype(np.float32)
-    assert abs(log_mel(tone)[10].argmax() - band) <= 1
-
-
-def test_audio_shorter_than_a_window_has_no_spectrum():
-    assert log_mel(np.zeros(WINDOW - 1, np.float32)).shape == (0, BANDS)
-    assert np.isnan(pooled_log_mel(np.zeros(WINDOW - 1, np.float32))).all()
-    assert np.isfinite(log_mel(np.zeros(WINDOW, np.float32))).all()

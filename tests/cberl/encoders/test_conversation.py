@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cberl.encoders.audio import AudioEncoderConfig
+from cberl.encoders.audio import AudioEncoderConfig, AudioHistory
 from cberl.encoders.bundle import TEXT_ENCODER
 from cberl.encoders.conversation import ConversationHistory, InContext
 from cberl.encoders.text import TextEncoder, TextPrompt
@@ -26,7 +26,7 @@ def equal(one: InContext, other: InContext) -> bool:
 
 
 def test_peek_returns_what_push_returns_and_changes_nothing(prompt: TextPrompt) -> None:
-    history = ConversationHistory(prompt, AUDIO)
+    history = ConversationHistory(prompt, AudioHistory(AUDIO))
     history.push("ann", "hello", raw(0))
     peeked = [history.peek("ann", "fine", raw(1)) for _ in range(2)]
     assert equal(*peeked)
@@ -35,7 +35,7 @@ def test_peek_returns_what_push_returns_and_changes_nothing(prompt: TextPrompt) 
 
 
 def test_a_copy_is_independent(prompt: TextPrompt) -> None:
-    history = ConversationHistory(prompt, AUDIO)
+    history = ConversationHistory(prompt, AudioHistory(AUDIO))
     history.push("ann", "hello", raw(0))
     copy = history.copy()
     before = copy.peek("bob", "fine", raw(1))
@@ -44,7 +44,7 @@ def test_a_copy_is_independent(prompt: TextPrompt) -> None:
 
 
 def test_an_absent_modality_adds_nothing_to_the_past(prompt: TextPrompt) -> None:
-    history, other = ConversationHistory(prompt, AUDIO), ConversationHistory(prompt, AUDIO)
+    history, other = (ConversationHistory(prompt, AudioHistory(AUDIO)) for _ in range(2))
     assert history.push("ann", "", None) == (None, None)
     silence = np.full(8, np.nan, np.float32)
     assert history.push("ann", "", silence).audio is None

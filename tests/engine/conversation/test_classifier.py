@@ -53,7 +53,7 @@ def utterance(turn_id: int, text: str, *, audio: bool = True, language: str = "e
     turn = Turn(turn_id, Track("a", "ann"), 1.0, 2.0, np.zeros(16_000, np.float32), decided_s=2.5)
     vector = np.ones(6, np.float32) if text else None
     transcript = Transcript(text, language, 0.8, "test")
-    return Utterance(turn, transcript, vector, np.ones(8, np.float32) if audio else None, None)
+    return Utterance(turn, transcript, vector, np.ones(8, np.float32) if audio else None, None, vocal_events=("sigh",))
 
 
 def test_an_event_is_complete() -> None:
@@ -65,6 +65,7 @@ def test_an_event_is_complete() -> None:
     assert event.modalities == {"text": 0.8, "audio": 1.0, "visual": None}
     assert event.timings_ms["turn"] == 500.0
     assert (event.status, event.model, event.language) == ("final", "tiny", "en")
+    assert event.vocal_events == ("sigh",)
 
 
 @pytest.mark.parametrize(("language", "reliability"), [("de", 0.1), ("en-GB", 0.8), ("", 0.8)])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cberl.checkpoint import STARTER, Checkpoint
+from cberl.encoders.audio import DescribedAudio
 from cberl.encoders.bundle import Encoders, load_checkpoint_and_encoders
 from cberl.encoders.conversation import ConversationHistory
 from cberl.encoders.prosody import PROSODY_NAMES
@@ -47,7 +48,11 @@ def conversation(names: list[str], dim: int) -> list[TurnAnalysis]:
         raw = rng.normal(0, 1, dim).astype(np.float32)
         raw[: len(PROSODY_NAMES)] = np.abs(raw[: len(PROSODY_NAMES)]) * 100
         turn = Turn(n, Track(name, name), float(n), n + 1.0, np.zeros(16_000, np.float32), decided_s=n + 1.5)
-        heard.append(TurnAnalysis(turn, Transcript(SAID[n % len(SAID)], "en", None, "test"), raw, None, {}, VOICE))
+        heard.append(
+            TurnAnalysis(
+                turn, Transcript(SAID[n % len(SAID)], "en", None, "test"), DescribedAudio(raw), None, {}, VOICE
+            )
+        )
     return heard
 
 
@@ -59,7 +64,7 @@ def recognizer(checkpoint: Checkpoint, encoders: Encoders, asked: list[TextInput
     async def graph(request: GraphRequest) -> GraphResult:
         return run_graph(checkpoint, [request])[0]
 
-    utterance_encoder = UtteranceEncoder(encode, ConversationHistory(encoders.text.prompt, encoders.audio.config))
+    utterance_encoder = UtteranceEncoder(encode, ConversationHistory(encoders.text.prompt, encoders.audio.history()))
     return ConversationRecognizer(utterance_encoder, EmotionClassifier("talk", checkpoint, graph))
 
 
@@ -69,7 +74,7 @@ def test_after_a_merge_results_equal_those_with_the_right_speakers_from_the_star
     """Bob was taken for Eve at first: in turns that the graph's window has left long since, and in others."""
     right = ["ann" if n % 2 else "bob" for n in range(TURNS)]
     wrong = ["eve" if n in (2, 4, 10, 18, 20) else name for n, name in enumerate(right)]
-    dim = starter[1].audio.config.dim
+    dim = starter[1].audio.config.raw_dim
 
     async def main() -> tuple[list[EmotionEvent], dict[int, EmotionEvent], list[EmotionEvent], list[int]]:
         from_the_start = recognizer(*starter, [])
@@ -100,7 +105,7 @@ def test_after_a_merge_results_equal_those_with_the_right_speakers_from_the_star
 def test_turns_beyond_the_memory_are_not_relabelled_and_memory_is_bounded(starter: tuple[Checkpoint, Encoders]) -> None:
     async def main() -> tuple[dict[int, EmotionEvent], int]:
         one = recognizer(*starter, [])
-        for it in conversation(["ann"] * 70, starter[1].audio.config.dim):
+        for it in conversation(["ann"] * 70, starter[1].audio.config.raw_dim):
             await one.recognize(it)
         return await one.relabel_speakers({2: "bob"}), len(one._recognized)
 
@@ -110,7 +115,7 @@ def test_turns_beyond_the_memory_are_not_relabelled_and_memory_is_bounded(starte
 def test_without_speaker_embeddings_no_history_is_kept(starter: tuple[Checkpoint, Encoders]) -> None:
     async def main() -> int:
         one = recognizer(*starter, [])
-        for it in conversation(["ann"] * 3, starter[1].audio.config.dim):
+        for it in conversation(["ann"] * 3, starter[1].audio.config.raw_dim):
             await one.recognize(replace(it, speaker_embedding=None))
         return len(one._recognized)
 

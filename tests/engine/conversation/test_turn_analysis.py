@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cberl.checkpoint import WEIGHTS
-from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig
+from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig, AudioHistory, DescribedAudio
 from cberl.encoders.conversation import ConversationHistory
 from cberl.encoders.text import TextEncoder, TextHistory, TextInput
 from cberl.encoders.visual import Seen
@@ -42,7 +42,7 @@ def describe_all(encoder: TextEncoder, *heard: TurnAnalysis) -> list[Utterance]:
         return encoder.encode([one])[0]
 
     async def main() -> list[Utterance]:
-        utterance_encoder = UtteranceEncoder(encode, ConversationHistory(encoder.prompt, AUDIO))
+        utterance_encoder = UtteranceEncoder(encode, ConversationHistory(encoder.prompt, AudioHistory(AUDIO)))
         return [await utterance_encoder.encode(one) for one in heard]
 
     return asyncio.run(main())
@@ -77,7 +77,7 @@ def test_text_encoded_ahead_is_encoded_again_only_if_a_turn_came_in_between(enco
         return encoder.encode([one])[0]
 
     async def main() -> list[Utterance]:
-        utterance_encoder = UtteranceEncoder(encode, ConversationHistory(encoder.prompt, AUDIO))
+        utterance_encoder = UtteranceEncoder(encode, ConversationHistory(encoder.prompt, AudioHistory(AUDIO)))
         first = await utterance_encoder.encode_ahead(heard("hello"))
         second = await utterance_encoder.encode_ahead(heard("fine"))
         return [await utterance_encoder.encode(one) for one in (first, second)]
@@ -99,9 +99,9 @@ def test_words_voice_and_face_are_analysed_concurrently() -> None:
         await everybody.wait()
         return said(str(len(pcm)))
 
-    async def describe_audio(pcm: Float32) -> Float32:
+    async def describe_audio(pcm: Float32) -> DescribedAudio:
         await everybody.wait()
-        return pcm[:8]
+        return DescribedAudio(pcm[:8], ("sigh",))
 
     async def describe_visual(frames: tuple[VideoFrame, ...]) -> Seen:
         await everybody.wait()
@@ -109,7 +109,8 @@ def test_words_voice_and_face_are_analysed_concurrently() -> None:
 
     result = asyncio.run(analyze_turn(turn(frames=(frame, frame)), transcribe, describe_audio, describe_visual))
     assert result.transcript.text == "16000"
-    np.testing.assert_array_equal(result.audio, SECOND[:8])
+    np.testing.assert_array_equal(result.audio.raw, SECOND[:8])
+    assert result.audio.vocal_events == ("sigh",)
     assert result.visual is not None
     np.testing.assert_array_equal(result.visual.vector, [2, 2, 2])
     assert result.timings_ms.keys() == {"transcribe", "describe_audio", "describe_visual"}
@@ -141,8 +142,8 @@ def test_without_frames_the_visual_encoder_is_not_called() -> None:
     async def transcribe(pcm: Float32) -> Transcript:
         return said("hi")
 
-    async def describe_audio(pcm: Float32) -> Float32:
-        return pcm[:8]
+    async def describe_audio(pcm: Float32) -> DescribedAudio:
+        return DescribedAudio(pcm[:8], ("sigh",))
 
     async def describe_visual(frames: tuple[VideoFrame, ...]) -> Seen:
         raise AssertionError("there is nothing to see")
@@ -163,8 +164,8 @@ def test_interim_events_have_text_only_where_the_recogniser_is_fast() -> None:
             await asyncio.sleep(self.delay_s)
             return said("hello")
 
-    async def describe_audio(pcm: Float32, key: object = None) -> Float32:
-        return pcm[:8]
+    async def describe_audio(pcm: Float32, key: object = None) -> DescribedAudio:
+        return DescribedAudio(pcm[:8])
 
     async def main() -> list[bool]:
         recogniser = Recogniser()

@@ -1,5 +1,6 @@
 """Training of the small networks: augmentation, the schedule, and resuming."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,18 @@ import torch
 from cberl.data.fer2013 import FACE_PX
 from cberl.training.encoders.expression import ExpressionTraining, augment
 from cberl.training.encoders.schedules import moving_average, resume, warm_cosine
-from cberl.training.encoders.speech_augment import SpeechAugmentation, augment_speech, mask_frames
+from cberl.training.encoders.speech_augment import (
+    SpeechAugmentation,
+    augment_speech,
+    mixed,
+    opus,
+    reverberated,
+    telephone,
+)
 
 RATE = 16_000
 STILL = ExpressionTraining(rotate_deg=0, zoom=0, shift_px=0, erase=0, crop_px=44)
-UNCHANGED = SpeechAugmentation(speed=0, gain_db=0, noise_share=0, narrow_share=0, tilt_db=0)
+UNCHANGED = SpeechAugmentation(0, 0, room_share=0, noise_share=0, telephone_share=0, opus_share=0, crop_share=0)
 
 
 def faces(count: int) -> torch.Tensor:
@@ -50,36 +58,36 @@ def speech(seconds: float = 1.0) -> np.ndarray:
     return np.random.default_rng(0).normal(0, 0.1, int(seconds * RATE)).astype(np.float32)
 
 
-def test_speech_without_augmentation_is_a_crop_and_a_short_clip_is_repeated() -> None:
+def tone(hz: float) -> np.ndarray:
+    return (0.3 * np.sin(2 * np.pi * hz * np.arange(RATE) / RATE)).astype(np.float32)
+
+
+def test_each_augmentation_does_what_it_says() -> None:
     rng = np.random.default_rng(1)
-    pcm = speech(2.0)
-    cut = augment_speech(pcm, RATE, UNCHANGED, rng)
-    # Speed 1 drops at most the last sample; the crop occurs at a single place.
-    starts = np.flatnonzero(np.isclose(pcm[: RATE + 1], cut[0], atol=1e-5))
-    assert any(np.allclose(pcm[start : start + RATE], cut, atol=1e-5) for start in starts)
-    assert augment_speech(speech(0.3), RATE, UNCHANGED, rng).shape == (RATE,)
+    pcm = speech()
+    plain = augment_speech(pcm, UNCHANGED, rng)
+    np.testing.assert_allclose(plain, pcm[: len(plain)], atol=1e-6)
+    assert len(plain) >= len(pcm) - 1
+    ratio_db = 10 * np.log10((pcm**2).sum() / ((mixed(pcm, tone(100), 10) - pcm) ** 2).sum())
+    assert ratio_db == pytest.approx(10, abs=0.01)
+    assert np.ptp(telephone(tone(5000))) < 0.02 < 0.55 < np.ptp(telephone(tone(1000)))
+    heard = opus(tone(500), 16_000)
+    assert np.abs(np.fft.rfft(heard, RATE)).argmax() == 500
+    assert 0.95 * RATE < len(heard) <= RATE
+    echo = reverberated(np.concatenate([pcm[:1600], np.zeros(8000, np.float32)]), 0.4, rng)
+    tail = [np.abs(echo[start : start + 800]).mean() for start in (1700, 3000, 7000)]
+    assert tail[0] > 2 * tail[1] > 20 * tail[2] > 0
+    crop = augment_speech(pcm, replace(UNCHANGED, crop_share=1, crop_s=(0.5, 0.5)), rng)
+    assert len(crop) == RATE // 2
 
 
-def test_noise_has_the_given_ratio_and_the_narrow_band_that_of_a_telephone() -> None:
-    rng = np.random.default_rng(2)
-    pcm = speech(1.1)
-    plain = augment_speech(pcm[: RATE + 1], RATE, UNCHANGED, rng)
-    noisy = augment_speech(pcm[: RATE + 1], RATE, SpeechAugmentation(0, 0, 1.0, (10.0, 10.0), 0, 0), rng)
-    ratio_db = 10 * np.log10((plain**2).sum() / ((noisy - plain) ** 2).sum())
-    assert ratio_db == pytest.approx(10, abs=0.5)
-    narrow = np.abs(np.fft.rfft(augment_speech(pcm, RATE, SpeechAugmentation(0, 0, 0, (0.0, 0.0), 1.0, 0), rng)))
-    assert narrow[4001:].max() < 1e-2 < narrow[:3400].mean()
-
-
-def test_masks_cover_ranges_of_time_and_bands_only() -> None:
-    frames = torch.randn(6, 120, 64, generator=torch.Generator().manual_seed(0))
-    masked = mask_frames(frames, SpeechAugmentation(), np.random.default_rng(0))
-    changed = masked != frames
-    assert 0.02 < changed.float().mean() < 0.6
-    for row, mask in enumerate(changed):
-        whole_frames, whole_bands = mask.all(dim=1), mask.all(dim=0)
-        assert torch.equal(mask, whole_frames[:, None] | whole_bands[None, :])
-        assert torch.allclose(masked[row][mask], frames[row].mean().expand(int(mask.sum())), atol=0.5)
+def test_augmented_speech_depends_on_the_generator_alone() -> None:
+    noises = [tone(100), tone(300)]
+    once, again, other = (
+        augment_speech(speech(), SpeechAugmentation(), np.random.default_rng(n), noises) for n in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(once, again)
+    assert not np.array_equal(once, other)
 
 
 def test_the_learning_rate_rises_then_falls_to_zero() -> None:

@@ -8,19 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+from transformers import WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from cberl.encoders.expression import ExpressionEncoder
-from cberl.encoders.logmel import log_mel
+from cberl.encoders.onnx import open_session
 from cberl.encoders.speech_emotion import SpeechEncoder
 from cberl.errors import EncoderError
 from cberl.labels import MELD
 from cberl.nn.expression import ExpressionNet
-from cberl.nn.speech import SpeechNet
-from cberl.training.encoders.export import export_expression, export_speech
-from cberl.training.encoders.expression import ExpressionTraining
-from cberl.training.encoders.speech import SpeechTraining
-
-RATE = 16_000
+from cberl.training.encoders.export import export_expression, export_states, load_states
+from cberl.training.encoders.expression import ExpressionTraining, load_expression
 
 
 def used(network: torch.nn.Module) -> torch.nn.Module:
@@ -37,26 +36,24 @@ def used(network: torch.nn.Module) -> torch.nn.Module:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("encoders")
-    networks = {"expression": (ExpressionNet(), ExpressionTraining()), "speech": (SpeechNet(), SpeechTraining())}
+    networks = {"expression": (ExpressionNet(), ExpressionTraining())}
     for name, (network, config) in networks.items():
         torch.save({"model": used(network).state_dict(), "config": asdict(config), "epoch": 3}, folder / f"{name}.pt")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`isinstance.treespec", FutureWarning)  # raised inside torch's exporter
         assert export_expression(folder / "expression.pt", folder, {"dev": {"accuracy": 50.0}}) < 4.0
-        assert export_speech(folder / "speech.pt", folder, {}) < 4.0
     return folder
 
 
-def network(folder: Path, name: str) -> torch.nn.Module:
-    made = ExpressionNet() if name == "expression" else SpeechNet()
-    made.load_state_dict(torch.load(folder / f"{name}.pt", weights_only=True)["model"])
-    return made.eval()
+@pytest.fixture(scope="module")
+def whisper(shared: Path) -> Path:
+    return shared / "models/whisper-tiny.en-encoder/model.safetensors"
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_expression_is_equal_for_any_number_of_faces(exported: Path, count: int) -> None:
     faces = np.random.default_rng(count).integers(0, 256, (count, 48, 48), np.uint8)
-    encoder, torch_side = ExpressionEncoder(exported), network(exported, "expression")
+    encoder, torch_side = ExpressionEncoder(exported), load_expression(exported / "expression.pt")
     with torch.inference_mode():
         expected, chances = torch_side.describe(torch.from_numpy(faces).float().unsqueeze(1))
     vectors, probabilities = encoder.encode(faces)
@@ -67,13 +64,43 @@ def test_expression_is_equal_for_any_number_of_faces(exported: Path, count: int)
         np.testing.assert_allclose(mirrored, here, atol=1e-4)
 
 
-@pytest.mark.parametrize("seconds", [0.3, 0.77, 2.0, 3.99])
-def test_speech_emotion_is_equal_for_turns_of_any_length(exported: Path, seconds: float) -> None:
-    pcm = np.random.default_rng(0).normal(0, 0.1, int(seconds * RATE)).astype(np.float32)
-    torch_side = network(exported, "speech")
+@pytest.mark.parametrize("windows", [(1, 15), (2, 150)])
+def test_states_are_equal_for_windows_of_any_number_and_length(tmp_path_factory, whisper: Path, windows) -> None:
+    network = tmp_path_factory.mktemp("states") / "speech.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # raised inside torch's exporter
+        export_states(whisper, network)
+    assert network.stat().st_size < 9e6
+    count, frames = windows
+    mel = torch.randn(count, 80, 2 * frames, generator=torch.Generator().manual_seed(0))
+    voiced = (torch.arange(frames) < frames - 5).float().expand(count, -1)
     with torch.inference_mode():
-        expected = torch.cat(torch_side.describe(torch.from_numpy(log_mel(pcm)).unsqueeze(0)), dim=1)[0]
-    np.testing.assert_allclose(SpeechEncoder(exported).describe(pcm), expected, atol=1e-3)
+        expected = load_states(whisper)(mel, voiced)
+    (states,) = open_session(network).run(["states"], {"mel": mel.numpy(), "voiced": voiced.numpy()})
+    np.testing.assert_allclose(states, expected, atol=1e-4)
+
+
+def test_states_are_those_of_whisper(whisper: Path) -> None:
+    """As transformers computes them with the same weights."""
+    model = load_states(whisper)
+    config = WhisperConfig(
+        d_model=384, encoder_layers=2, encoder_attention_heads=6, encoder_ffn_dim=1536, max_source_positions=150
+    )
+    reference = WhisperEncoder(config).eval()
+    reference.load_state_dict(model.state_dict(), strict=False)  # which has a last norm beside
+    mel = torch.randn(2, 80, 300, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        hidden = reference(mel, output_hidden_states=True).hidden_states
+        layers = [hidden[1], reference.layers[1](hidden[1], None)]
+        layers = [one[0] if isinstance(one, tuple) else one for one in layers]
+        states = model(mel, torch.ones(2, 150))
+    torch.testing.assert_close(states, torch.cat(layers, dim=2).mean(dim=1), atol=1e-4, rtol=0)
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    save_file({"encoder.conv1.weight": torch.zeros(2, 2)}, tmp_path / "model.safetensors")
+    with pytest.raises(EncoderError, match=r"is not the encoder of Whisper tiny.en"):
+        export_states(tmp_path / "model.safetensors", tmp_path / "speech.onnx")
 
 
 def test_settings_and_scores_are_exported_with_the_network(exported: Path) -> None:
@@ -86,7 +113,7 @@ def test_settings_and_scores_are_exported_with_the_network(exported: Path) -> No
 def test_an_unusable_folder_is_one_sentence(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match=r"speech.onnx is missing: make it with `cberl train-encoder speech`"):
         SpeechEncoder(tmp_path)
-    (tmp_path / "speech.onnx").write_bytes((exported / "speech.onnx").read_bytes())
-    (tmp_path / "speech.json").write_text(json.dumps({"dim": 64, "labels": ["happy", "sad"]}))
+    (tmp_path / "expression.onnx").write_bytes((exported / "expression.onnx").read_bytes())
+    (tmp_path / "expression.json").write_text(json.dumps({"dim": 64, "labels": ["happy", "sad"]}))
     with pytest.raises(EncoderError, match="has labels happy, sad; this encoder needs neutral"):
-        SpeechEncoder(tmp_path)
+        ExpressionEncoder(tmp_path)
