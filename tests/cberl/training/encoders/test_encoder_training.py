@@ -70,7 +70,8 @@ def test_each_augmentation_does_what_it_says() -> None:
     assert len(plain) >= len(pcm) - 1
     ratio_db = 10 * np.log10((pcm**2).sum() / ((mixed(pcm, tone(100), 10) - pcm) ** 2).sum())
     assert ratio_db == pytest.approx(10, abs=0.01)
-    assert np.ptp(telephone(tone(5000))) < 0.02 < 0.55 < np.ptp(telephone(tone(1000)))
+    middle = slice(1000, -1000)
+    assert np.ptp(telephone(tone(5000))[middle]) < 0.02 < 0.55 < np.ptp(telephone(tone(1000))[middle])
     heard = opus(tone(500), 16_000)
     assert np.abs(np.fft.rfft(heard, RATE)).argmax() == 500
     assert 0.95 * RATE < len(heard) <= RATE

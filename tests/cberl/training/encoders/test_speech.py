@@ -91,7 +91,8 @@ def test_thresholds_of_events_hold_their_precision_for_people_held_out() -> None
     rng = np.random.default_rng(0)
     kinds = [*VOCAL_EVENTS, "cough", ""]
     kind = np.array([kinds[n % len(kinds)] for n in range(700)])
-    centres = {name: rng.standard_normal(40) * (0.02 if name == "sigh" else 1.5) for name in kinds}
+    centres = {name: rng.standard_normal(40) * 1.5 for name in kinds}
+    centres["cough"] = centres["sigh"]
     states = np.stack([centres[str(one)] + rng.standard_normal(40) for one in kind]).astype(np.float32)
     person = np.array([f"p{n % 50}" for n in range(700)])
     nothing = np.empty(0, np.float32)
@@ -99,5 +100,5 @@ def test_thresholds_of_events_hold_their_precision_for_people_held_out() -> None
     head, scores = with_events(plain, states, kind, person, CONFIG)
     assert scores["laughter"]["recall"] > 90
     assert all(one["precision"] >= 95 for name, one in scores.items() if one["recall"] > 0)
-    assert scores["sigh"]["recall"] < 60  # hardly different from the others: rather missed than invented
+    assert scores["sigh"]["recall"] < 60  # it sounds like a cough: rather missed than invented
     assert (head.event_probabilities(states[:1])[0] > head.event_threshold).sum() <= 1
