@@ -10,7 +10,7 @@ look alike, although some fail on other corpora.
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,15 @@ from cberl.labels import MELD
 from cberl.storage import fingerprint, replacing
 from cberl.training.encoders.export import export_states
 from cberl.training.encoders.speech_augment import SpeechAugmentation
-from cberl.training.encoders.speech_head import ActedStates, HeadTraining, accuracy, fit_head, folds, with_events
+from cberl.training.encoders.speech_head import (
+    ActedStates,
+    HeadTraining,
+    accuracy,
+    fit_head,
+    fit_uncalibrated,
+    folds,
+    with_events,
+)
 from cberl.training.encoders.speech_states import PooledStates, pooled_states
 from cberl.types import Float32
 
@@ -32,6 +40,7 @@ log = logging.getLogger(__name__)
 
 # What a vocalisation is called in an event. Other kinds, such as coughing, are examples of none.
 EVENT_OF = {"laughing": "laughter", "crying": "crying", "sighing": "sigh", "screaming": "scream", "panting": "panting"}
+LONG = (100_000, 100_000)  # turns
 SPEECH_SHARE = 4  # every fourth clip of speech is an example of no event
 
 
@@ -67,26 +76,30 @@ def train_speech(data: SpeechData, out: Path, config: SpeechTraining) -> dict[st
         "ravdess": encoding.acted(read_ravdess(data.ravdess), "ravdess", config.copies),
         "tess": encoding.acted(read_tess(data.tess), "tess", config.tess_copies),
     }
-    scores: dict[str, Any] = cross_corpus(acted["ravdess"], acted["tess"], config)
     head = fit_head(_joined(list(acted.values())), config.head)
-    head, scores["vocal_events"] = _events(head, encoding, read_vocalisations(data.vocalisations), acted, config)
+    head, events = _events(head, encoding, read_vocalisations(data.vocalisations), acted, config)
+    scores = cross_corpus(acted["ravdess"], acted["tess"], config) | {"vocal_events": events}
     _save(head, network, config, scores)
     return scores
 
 
 def cross_corpus(ravdess: ActedStates, tess: ActedStates, config: SpeechTraining) -> dict[str, Any]:
-    """Unweighted average recall, % (mean and sd of seeds), for an unknown corpus and for unknown people."""
+    """Unweighted average recall, % (mean and sd of seeds), for an unknown corpus and for unknown people.
+
+    Turns are in conversations of 4 to 48 turns of one person; with "long" all clips of a person are one conversation.
+    """
     rows: dict[str, list[float]] = {}
     for seed in range(config.seeds):
-        training = HeadTraining(**asdict(config.head) | {"seed": seed})
+        training = replace(config.head, seed=seed)
         for name, known, other in (("ravdess to tess", ravdess, tess), ("tess to ravdess", tess, ravdess)):
-            head = fit_head(known, training)
+            head = fit_uncalibrated(known, training)
             rows.setdefault(name, []).append(accuracy(head, other.clean(), training))
+            rows.setdefault(f"{name}, long", []).append(accuracy(head, other.clean(), replace(training, turns=LONG)))
             rows.setdefault(f"{name}, degraded", []).append(accuracy(head, other, training))
         both = _joined([ravdess, tess])
         parts = folds(sorted({*map(str, ravdess.actor)}), training.folds)
         found = [
-            accuracy(fit_head(_without(both, people), training), ravdess.of(people).clean(), training)
+            accuracy(fit_uncalibrated(_without(both, people), training), ravdess.of(people).clean(), training)
             for people in parts
         ]
         rows.setdefault("ravdess, people held out", []).append(float(np.mean(found)))

@@ -24,8 +24,8 @@ class HeadTraining:
 
     passes: int = 8  # conversations that each actor's clips are arranged in
     turns: tuple[int, int] = (4, 48)  # of a person in one conversation
-    weight_decay: float = 1e-2
-    event_weight_decay: float = 1e-2
+    weight_decay: float = 1.0
+    event_weight_decay: float = 0.1
     prior_weight: float = 4.0
     folds: int = 5  # of people, for the temperature and the thresholds
     precision: float = 0.95  # of a vocal event, for people held out
@@ -52,7 +52,7 @@ class ActedStates:
 def fit_head(acted: ActedStates, config: HeadTraining) -> SpeechHead:
     """A head for emotions, with its temperature chosen on actors held out; without vocal events."""
     _, temperature = _held_out(acted, config)
-    return _sharpened(_fit(acted, config), temperature)
+    return _sharpened(fit_uncalibrated(acted, config), temperature)
 
 
 def held_out_heads(acted: ActedStates, config: HeadTraining) -> list[tuple[list[str], SpeechHead]]:
@@ -66,7 +66,7 @@ def _held_out(acted: ActedStates, config: HeadTraining) -> tuple[list[tuple[list
     everybody = sorted({*map(str, acted.actor)})
     groups, scores, labels = [], [], []
     for people in folds(everybody, config.folds):
-        head = _fit(acted.of([actor for actor in everybody if actor not in people]), config)
+        head = fit_uncalibrated(acted.of([actor for actor in everybody if actor not in people]), config)
         normalised, label = conversations(acted.of(people), head, config)
         groups.append((people, head))
         scores.append(normalised @ head.weight.T + head.bias)
@@ -110,8 +110,8 @@ def _conversations(acted: ActedStates, config: HeadTraining, rng: np.random.Gene
                 clips = clips[count:]
 
 
-def _fit(acted: ActedStates, config: HeadTraining) -> SpeechHead:
-    """Multinomial logistic regression with balanced classes; the temperature is 1."""
+def fit_uncalibrated(acted: ActedStates, config: HeadTraining) -> SpeechHead:
+    """Multinomial logistic regression with balanced classes. Its temperature is 1, which is enough for an accuracy."""
     mean, sd = fit_prior(acted.turns.reshape(-1, acted.turns.shape[2]))  # (clips, copies, 768) -> (rows, 768)
     nothing = np.empty((0, len(mean)), np.float32)
     head = SpeechHead(
