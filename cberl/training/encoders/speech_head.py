@@ -25,7 +25,7 @@ class HeadTraining:
     passes: int = 8  # conversations that each actor's clips are arranged in
     turns: tuple[int, int] = (4, 48)  # of a person in one conversation
     weight_decay: float = 1.0
-    event_weight_decay: float = 0.1
+    event_weight_decay: float = 0.01
     prior_weight: float = 4.0
     folds: int = 5  # of people, for the temperature and the thresholds
     precision: float = 0.95  # of a vocal event, for people held out
