@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from cberl.recent import MAX_SPEAKERS
 from engine.errors import EngineError
 
 PREFIX = "CBERL_"
@@ -63,6 +64,9 @@ class Settings(BaseSettings):
     max_tracks: int = Field(8, ge=1, le=255, description="Maximum number of tracks per publisher.")
     stats_s: float = Field(5.0, gt=0, le=3600, description="Interval of session.stats events.")
     max_publishers: int = Field(16, ge=1, le=1000, description="Maximum number of publishers per conversation.")
+    max_speakers: int = Field(
+        MAX_SPEAKERS, ge=1, le=MAX_SPEAKERS, description="Maximum number of speakers present in a conversation."
+    )
     ice_servers: str = Field("", description="For WebRTC: stun:host:port turn:user:password@host:port ...")
     video_fps: float = Field(3.0, gt=0, le=30, description="Video frames analysed per second and speaker.")
     media_timeout_s: float = Field(15.0, ge=1, le=3600, description="WebRTC peers without media are disconnected.")

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cberl.errors import EncoderError
+from cberl.recent import RecentDict
 from cberl.types import Float32, Float64
 
 CLIP = 5.0
@@ -57,7 +58,7 @@ class RunningNormalizer:
             raise ValueError("the prior must be finite and its standard deviations above zero; fit it with fit_prior")
         if not self._weight > 0:
             raise ValueError(f"prior_weight must be above zero, not {prior_weight}: it normalises first utterances")
-        self._speakers: dict[str, _Running] = {}
+        self._speakers: RecentDict[str, _Running] = RecentDict()
 
     def _corpus(self) -> _Running:
         return _Running(np.full_like(self._mean, self._weight), self._mean, self._weight * self._sd**2)
@@ -65,7 +66,8 @@ class RunningNormalizer:
     def copy(self) -> "RunningNormalizer":
         """An independent normalizer with the same past."""
         other = RunningNormalizer([*self._mean], [*self._sd], self._weight)
-        other._speakers = {name: replace(known) for name, known in self._speakers.items()}
+        for name, known in self._speakers.items():
+            other._speakers[name] = replace(known)
         return other
 
     def peek(self, speaker: str, x: Float32) -> Float32:
@@ -81,7 +83,8 @@ class RunningNormalizer:
         Then adds `x` to that past, except for its missing values.
         """
         z = self.peek(speaker, x)
-        self._speakers.setdefault(speaker, self._corpus()).add(x)
+        known = self._speakers[speaker] = self._speakers.get(speaker) or self._corpus()
+        known.add(x)
         return z
 
     def push_all(self, utterances: Iterable[tuple[str, Float32]]) -> Float32:

@@ -8,6 +8,7 @@ import torch
 
 from cberl.checkpoint import Checkpoint
 from cberl.labels import BIG6_URI, valence_arousal
+from cberl.recent import RecentDict
 from cberl.streaming import ConversationState, StepInput, initial_state, step
 from cberl.types import Float32
 from engine.conversation.utterance import Utterance
@@ -47,13 +48,13 @@ class Shifts:
     """Each speaker's last change of emotion. Pure."""
 
     def __init__(self) -> None:
-        self._now: dict[str, str] = {}
-        self._before: dict[str, Shift] = {}
+        self._now: RecentDict[str, str] = RecentDict()
+        self._before: RecentDict[str, Shift] = RecentDict()
 
     def copy(self) -> "Shifts":
         """An independent copy."""
         other = Shifts()
-        other._now, other._before = dict(self._now), dict(self._before)
+        other._now, other._before = self._now.copy(), self._before.copy()
         return other
 
     def push(self, speaker: str, emotion: str) -> Shift | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from cberl.recent import RecentDict
 from engine.conversation.models import Models
 from engine.conversation.recognizer import open_recognizer
 from engine.conversation.source import MediaSource
@@ -18,7 +19,7 @@ class SpeakerNames:
     """Names given to speakers after they joined. The network keeps the original ones."""
 
     def __init__(self) -> None:
-        self._names: dict[str, str] = {}
+        self._names: RecentDict[str, str] = RecentDict()
 
     def rename(self, speaker: str, name: str) -> None:
         self._names[speaker] = name

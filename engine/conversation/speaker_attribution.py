@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from cberl.recent import RecentDict
 from cberl.types import Float32
 from engine.events import EmotionEvent
 from engine.media import Track
@@ -25,7 +26,7 @@ class SpeakerAttribution:
     """
 
     def __init__(self) -> None:
-        self._speakers: dict[str, OnlineSpeakers] = {}  # by the speaker of the track
+        self._speakers: RecentDict[str, OnlineSpeakers] = RecentDict()  # by the speaker of the track
 
     def guess(self, turn: Turn, embedding: Float32) -> str:
         """The speaker that `push` would return now. Nothing is remembered."""
@@ -34,7 +35,7 @@ class SpeakerAttribution:
 
     def push(self, turn: Turn, embedding: Float32) -> Attribution:
         """The next turn, with its speaker embedding, float32[d] of length 1."""
-        speakers = self._speakers.setdefault(turn.track.speaker, OnlineSpeakers())
+        speakers = self._speakers[turn.track.speaker] = self._speakers.get(turn.track.speaker) or OnlineSpeakers()
         before = speakers.numbers
         number, relabels = speakers.push(turn.turn_id, embedding, turn.duration_s)
         relabelled = {it.turn_id: _name(turn.track, it.speaker) for it in relabels}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
+from cberl.recent import MAX_SPEAKERS
 from engine.delivery.subscription import Entry, Subscription
 from engine.delivery.wire import EncodedEvent, encode
 from engine.events import (
@@ -235,9 +236,12 @@ class Hub:
 
 
 def _remember(speakers: dict[str, SpeakerState], event: Event) -> None:
+    """Beyond MAX_SPEAKERS, those who left first are dropped."""
     match event:
         case SpeakerJoined(speaker=name) | SpeakerLeft(speaker=name):
             before = speakers.get(name, SpeakerState(name, present=True))
+            if isinstance(event, SpeakerLeft):
+                speakers.pop(name, None)  # to be added again as the one that left last
             speakers[name] = replace(before, present=isinstance(event, SpeakerJoined))
         case EmotionEvent(speaker=name) if event.status != "interim":
             before = speakers.get(name, SpeakerState(name, present=True))
@@ -245,6 +249,9 @@ def _remember(speakers: dict[str, SpeakerState], event: Event) -> None:
                 speakers[name] = replace(before, current=event)
         case ConversationEnded():
             speakers |= {name: replace(state, present=False) for name, state in speakers.items()}
+    absent = [name for name, state in speakers.items() if not state.present]
+    for name in absent[: max(0, len(speakers) - MAX_SPEAKERS)]:
+        del speakers[name]
 
 
 def is_newer(event: EmotionEvent, current: EmotionEvent | None) -> bool:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
+from cberl.recent import RecentDict
 from engine.events import EmotionEvent
 
 START = "neutral"  # the assumed emotion before the first event
@@ -33,13 +34,14 @@ class ChangeDetector:
 
     def __init__(self, config: ChangeConfig) -> None:
         self._config = config
-        self._speakers: defaultdict[str, dict[str, _Speaker]] = defaultdict(dict)
+        self._speakers: defaultdict[str, RecentDict[str, _Speaker]] = defaultdict(RecentDict)
 
     def push(self, event: EmotionEvent) -> str | None:
         """The previous emotion, if this event changes it, else None. Only final events count."""
         if event.status != "final":
             return None
-        speaker = self._speakers[event.conversation].setdefault(event.speaker, _Speaker())
+        speakers = self._speakers[event.conversation]
+        speaker = speakers[event.speaker] = speakers.get(event.speaker) or _Speaker()
         speaker.in_a_row = speaker.in_a_row + 1 if event.emotion == speaker.candidate else 1
         speaker.candidate = event.emotion
         if event.emotion == speaker.settled or not self._sure(event, speaker) or self._too_soon(event, speaker):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from cberl.recent import RecentDict
 from engine.delivery.wire import EncodedEvent, to_json
 from engine.events import ConversationEnded, EmotionEvent
 from engine.mqtt.change import ChangeDetector
@@ -19,7 +20,7 @@ class MqttFeed:
         self.unsent = unsent
         self._changes = changes
         self._with_text = with_text
-        self._latest_start_s: dict[str, dict[str, float]] = {}  # of an utterance, by conversation and speaker
+        self._latest_start_s: dict[str, RecentDict[str, float]] = {}  # of an utterance, by conversation and speaker
 
     def rows(self, encoded: EncodedEvent, at_s: float) -> list[OutboxRow]:
         """See `OutboxFeed`."""
@@ -46,7 +47,7 @@ class MqttFeed:
 
     def _kind(self, event: EmotionEvent) -> Kind:
         """A correction of an earlier utterance says nothing about the speaker's present emotion."""
-        starts = self._latest_start_s.setdefault(event.conversation, {})
+        starts = self._latest_start_s.setdefault(event.conversation, RecentDict())
         if event.status == "final" or event.start_s >= starts.get(event.speaker, 0.0):
             starts[event.speaker] = event.start_s
             return "current"

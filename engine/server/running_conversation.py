@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
+from engine.config import Settings
 from engine.conversation.session import Session, SessionFailedError
 from engine.delivery.hub import Hub
 from engine.errors import CommandError, RefusedError
@@ -19,12 +20,13 @@ log = logging.getLogger(__name__)
 class RunningConversation:
     """One open conversation and its publishers. `expired` is called when nobody has published for the grace period."""
 
-    def __init__(self, session: Session, hub: Hub, max_publishers: int, expired: Callable[[], None]) -> None:
+    def __init__(self, session: Session, hub: Hub, settings: Settings, expired: Callable[[], None]) -> None:
         self.name = session.conversation
         self.session = session
         self.stopped = False  # by a command, so that its end is no failure
         self._hub = hub
-        self._max_publishers = max_publishers
+        self._max_publishers = settings.max_publishers
+        self._max_speakers = settings.max_speakers
         self._expired = expired
         self._slots: set[Slot] = set()
         self._ended = False
@@ -72,9 +74,12 @@ class RunningConversation:
         self._hub.publish(kind(self.name, self.session.name_of(speaker)))
 
     def check_free(self, speaker: str) -> None:
-        """Raises RefusedError where the name is the original or the present one of a speaker."""
+        """Raises RefusedError where the name is the original or the present one of a speaker, or there are too many."""
         if not self._taken().isdisjoint((speaker, self.session.name_of(speaker))):
             raise RefusedError("speaker_taken", f"{speaker} is publishing in {self.name} already: use another name")
+        if len(self._speakers()) >= self._max_speakers:
+            message = f"{self.name} has {self._max_speakers} speakers, the most that are allowed"
+            raise RefusedError("full", message, RETRY_AFTER_S)
 
     def rename(self, speaker: str, name: str) -> None:
         """Give `speaker`, their present name, another name. Raises CommandError."""

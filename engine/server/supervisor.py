@@ -123,7 +123,7 @@ class Supervisor:
         load = self._load.open(conversation)
         session = Session(conversation, self.models, self.hub, self._settings, load)
         expired = partial(self.end, conversation)
-        opened = RunningConversation(session, self.hub, self._settings.max_publishers, expired)
+        opened = RunningConversation(session, self.hub, self._settings, expired)
         self._conversations[conversation] = opened
         self.hub.publish(Disclosure(conversation))
         self._tasks.create_task(self._run(conversation, opened, load), name=f"conversation {conversation}")

@@ -106,16 +106,16 @@ class EventLog:
             "DELETE FROM event WHERE n IN (SELECT n FROM event ORDER BY n LIMIT ?)", (CHUNK,)
         ).rowcount
 
-    def drop_empty(self, keep: Iterable[str]) -> None:
-        """Delete the names of conversations without events, except for these."""
+    def drop_empty(self, keep: Iterable[str]) -> list[str]:
+        """Delete the names of conversations without events, except for these. Returns the deleted names."""
         kept = list(keep)
         marks = ", ".join("?" * len(kept))
-        self._drop(f"NOT EXISTS (SELECT 1 FROM event WHERE conversation = id) AND id NOT IN ({marks})", kept)
+        return self._drop(f"NOT EXISTS (SELECT 1 FROM event WHERE conversation = id) AND id NOT IN ({marks})", kept)
 
-    def _drop(self, where: str, values: Iterable[str]) -> None:
+    def _drop(self, where: str, values: Iterable[str]) -> list[str]:
         given = tuple(values)
         self._db.execute(
             f"UPDATE floor SET seq = max(seq, (SELECT coalesce(max(seq_limit), 0) FROM conversation WHERE {where}))",
             given,
         )
-        self._db.execute(f"DELETE FROM conversation WHERE {where}", given)
+        return [name for (name,) in self._db.execute(f"DELETE FROM conversation WHERE {where} RETURNING id", given)]

@@ -30,7 +30,7 @@ async def apply_retention(event_writer: EventWriter, config: RetentionConfig) ->
         pass
     while await event_writer.call(events.shrink, config.max_bytes):
         pass
-    await event_writer.call(events.drop_empty, event_writer.active)
+    event_writer.drop(await event_writer.call(events.drop_empty, event_writer.active))
     await event_writer.scrub()
 
 

@@ -135,10 +135,15 @@ class EventWriter:
             return self.log.forget(conversation)
 
         deleted = await self.call(forget)
-        self._floor = max(self._floor, self._limits.pop(conversation, 0))
-        self._reached.pop(conversation, None)
+        self.drop([conversation])
         await self.scrub()
         return deleted
+
+    def drop(self, conversations: Iterable[str]) -> None:
+        """These names were deleted from the log."""
+        for name in conversations:
+            self._floor = max(self._floor, self._limits.pop(name, 0))
+            self._reached.pop(name, None)
 
     async def pump(self) -> None:
         """Stores and delivers events until cancelled."""

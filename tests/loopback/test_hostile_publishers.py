@@ -4,7 +4,7 @@ import asyncio
 import json
 import struct
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from websockets.asyncio.client import ClientConnection
 
+from cberl.recent import MAX_SPEAKERS
 from cberl.types import SAMPLE_RATE
 from engine.runtime.load_shedding import FULL, LAG_S
 from testing.hostile_jpeg import JPEG, many_scans
@@ -111,11 +112,50 @@ async def pictures_that_cost_too_much(url: str) -> None:
                 assert await refused(client) == code
 
 
+async def names_without_end(url: str) -> None:
+    async with ws(url, "/ingest?conversation=crowded") as stays:
+        await stays.send(start("host"))
+        await send(stays, frames(demo()[0, :1600]))
+        for number in range(15):
+            crowd = [f"{number} {name}" for name in "abcdefgh"]
+            async with ws(url, "/ingest?conversation=crowded") as client:
+                await client.send(start(*crowd))
+                await send(client, frames(*np.resize(demo()[0, :1600], (8, 1600))))
+                await client.send(END)
+                await rest(client)
+        async with ws(url, "/events?conversation=crowded") as watcher:
+            snapshot = await until(watcher, "snapshot")
+        assert len(snapshot["speakers"]) == MAX_SPEAKERS
+        assert snapshot["speakers"][0] == {"speaker": "host", "present": True, "current": None}
+
+
+async def a_crowd_at_once(url: str) -> None:
+    async with AsyncExitStack() as stack:
+        for number in range(9):
+            client = await stack.enter_async_context(ws(url, "/ingest?conversation=crowd"))
+            stack.callback(client.transport.abort)  # its events are not read, so that it could not close
+            await client.send(start(*(f"{number} {name}" for name in "abcdefgh")))
+            await send(client, frames(*np.resize(demo()[0, :1600], (8, 1600))))
+            while number < 8 and (await until(client, "speaker.joined"))["speaker"] != f"{number} h":
+                pass
+        assert await refused(client) == "full"
+
+
 async def refused(client: ClientConnection) -> str:
     return str((await until(client, "error"))["code"])
 
 
-@pytest.mark.parametrize("attack", [endless_tracks, a_number_that_is_none, endless_words, pictures_that_cost_too_much])
+@pytest.mark.parametrize(
+    "attack",
+    [
+        endless_tracks,
+        a_number_that_is_none,
+        endless_words,
+        pictures_that_cost_too_much,
+        names_without_end,
+        a_crowd_at_once,
+    ],
+)
 def test_a_conversation_beside_an_attack_loses_nothing(server: Served, attack: Attack) -> None:
     async def main() -> None:
         async with bystander(server):

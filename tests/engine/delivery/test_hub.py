@@ -48,6 +48,17 @@ def test_an_event_that_cannot_be_encoded_is_counted_and_the_others_go_on(caplog)
     assert "secret" not in caplog.text
 
 
+def test_names_without_end_do_not_grow_the_snapshot_and_nobody_present_is_dropped():
+    hub = Hub()
+    hub.publish(SpeakerJoined("demo", "alice"))
+    for number in range(1600):
+        hub.publish(SpeakerJoined("demo", f"guest {number}"))
+        hub.publish(SpeakerLeft("demo", f"guest {number}"))
+    speakers = hub.snapshot("demo").speakers
+    assert [(it.speaker, it.present) for it in speakers[:2]] == [("alice", True), ("guest 1537", False)]
+    assert (len(speakers), speakers[-1].speaker) == (64, "guest 1599")
+
+
 def test_a_subscriber_receives_the_snapshot_and_then_every_event():
     hub = Hub()
     hub.publish(event(emotion="anger"))

@@ -155,8 +155,21 @@ def test_events_beyond_the_limits_of_age_and_size_are_deleted(tmp_path, monkeypa
             assert await history(event_writer) == await event_writer.call(event_writer.log.conversations, 10) == []
             assert event_writer.last_seq("demo") >= 2001
 
+    async def names():
+        async with kept(tmp_path / "log") as (hub, event_writer):
+            for number in range(300):
+                hub.publish(emotion(1, conversation=f"room {number}"))
+                hub.close(f"room {number}")
+            await hub.flush()
+            await apply_retention(event_writer, RetentionConfig(max_age_s=-1.0))
+            assert (event_writer._limits, event_writer._reached) == ({}, {})
+            assert hub.publish(emotion(1, conversation="room 299")) > 2004
+        async with kept(tmp_path / "log") as (_, event_writer):
+            assert list(event_writer._limits) == ["room 299"]
+
     asyncio.run(size())
     asyncio.run(age())
+    asyncio.run(names())
 
 
 def test_a_disk_failure_is_logged_and_events_are_still_delivered(tmp_path, caplog, monkeypatch):
