@@ -27,9 +27,14 @@ class MqttClient(AcknowledgedClient):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._unanswered: dict[int, str] = {}  # topics, by the number of their packet
+        self._unanswered: dict[int, MqttMessage] = {}  # by the number of their packet
         self._refused: list[Refusal] = []
         self._answered = asyncio.Event()  # or there will be no more answers
+
+    @property
+    def unanswered(self) -> list[MqttMessage]:
+        """Sent and not answered by the broker, in order."""
+        return list(self._unanswered.values())
 
     async def send(self, messages: Iterable[MqttMessage]) -> list[Refusal]:
         """Send with QoS 1, in order. Returns what the broker refused, once it has answered all.
@@ -38,8 +43,12 @@ class MqttClient(AcknowledgedClient):
         """
         self._unanswered, self._refused = {}, []
         for it in messages:
-            packet = self.publish_packed(it.topic, it.payload, retain=it.retain, properties=pack(it))
-            self._unanswered[packet] = it.topic
+            try:
+                packet = self.publish_packed(it.topic, it.payload, retain=it.retain, properties=pack(it))
+            except ValueError as error:  # paho or UTF-8 does not allow it
+                self._refused.append(Refusal(it.topic, f"it cannot be sent: {error}"))
+                continue
+            self._unanswered[packet] = it
         if not self.is_disconnected:
             self._answered.clear()
         while left := len(self._unanswered):
@@ -54,11 +63,11 @@ class MqttClient(AcknowledgedClient):
         return self._refused
 
     def acknowledged(self, packet: int, refused: str | None) -> bool:
-        topic = self._unanswered.pop(packet, None)
-        if topic is None:
+        message = self._unanswered.pop(packet, None)
+        if message is None:
             return False
         if refused is not None:
-            self._refused.append(Refusal(topic, refused))
+            self._refused.append(Refusal(message.topic, refused))
         if not self._unanswered:
             self._answered.set()
         return True

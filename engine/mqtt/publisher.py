@@ -5,8 +5,9 @@
 
 A row leaves the outbox when the broker has acknowledged it and the state sent with it. So after a lost connection some
 rows are sent twice, with the same id, and none is lost. Rows that waited when the connection was made are historical.
-A message that the broker refuses, for example by an access list, is counted and logged. It is not sent again: it would
-be refused again.
+A message for which the broker closes the connection is set aside (see `suspects`), counted, logged and kept in the
+database. A message that the broker refuses, for example by an access list, is counted and logged. It is not sent again:
+it would be refused again.
 """
 
 import asyncio
@@ -23,7 +24,8 @@ from paho.mqtt.properties import Properties
 from engine.mqtt.broker import Backoff
 from engine.mqtt.client import MqttClient, Refusal
 from engine.mqtt.home_assistant import HomeAssistant
-from engine.mqtt.states import States, Unsent
+from engine.mqtt.states import MAX_PEOPLE, States, Unsent
+from engine.mqtt.suspects import Suspects
 from engine.mqtt.topics import Messages, MqttMessage
 from engine.runtime.clocks import unix_s
 from engine.store.writer import EventWriter
@@ -72,6 +74,8 @@ class MqttPublisher:
         self._home = home
         self._incoming = incoming or Incoming()
         self._backoff = Backoff(name)
+        self._suspects = Suspects()
+        self._attempts = 0  # since the connection was lost
         self._discovered: set[tuple[str, str]] = set()  # speakers sent to Home Assistant on this connection
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -79,7 +83,11 @@ class MqttPublisher:
 
     def status(self) -> dict[str, object]:
         """For `/readyz`."""
-        status: dict[str, object] = {"connected": self._connected, "refused": self._refused}
+        status: dict[str, object] = {
+            "connected": self._connected,
+            "refused": self._refused,
+            "set_aside": self._suspects.set_aside,
+        }
         return status if self._connected else status | {"problem": self._problem}
 
     def announce(self) -> None:
@@ -115,7 +123,11 @@ class MqttPublisher:
         properties.PayloadFormatIndicator = 1  # UTF-8
         properties.ContentType = offline.content_type
         will = aiomqtt.Will(offline.topic, offline.payload, qos=1, retain=True, properties=properties)
+        self._attempts += 1
         async with self._make_client(will) as client:
+            if aside := self._suspects.connected(at_once=self._attempts == 1):
+                log.error("broker %s closed the connection for what was sent to %s: set aside", self.name, aside[0])
+            self._attempts = 0
             stable = asyncio.get_running_loop().call_later(STABLE_S, self._backoff.reset)
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -124,6 +136,7 @@ class MqttPublisher:
                     reader.cancel()
             finally:
                 stable.cancel()
+                self._suspects.lost(client.unanswered)
 
     async def _serve(self, client: MqttClient) -> None:
         """From the first message of a connection to the last."""
@@ -151,6 +164,9 @@ class MqttPublisher:
             now_s = unix_s()
             events = [self._messages.event(row, now_s, row.n <= self._historical) for row in rows]
             await self._publish(client, [*removals, *states, *(message for message in events if message)])
+            aside = [row for row, it in zip(rows, events, strict=True) if it and self._suspects.is_set_aside(it)]
+            if aside:
+                await self._event_writer.call(outbox.set_aside, self.name, aside)
             del self._unsent.removals[: len(removals)]
             if rows:
                 acknowledged = rows[-1].n
@@ -171,6 +187,8 @@ class MqttPublisher:
             if row is None or state is None:
                 continue
             if self._home and person not in self._discovered:
+                if len(self._discovered) >= MAX_PEOPLE:
+                    self._discovered.clear()
                 self._discovered.add(person)
                 taken.append(self._home.discovery(row))
             taken.append(state)
@@ -178,11 +196,12 @@ class MqttPublisher:
 
     async def _publish(self, client: MqttClient, messages: Iterable[MqttMessage]) -> None:
         """Returns when the broker has answered them all."""
-        for refusal in await client.send(messages):
-            self._refused += 1
-            if refusal not in self._logged_refusals and len(self._logged_refusals) < MAX_LOGGED_REFUSALS:
-                self._logged_refusals.add(refusal)
-                log.warning("broker %s refuses what is sent to %s: %s", self.name, *refusal)
+        for batch in self._suspects.batches(messages):
+            for refusal in await client.send(batch):
+                self._refused += 1
+                if refusal not in self._logged_refusals and len(self._logged_refusals) < MAX_LOGGED_REFUSALS:
+                    self._logged_refusals.add(refusal)
+                    log.warning("broker %s refuses what is sent to %s: %s", self.name, *refusal)
 
     async def _read(self, client: aiomqtt.Client) -> None:
         """Raises MqttError as soon as the connection is lost."""

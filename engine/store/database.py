@@ -80,7 +80,8 @@ def _prepared(database: sqlite3.Connection, path: str) -> sqlite3.Connection:
         database.execute(f"PRAGMA user_version = {FORMAT}")
     elif found != FORMAT:
         raise StoreError(f"{path} was written by another version of the engine; move it away or choose another")
-    # Files of earlier versions lack this table.
+    # Files of earlier versions lack these tables.
+    database.execute("CREATE TABLE IF NOT EXISTS dead_letter (broker TEXT NOT NULL, n, at_s, id, conversation, json)")
     database.execute("CREATE TABLE IF NOT EXISTS numbering (id TEXT NOT NULL)")
     if not database.execute("SELECT count(*) FROM numbering").fetchone()[0]:
         database.execute("INSERT INTO numbering VALUES (?)", (f"{round(unix_s() * 1e3):x}",))

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 # The latest utterance of its speaker, a correction of an earlier one, or a change of emotion.
 Kind = Literal["current", "past", "change"]
+MAX_DEAD_LETTERS = 1000
 _FIELDS = "n, at_s, kind, id, conversation, speaker, json"
 
 
@@ -57,6 +58,15 @@ class Outbox:
         )
         return [OutboxRow(*row) for row in found]
 
+    def set_aside(self, broker: str, rows: Sequence[OutboxRow]) -> None:
+        """Keep rows that this broker cannot receive, for people to look at, as long as others are kept."""
+        self._db.executemany(
+            "INSERT INTO dead_letter (broker, n, at_s, id, conversation, json) VALUES (?, ?, ?, ?, ?, ?)",
+            [(broker, row.n, row.at_s, row.id, row.conversation, row.json) for row in rows],
+        )
+        (oldest,) = self._db.execute("SELECT max(rowid) - ? FROM dead_letter", (MAX_DEAD_LETTERS,)).fetchone()
+        self._db.execute("DELETE FROM dead_letter WHERE rowid <= ?", (oldest,))
+
     def latest(self) -> list[OutboxRow]:
         """The latest row of each speaker, among those still stored."""
         found = self._db.execute(
@@ -73,9 +83,11 @@ class Outbox:
         """Drop older rows."""
         (last,) = self._db.execute("SELECT max(n) FROM outbox WHERE at_s < ?", (before_s,)).fetchone()
         self._drop(last or 0)
+        self._db.execute("DELETE FROM dead_letter WHERE at_s < ?", (before_s,))
 
     def forget(self, conversation: str) -> None:
-        self._db.execute("DELETE FROM outbox WHERE conversation = ?", (conversation,))
+        for table in ("outbox", "dead_letter"):
+            self._db.execute(f"DELETE FROM {table} WHERE conversation = ?", (conversation,))
 
     def _cursor(self, broker: str) -> int:
         """A new broker starts at the end."""

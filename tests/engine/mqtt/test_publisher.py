@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -133,7 +135,9 @@ def test_no_event_is_lost_when_the_broker_is_killed_three_times(tmp_path):
             assert not any(body.get("historical") for body in watcher.of("state"))
             name = f"127.0.0.1:{broker.port}"
             await until_all(sinks, lambda it: it["waiting"] == 0)  # the last acknowledgement may still be outstanding
-            assert sinks.status()["brokers"] == {name: {"connected": True, "waiting": 0, "dropped": 0, "refused": 0}}
+            assert sinks.status()["brokers"] == {
+                name: {"connected": True, "waiting": 0, "dropped": 0, "refused": 0, "set_aside": 0}
+            }
 
     asyncio.run(main())
 
@@ -299,3 +303,27 @@ def command(broker, token, body):
     command = ["mosquitto_pub", "-p", str(broker.port), "-V", "5", "-q", "1", "-t", "cberl/engine/control"]
     command += ["-m", json.dumps(body), "-D", "publish", "user-property", "token", token]
     subprocess.run([*command, "-D", "publish", "response-topic", "answers"], check=True)
+
+
+def test_a_message_for_which_the_broker_closes_the_connection_is_set_aside_and_the_others_arrive(tmp_path, caplog):
+    """Names are validated before they come here: this one stands for whatever a stricter broker may not accept."""
+
+    async def main():
+        async with mosquitto(tmp_path) as broker, watching(broker) as watcher:
+            path = str(tmp_path / "log")
+            async with open_event_sinks(Settings(mqtt=broker.url, event_log=path)) as sinks:
+                await online(watcher)
+                for number in range(6):
+                    sinks.hub.publish(emotion(number, conversation="noncharacter \ufdd0" if number == 2 else "demo"))
+                await watcher.until(lambda it: len(distinct(it.of("utterance"))) == 5)
+                sinks.hub.publish(emotion(9))
+                await watcher.until(lambda it: len(distinct(it.of("utterance"))) == 6)
+                (status,) = sinks.status()["brokers"].values()
+                assert status["connected"]
+                assert status["set_aside"] == 3  # the event, the change that it is, and the state of its speaker
+                await until_all(sinks, lambda it: it["waiting"] == 0)
+            with closing(sqlite3.connect(path)) as database:
+                assert len(database.execute("SELECT json FROM dead_letter").fetchall()) == 2
+
+    asyncio.run(main())
+    assert sum("set aside" in record.message for record in caplog.records) == 3
