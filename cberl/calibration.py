@@ -21,6 +21,15 @@ class Calibration:
     temperature: float = 1.0
     uncertain_below: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for numbers that would spoil every decision."""
+        numbers = (*self.log_prior, self.tau, self.temperature, self.uncertain_below)
+        if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+            raise ValueError("a number of the calibration is not finite")
+        if not (self.temperature > 0 and 0 <= self.uncertain_below <= 1):
+            found = f"{self.temperature} and {self.uncertain_below}"
+            raise ValueError(f"temperature is above 0 and uncertain_below from 0 to 1, not {found}")
+
     def probabilities(self, logits: Tensor) -> Tensor:
         """(N, C) -> (N, C)"""
         return F.softmax(self._adjusted(logits) / self.temperature, dim=-1)

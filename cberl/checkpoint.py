@@ -17,6 +17,7 @@ __all__ = ["STARTER", "WEIGHTS", "Checkpoint", "CheckpointError", "load_checkpoi
 
 WEIGHTS = Path(__file__).parent / "weights"
 STARTER = WEIGHTS / "starter"
+MAX_NAME = 128
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +44,10 @@ def load_checkpoint(folder: Path, device: str = "cpu") -> Checkpoint:
         name, encoders, provenance = (model.about[key] for key in ("name", "encoders", "provenance"))
     except KeyError as error:
         raise CheckpointError(f"{folder / 'config.json'} has no {error}: train it again") from error
+    if not (isinstance(name, str) and 1 <= len(name) <= MAX_NAME and name.isprintable()):
+        raise CheckpointError(f"{folder / 'config.json'}: the name is printable text of up to {MAX_NAME} characters")
+    if not (isinstance(encoders, dict) and isinstance(provenance, dict)):
+        raise CheckpointError(f"{folder / 'config.json'}: encoders and provenance are objects: train it again")
     return Checkpoint(name, model, model.calibration, encoders, provenance)
 
 

@@ -1,12 +1,28 @@
 """The configuration of a CBERL network and of its training. Stored as JSON beside its weights."""
 
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Literal
 
 from cberl.labels import MELD
 
 Direction = Literal["causal", "offline"]
 GraphKind = Literal["relational", "rgat", "gatv2"]
+
+
+# Far beyond every sensible network: a larger one is a damaged or hostile file.
+LIMITS = {
+    "text_dim": (0, 8192),
+    "audio_dim": (0, 8192),
+    "visual_dim": (0, 8192),
+    "latent_dim": (1, 4096),
+    "hidden_dim": (1, 4096),
+    "heads": (1, 64),
+    "graph_layers": (0, 16),
+    "past": (0, 256),
+    "lookahead": (0, 256),
+}
+MAX_LABELS, MAX_LABEL = 256, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +45,16 @@ class ModelConfig:
     graph: GraphKind = "relational"  # "rgat" and "gatv2" are PyG's layers, for comparison
 
     def __post_init__(self) -> None:
+        for name, (least, most) in LIMITS.items():
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise ValueError(f"{name} is a whole number from {least} to {most}, not {value!r:.40}")
+        if not 2 <= len(self.labels) <= MAX_LABELS or len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels are 2 to {MAX_LABELS} different names, not {len(self.labels)}")
+        if not all(isinstance(label, str) and 1 <= len(label) <= MAX_LABEL for label in self.labels):
+            raise ValueError(f"a label is a name of 1 to {MAX_LABEL} characters")
+        if not (isinstance(self.dropout, int | float) and isfinite(self.dropout) and 0 <= self.dropout < 1):
+            raise ValueError(f"dropout is from 0 to below 1, not {self.dropout!r:.40}")
         if self.direction not in ("causal", "offline"):
             raise ValueError(f'direction is "causal" or "offline", not {self.direction!r}')
         if self.graph not in ("relational", "rgat", "gatv2"):

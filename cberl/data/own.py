@@ -3,7 +3,8 @@
 `corpus.toml` has `name` and `labels`. `train.jsonl`, `dev.jsonl` and `test.jsonl`, of which not all are needed, have
 one utterance per line: `conversation`, `speaker`, `start_s`, `end_s`, and optionally `text`, `emotion`, `media` (the
 conversation's recording), `channel` (of `media`, from 1) and `clip` (a file with this utterance alone). Paths are
-relative to the folder. Lines may be in any order. Without `dev.jsonl`, a tenth of the training conversations is dev.
+relative to the folder and lead to files in it. Lines may be in any order. Without `dev.jsonl`, a tenth of the training
+conversations is dev.
 """
 
 import tomllib
@@ -181,7 +182,7 @@ def _header(folder: Path, problems: list[Problem]) -> Header | None:
         problems.append(Problem(HEADER, None, f"missing in {folder}: it names the corpus and its labels"))
     except ValidationError as error:
         problems.extend(Problem(HEADER, None, message) for message in _explain(error, Header))
-    except ValueError as error:  # TOML or UTF-8
+    except (RecursionError, ValueError) as error:  # TOML or UTF-8
         problems.append(Problem(HEADER, None, f"not readable as TOML: {error}"))
     return None
 
@@ -202,7 +203,19 @@ def _rows(path: Path, labels: list[str], problems: list[Problem]) -> Iterator[Nu
             message = f"unknown emotion {row.emotion!r}: {HEADER} has {', '.join(labels)}"
             problems.append(Problem(path.name, number, message + _did_you_mean(row.emotion, labels)))
             continue
+        if (file := row.media or row.clip) and not _is_inside(path.parent, file):
+            message = f"{_short(file)} is outside {path.parent}: copy the file into the folder"
+            problems.append(Problem(path.name, number, message))
+            continue
         yield Numbered(path.name, number, row)
+
+
+def _is_inside(folder: Path, file: str) -> bool:
+    """Also where links lead: a corpus from somebody else must not read other files of this machine."""
+    try:
+        return (folder / file).resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError):  # a loop of links, or a name with a NUL
+        return False
 
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The audio encoder in two parts: stateless feature extraction, and normalisation by the conversation so far."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
@@ -37,6 +38,9 @@ class AudioEncoderConfig:
                 f"the prior of prosody has {len(PROSODY_NAMES)} numbers, "
                 f"not {len(self.prior_mean)} and {len(self.prior_sd)}"
             )
+        numbers = (*self.prior_mean, *self.prior_sd, self.prior_weight, self.min_duration_s)
+        if not (all(map(math.isfinite, numbers)) and min(*self.prior_sd, self.prior_weight) > 0):
+            raise ValueError("the prior must be finite, and its standard deviations and weight above zero")
 
     @property
     def raw_dim(self) -> int:

@@ -70,7 +70,7 @@ def encoder_configs(checkpoint: Checkpoint) -> EncoderConfigs:
     try:
         visual = VisualEncoderConfig(**stored["visual"]) if stored.get("visual") else None
         return EncoderConfigs(stored["text"]["sha256"], AudioEncoderConfig(**stored["audio"]), visual)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{checkpoint.name} does not say how its input was encoded ({error}): train it again"
         ) from error

@@ -1,5 +1,7 @@
 """Networks are loaded from a folder and from a model hub; no pickle is read, and an unreachable hub fails fast."""
 
+import json
+import math
 import re
 import subprocess
 import sys
@@ -136,3 +138,68 @@ def test_the_readme_s_snippet_runs(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in labels
         assert 1 / len(labels) <= float(probability) <= 1
     assert len(printed) >= 2
+
+
+def spoil(folder: Path, **changes: object) -> None:
+    """Changes keys of config.json; those of `model` and `calibration` one by one."""
+    config = json.loads((folder / "config.json").read_text())
+    for name, value in changes.items():
+        place, _, key = name.partition("__")
+        if key:
+            config[place][key] = value
+        else:
+            config[place] = value
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+DEEP: list[object] = []
+for _ in range(150):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"calibration__log_prior": [0.1] * 6}, "log_prior has 6 numbers for 7 labels"),
+        ({"calibration__log_prior": [math.nan] * 7}, "not finite"),
+        ({"calibration__temperature": 0.0}, "temperature is above 0"),
+        ({"model__hidden_dim": 10**9}, "hidden_dim is a whole number from 1 to 4096"),
+        ({"model__graph_layers": 10**6}, "graph_layers is a whole number"),
+        ({"model__heads": 0}, "heads is a whole number"),
+        ({"model__past": True}, "past is a whole number"),
+        ({"model__latent_dim": 4096, "model__hidden_dim": 4096}, "does not fit its config.json: .* has the shape"),
+        ({"model__labels": ["joy"] * 7}, "labels are 2 to 256 different names"),
+        ({"model__labels": [["joy"]] * 7}, "does not describe a network"),
+        ({"weights_sha256": "0" * 64}, "is damaged or belongs to another config.json"),
+        ({"name": "x" * 2_000_000}, "more than 1048576"),
+        ({"more": {"deep": DEEP}, "deeper": [DEEP] * 2}, None),
+    ],
+)
+def test_a_checkpoint_that_would_spoil_every_result_is_refused_in_a_sentence(
+    saved: Path, changes: dict[str, object], says: str | None
+) -> None:
+    spoil(saved, **changes)
+    if says is None:
+        CBERL.from_pretrained(saved)
+        return
+    with pytest.raises(CheckpointError, match=says) as caught:
+        CBERL.from_pretrained(saved)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_endless_nesting_and_weights_that_are_no_numbers_are_refused(saved: Path) -> None:
+    config = (saved / "config.json").read_text()
+    (saved / "config.json").write_text(config.replace('"format"', '"deep": ' + "[" * 5000 + "]" * 5000 + ', "format"'))
+    with pytest.raises(CheckpointError, match="recursion limit"):
+        CBERL.from_pretrained(saved)
+    (saved / "config.json").write_text(config)
+    model = CBERL.from_pretrained(saved)
+    with torch.no_grad():
+        next(model.parameters()).fill_(math.nan)
+    model.save_pretrained(saved)
+    with pytest.raises(CheckpointError, match="not finite"):
+        CBERL.from_pretrained(saved)
+    (saved / "model.safetensors").write_bytes((saved / "model.safetensors").read_bytes()[:-4])
+    with pytest.raises(CheckpointError, match="is damaged"):
+        CBERL.from_pretrained(saved)

@@ -79,6 +79,9 @@ BAD = [
     (utterance("m1", start_s=1.5, media="media/c.wav"), "end_s 2.5 is past the end of media/c.wav, which lasts 2.00 s"),
     (utterance("m2", media="media/c.wav", channel=2), "channel 2 of media/c.wav, which has 1"),
     (utterance("m3", clip="media/text.wav"), "cannot be read as media"),
+    (utterance(media="/etc/hostname"), "'/etc/hostname' is outside"),
+    (utterance(clip="media/../../c.wav"), "is outside"),
+    (utterance(media="media/link.wav"), "'media/link.wav' is outside"),
     (utterance("kept"), "the same utterance as line 1"),
     (utterance("both"), "conversation 'both' is in train.jsonl too"),
 ]
@@ -87,6 +90,7 @@ BAD = [
 def test_every_problem_is_reported_with_its_line(tmp_path: Path) -> None:
     write_wav(tmp_path / "media" / "c.wav", tone(200, 2)[None])
     (tmp_path / "media" / "text.wav").write_text("no sound")
+    (tmp_path / "media" / "link.wav").symlink_to("/etc/hostname")
     write(tmp_path, "train", utterance("both"))
     write(tmp_path, "dev", utterance("kept"), *(row for row, _ in BAD))
     told = [str(one) for one in check_own(tmp_path).problems]
@@ -95,7 +99,7 @@ def test_every_problem_is_reported_with_its_line(tmp_path: Path) -> None:
         here = [text for text in told if text.startswith(f"dev.jsonl, line {number}: ")]
         assert len(here) == 1, (number, why, told)
         assert why in here[0]
-    with pytest.raises(DataError, match=r"has 13 problem\(s\):\n  dev.jsonl, line 2: not JSON(.|\n)*cberl data check"):
+    with pytest.raises(DataError, match=r"has 16 problem\(s\):\n  dev.jsonl, line 2: not JSON(.|\n)*cberl data check"):
         read_corpus(tmp_path, "dev")  # does not open media: their problems are reported when they are read
 
 
