@@ -61,6 +61,12 @@ def start_s(container: Any) -> float:
     return min(starts_s, default=0.0)
 
 
+def require_audio(source: str | Path) -> None:
+    """Raises MediaError where the file is missing or has no audio that can be decoded."""
+    with open_media(source) as container:
+        audio_streams(source, container)
+
+
 def audio_streams(source: str | Path, container: Any) -> list[Any]:
     """The audio streams that can be decoded, the preferred one first. Raises MediaError where there is none.
 

@@ -1,6 +1,7 @@
 """`cberl run`"""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from cberl.data.media import require_audio
 from engine.cli.common import KEEPING, LISTENING, run_async, settings_from, settings_options
 from engine.cli.table import TurnTable
 from engine.config import Settings
@@ -47,6 +49,8 @@ def command(file: str, as_json: bool, realtime: bool, speakers: str | None, **fl
     """
     settings = settings_from(flags)
     names = _speakers(speakers) if speakers else None
+    if os.path.exists(file) or not (is_live(file) or "://" in file):
+        require_audio(file)  # before the models are loaded
     show = _show_json if as_json or not sys.stdout.isatty() else _show_table()
     run_async(_run(file, realtime, names, settings, show))
 

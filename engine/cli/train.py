@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cberl.data.corpus import detect
 from cberl.training.core.recipe import load_recipe, names
-from cberl.training.core.runs import Result, Run, run_seed
+from cberl.training.core.runs import Result, Run, require_new, run_seed
 from cberl.training.core.train import Epoch, set_threads
 from cberl.training.core.training_data import Sources, TrainingData, prepare
 from engine.cli.device import trains_on
@@ -64,6 +64,8 @@ def command(
 ) -> None:
     """Train CBERL with selection on dev. Writes a checkpoint per seed to OUT/seed-N; `cberl evaluate` scores them."""
     set_threads(threads)
+    for one in range(seed, seed + seeds):  # before hours of work
+        require_new(out / f"seed-{one}" / "run.json", resume)
     chosen, corpus = load_recipe(recipe, settings), detect(data, classes)
     training_data = prepare(corpus, [chosen.compose], cache, text_encoder, sources)
     results = []

@@ -1,5 +1,6 @@
 """Which Whisper model: the one that was asked for, else one that suits the machine, else the bundled one."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,14 +44,17 @@ def _resolved(device: str) -> str:
 def folder_of(model: str, timeout_s: float) -> Path:
     """The folder of a configured model; downloads it where necessary. Raises TranscriberError."""
     if is_path(model):
-        folder = Path(model).expanduser()
+        folder = Path(os.path.expanduser(model))  # unchanged where there is no such user
         if not folder.is_dir():
             raise TranscriberError(f"there is no folder {model} with a Whisper model")
         return folder
     if model == BUNDLED and (bundle := bundled()):
         verify_bundled(bundle)
         return bundle
-    return pull(model, timeout_s)
+    try:
+        return pull(model, timeout_s)
+    except TranscriberError as error:
+        raise TranscriberError(f"there is no folder {model}, and {error}" if os.sep in model else str(error)) from error
 
 
 def _suited(load: Open, timeout_s: float, device: str) -> tuple[WhisperTranscriber, str]:

@@ -46,6 +46,15 @@ class Result:
         return (self.dev_weighted_f1 + self.dev_macro_f1) / 2
 
 
+def require_new(file: Path, resume: bool) -> None:
+    """Raises `TrainingError` if the file shows that its folder holds a run, which training would overwrite."""
+    if file.is_file() and not resume:
+        raise TrainingError(
+            f"{file.parent} holds a run already: --resume continues it, or returns its result if it is finished; "
+            "or give another --out"
+        )
+
+
 def run_seed(run: Run, data: TrainingData, *, resume: bool, report: Callable[[Epoch], None]) -> Result:
     """Trains on features composed and augmented by the recipe, and writes the checkpoint to the run's folder.
 

@@ -27,6 +27,7 @@ from engine.cli import main
 from engine.cli.app import COMMANDS
 from engine.delivery.wire import decode
 from testing.command import MAIN
+from testing.recordings import tone, write_wav
 
 VERSION = installed_version("cberl-engine")
 DEMO = Path(engine.demo.__file__).parent / "conversation.flac"
@@ -117,6 +118,9 @@ def test_the_version_is_printed_and_shells_complete_commands_and_options() -> No
         (1, ("serve", "--host", "0.0.0.0")),
         (1, ("doctor", "--checkpoint", "nowhere")),
         (1, ("data", "check", "empty")),
+        (1, ("run", "nowhere.wav")),
+        (1, ("models", "path", "nowhere")),
+        (1, ("train", "--data", "nowhere")),
         (2, ("serve", "--nonsense",)),
         (2, ("nonsense",)),
     ],
@@ -174,6 +178,7 @@ def test_a_model_that_cannot_be_used_is_one_sentence(
     cberl: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "empty").mkdir()
+    write_wav(tmp_path / "x.wav", tone(200, 1)[None])
     assert_one_sentence(
         cberl("run", "x.wav", "--checkpoint", "empty"), "empty is not a checkpoint: config.json is missing"
     )
@@ -184,6 +189,8 @@ def test_a_model_that_cannot_be_used_is_one_sentence(
         assert_one_sentence(cberl("run", "x.wav", "--checkpoint", "old"), says)
     wanted = ("--hub-timeout-s", 0, "--whisper-model", "/nowhere/x")
     assert_one_sentence(cberl("run", "x.wav", *wanted), "there is no folder /nowhere/x with a Whisper model")
+    for wrong in ("~nobody-of-this-name/x", "models/nowhere"):
+        assert_one_sentence(cberl("run", "x.wav", *wanted[:-1], wrong), f"there is no folder {wrong}")
     if not torch.cuda.is_available():
         assert_one_sentence(cberl("run", "x.wav", "--device", "cuda"), "PyTorch sees no GPU here")
     shutil.copytree(WEIGHTS / "text", tmp_path / "weights" / "text")
@@ -203,7 +210,7 @@ def test_a_file_without_usable_audio_is_one_sentence(cberl: Cli, tmp_path: Path)
         ("notes.txt", "notes.txt cannot be read as media"),
         ("film.mp4", "film.mp4 has no audio stream"),
     ):
-        assert_one_sentence(cberl("run", file, "--whisper-model", "tiny.en"), says)
+        assert_one_sentence(cberl("run", file, "--checkpoint", "nowhere"), says)  # before models are loaded
     assert_one_sentence(cberl("evaluate", "--data", "nowhere"), "nowhere is not a folder")
 
 

@@ -71,6 +71,8 @@ def test_training_with_all_terms_then_evaluation(folder: Path, tmp_path: Path) -
     trained = CliRunner().invoke(cli, words)
     assert trained.exit_code == 0, trained.output
     assert "best on dev" in trained.output
+    refused = CliRunner().invoke(cli, words)
+    assert (refused.exit_code, "seed-0 holds a run already: --resume" in refused.output) == (1, True)
     checkpoint = load_checkpoint(runs / "seed-1")
     assert (checkpoint.name, checkpoint.model.config.labels) == ("talks-1", LABELS)
     assert checkpoint.provenance["augment"]["method"] == "gan"
