@@ -1,7 +1,7 @@
 """The audio encoder in two parts: stateless feature extraction, and normalisation by the conversation so far."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
@@ -12,7 +12,7 @@ from cberl.encoders.normalize import RunningNormalizer
 from cberl.encoders.prosody import PROSODY_NAMES, compress, prosody
 from cberl.encoders.speech_emotion import STATES_DIM, SpeechEncoder, SpeechHead
 from cberl.errors import EncoderError
-from cberl.types import Float32
+from cberl.types import Float32, Float64
 
 Features = Literal["prosody", "prosody+speech"]
 
@@ -114,6 +114,18 @@ class AudioHistory:
         other._prosody = self._prosody.copy()
         other._states = self._states.copy() if self._states else None
         return other
+
+    def moments(self) -> dict[str, Float64]:
+        """float64[3, raw_dim] per speaker: see `RunningNormalizer.moments`."""
+        prosody, states = self._prosody.moments(), self._states.moments() if self._states else {}
+        return {name: np.hstack([it, states[name]]) if name in states else it for name, it in prosody.items()}
+
+    def restore(self, moments: Mapping[str, Float64]) -> None:
+        """See `RunningNormalizer.restore`."""
+        width = len(PROSODY_NAMES)
+        self._prosody.restore({name: it[:, :width] for name, it in moments.items()})
+        if self._states is not None:
+            self._states.restore({name: it[:, width:] for name, it in moments.items()})
 
     def push(self, speaker: str, raw: Float32) -> Float32 | None:
         """Raw features, float32[raw_dim], in context: float32[dim]. Then adds them to the speaker's past.

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from cberl.encoders.audio import AudioHistory
 from cberl.encoders.text import TextHistory, TextInput, TextPrompt
-from cberl.types import Float32
+from cberl.types import Float32, Float64
 
 
 class InContext(NamedTuple):
@@ -15,6 +15,13 @@ class InContext(NamedTuple):
 
     text: TextInput | None
     audio: Float32 | None
+
+
+class HistoryState(NamedTuple):
+    """A history as plain values. `text`: (speaker, text) of the last turns; `audio`: float64[3, dim] per speaker."""
+
+    text: tuple[tuple[str, str], ...]
+    audio: dict[str, Float64]
 
 
 class ConversationHistory:
@@ -30,6 +37,15 @@ class ConversationHistory:
         other = object.__new__(ConversationHistory)
         other._text, other._audio = self._text.copy(), self._audio.copy()
         return other
+
+    def state(self) -> HistoryState:
+        """For `restore`."""
+        return HistoryState(self._text.turns, self._audio.moments())
+
+    def restore(self, state: HistoryState) -> None:
+        """Continue from this state. Raises ValueError where it does not fit the encoders."""
+        self._text.restore(state.text)
+        self._audio.restore(state.audio)
 
     def push(self, speaker: str, text: str, audio: Float32 | None) -> InContext:
         """Encodes an utterance in context and adds it to the past.

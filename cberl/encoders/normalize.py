@@ -1,6 +1,6 @@
 """Causal normalisation: each speaker by their own past, and at first by the corpus."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,6 +69,17 @@ class RunningNormalizer:
         for name, known in self._speakers.items():
             other._speakers[name] = replace(known)
         return other
+
+    def moments(self) -> dict[str, Float64]:
+        """float64[3, d] per speaker: count, mean and sum of squared deviations."""
+        return {name: np.stack([it.count, it.mean, it.squares]) for name, it in self._speakers.items()}
+
+    def restore(self, moments: Mapping[str, Float64]) -> None:
+        """The past of these speakers. Raises ValueError where the arrays are of another shape or not finite."""
+        for name, rows in moments.items():
+            if rows.shape != (3, len(self._mean)) or not np.isfinite(rows).all():
+                raise ValueError(f"expected finite moments of shape (3, {len(self._mean)}), not {rows.shape}")
+            self._speakers[name] = _Running(*rows.copy())
 
     def peek(self, speaker: str, x: Float32) -> Float32:
         """What `push` would return for `x`, float32[d], without adding it to the past: for interim results."""

@@ -74,6 +74,16 @@ class TextHistory:
         self._prompt = prompt
         self._past: deque[tuple[str, str]] = deque(maxlen=max(prompt.past_turns, 1))
 
+    @property
+    def turns(self) -> tuple[tuple[str, str], ...]:
+        """(speaker, text) of the turns that are remembered, oldest first."""
+        return tuple(self._past)
+
+    def restore(self, turns: Sequence[tuple[str, str]]) -> None:
+        """Remember these turns instead."""
+        self._past.clear()
+        self._past.extend(turns)
+
     def copy(self) -> "TextHistory":
         """An independent history with the same past."""
         other = TextHistory(self._prompt)

@@ -1,6 +1,6 @@
 """From an utterance to an emotion event: one step of the conversation's graph."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
@@ -57,6 +57,15 @@ class Shifts:
         other._now, other._before = self._now.copy(), self._before.copy()
         return other
 
+    @property
+    def state(self) -> tuple[dict[str, str], dict[str, Shift]]:
+        """(present emotion, last change) by speaker."""
+        return dict(self._now), dict(self._before)
+
+    def restore(self, now: Mapping[str, str], before: Mapping[str, Shift]) -> None:
+        self._now.update(now)
+        self._before.update(before)
+
     def push(self, speaker: str, emotion: str) -> Shift | None:
         """This speaker's last change of emotion, or None where it has not changed."""
         last = self._now.get(speaker)
@@ -77,12 +86,26 @@ class EmotionClassifier:
         self._checkpoint = checkpoint
         self._graph = graph
         self._state = initial_state(checkpoint.model)
-        self._shifts = Shifts()
+        self.shifts = Shifts()
+
+    @property
+    def state(self) -> ConversationState:
+        """Of the graph. Immutable."""
+        return self._state
+
+    def restore(self, state: ConversationState) -> None:
+        """Raises ValueError where it does not fit the network."""
+        fresh, past = initial_state(self._checkpoint.model), self._checkpoint.model.config.past
+        fits = state.hidden.shape == fresh.hidden.shape and len(state.layers) == len(fresh.layers)
+        count = len(state.speakers)
+        if not fits or count > past or any(layer.shape != (count, *fresh.hidden.shape) for layer in state.layers):
+            raise ValueError("a state of another network")
+        self._state = state
 
     def copy(self) -> "EmotionClassifier":
         """An independent copy."""
         other = EmotionClassifier(self._conversation, self._checkpoint, self._graph)
-        other._state, other._shifts = self._state, self._shifts.copy()
+        other._state, other.shifts = self._state, self.shifts.copy()
         return other
 
     async def classify(self, utterance: Utterance) -> EmotionEvent:
@@ -93,7 +116,7 @@ class EmotionClassifier:
         if all(map(isfinite, result.probabilities)):  # else the state is spoilt, too, for all later utterances
             self._state = result.state
         event = self._event(utterance, result, watch.timings_ms)
-        return replace(event, shift=self._shifts.push(event.speaker, event.emotion))
+        return replace(event, shift=self.shifts.push(event.speaker, event.emotion))
 
     async def preview(self, utterance: Utterance) -> EmotionEvent:
         """An interim event of a turn in progress. The conversation's state does not change."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from cberl.recent import RecentDict
 from engine.conversation.models import Models
 from engine.conversation.recognizer import open_recognizer
+from engine.conversation.saved_state import SavedState, pack
 from engine.conversation.source import MediaSource
 from engine.conversation.speaker_attribution import Corrections, SpeakerAttribution
 from engine.conversation.turn_analysis import TurnAnalysis
@@ -21,6 +22,10 @@ class SpeakerNames:
     def __init__(self) -> None:
         self._names: RecentDict[str, str] = RecentDict()
 
+    @property
+    def all(self) -> dict[str, str]:
+        return dict(self._names)
+
     def rename(self, speaker: str, name: str) -> None:
         self._names[speaker] = name
 
@@ -31,9 +36,21 @@ class SpeakerNames:
 class EventPublisher:
     """One conversation's way from analysed turns to its listeners. Also corrects earlier events (see `recognizer`)."""
 
-    def __init__(self, conversation: str, models: Models, hub: Hub, names: SpeakerNames) -> None:
+    def __init__(
+        self,
+        conversation: str,
+        models: Models,
+        hub: Hub,
+        names: SpeakerNames,
+        saved: SavedState | None = None,
+        *,
+        save_text: bool = False,
+    ) -> None:
         self._conversation = conversation
-        self._recognizer = open_recognizer(conversation, models)
+        self._recognizer = open_recognizer(conversation, models, saved)
+        self._checkpoint = models.checkpoint
+        self._save_text = save_text
+        self._next_turn_id = saved.next_turn_id if saved else 1
         self._hub = hub
         self._names = names
         self._attribution = SpeakerAttribution()
@@ -55,10 +72,16 @@ class EventPublisher:
         source = pending.source
         analysis = await self._attributed(replace(await pending.analysis, turn=pending.turn), source)
         event = self._timed(await self._recognizer.recognize(analysis), analysis.turn, source)
-        self._hub.publish(event)
+        self._next_turn_id = max(self._next_turn_id, analysis.turn.turn_id + 1)
+        self._hub.publish(event, self._saved() if self._hub.keeps_states else None)
         self._corrections.remember(analysis.turn.turn_id, event)
         await self._hub.flush()
         pending.published.set_result(None)
+
+    def _saved(self) -> bytes:
+        """The state after this event, which is stored with it."""
+        state = self._recognizer.state(self._names.all, self._next_turn_id)
+        return pack(state, self._checkpoint, with_text=self._save_text)
 
     async def leave(self, source: MediaSource) -> None:
         """Wait for the source's last events; then everybody who was found on its tracks has left."""

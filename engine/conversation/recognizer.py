@@ -9,6 +9,7 @@ import numpy as np
 from cberl.encoders.conversation import ConversationHistory
 from engine.conversation.classifier import EmotionClassifier
 from engine.conversation.models import Models
+from engine.conversation.saved_state import SavedState
 from engine.conversation.turn_analysis import TurnAnalysis
 from engine.conversation.utterance_encoder import UtteranceEncoder
 from engine.events import EmotionEvent
@@ -42,6 +43,11 @@ class ConversationRecognizer:
         self._encoder = encoder
         self._classifier = classifier
         self._recognized: deque[_RecognizedTurn] = deque(maxlen=memory_turns)
+
+    def state(self, names: Mapping[str, str], next_turn_id: int) -> SavedState:
+        """After the turns so far."""
+        graph, history = self._classifier.state, self._encoder.history.state()
+        return SavedState(graph, history, *self._classifier.shifts.state, dict(names), next_turn_id)
 
     async def encode_ahead(self, analysis: TurnAnalysis) -> TurnAnalysis:
         """See `UtteranceEncoder.encode_ahead`."""
@@ -82,8 +88,12 @@ class ConversationRecognizer:
         return changed
 
 
-def open_recognizer(conversation: str, models: Models) -> ConversationRecognizer:
-    """Of a conversation that starts."""
+def open_recognizer(conversation: str, models: Models, saved: SavedState | None = None) -> ConversationRecognizer:
+    """Of a conversation that starts, or continues after a restart. Raises ValueError where `saved` does not fit."""
     history = ConversationHistory(models.text_encoder.prompt, models.audio_encoder.history())
-    encoder = UtteranceEncoder(models.encode_text, history)
-    return ConversationRecognizer(encoder, EmotionClassifier(conversation, models.checkpoint, models.graph))
+    classifier = EmotionClassifier(conversation, models.checkpoint, models.graph)
+    if saved is not None:
+        history.restore(saved.history)
+        classifier.restore(saved.graph)
+        classifier.shifts.restore(saved.emotions, saved.shifts)
+    return ConversationRecognizer(UtteranceEncoder(models.encode_text, history), classifier)

@@ -17,6 +17,7 @@ from engine.config import Settings
 from engine.conversation.event_publisher import EventPublisher, SpeakerNames
 from engine.conversation.models import Models
 from engine.conversation.monitor import SessionMonitor
+from engine.conversation.saved_state import unpack
 from engine.conversation.source import MediaSource
 from engine.conversation.turn_pipeline import TurnPipeline, turn_pipelines
 from engine.conversation.turn_queue import TurnQueue
@@ -34,14 +35,28 @@ class SessionFailedError(EngineError):
 class Session:
     """Run `run()` as a task; `join()` once per source; `close()` when all have left."""
 
-    def __init__(self, conversation: str, models: Models, hub: Hub, settings: Settings, load: LoadShedder) -> None:
+    def __init__(
+        self,
+        conversation: str,
+        models: Models,
+        hub: Hub,
+        settings: Settings,
+        load: LoadShedder,
+        saved: bytes | None = None,
+    ) -> None:
+        """`saved`: the state with which it continues after a restart of the engine."""
         self.conversation = conversation
+        state = unpack(saved, models.checkpoint) if saved else None
         self._names = SpeakerNames()
-        self._publisher = EventPublisher(conversation, models, hub, self._names)
+        for speaker, name in state.names.items() if state else ():
+            self._names.rename(speaker, name)
+        self._publisher = EventPublisher(conversation, models, hub, self._names, state, save_text=settings.keep_text)
         self._queue = TurnQueue(max(settings.end_silence_ms, settings.end_silence_max_ms) / 1e3)
         self._monitor = SessionMonitor(conversation, hub, load, settings.stats_s)
         self._new_source = partial(MediaSource, Timeline(), load)
-        self._new_pipeline = turn_pipelines(models, settings, self._publisher, self._queue, load, self._start_task)
+        self._new_pipeline = turn_pipelines(
+            models, settings, self._publisher, self._queue, load, self._start_task, state.next_turn_id if state else 1
+        )
         self._tasks: asyncio.TaskGroup | None = None
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

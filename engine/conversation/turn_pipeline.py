@@ -127,9 +127,10 @@ def turn_pipelines(
     queue: TurnQueue,
     load: LoadShedder,
     start_task: StartTask,
+    first_turn_id: int = 1,
 ) -> Callable[[MediaSource], TurnPipeline]:
     """What makes the pipelines of one conversation's sources."""
-    config, turn_ids = segmenter_config(settings), itertools.count(1)
+    config, turn_ids = segmenter_config(settings), itertools.count(first_turn_id)
     analyzer = TurnAnalyzer(models, settings.diarize)
     end_silence = EndSilence(settings.end_silence_ms, settings.end_silence_min_ms, settings.end_silence_max_ms)
 

@@ -18,17 +18,17 @@ class UtteranceEncoder:
 
     def __init__(self, encode_text: EncodeText, history: ConversationHistory) -> None:
         self._encode_text = encode_text
-        self._history = history
+        self.history = history
 
     def copy(self) -> "UtteranceEncoder":
         """An independent encoder with the same history."""
-        return UtteranceEncoder(self._encode_text, self._history.copy())
+        return UtteranceEncoder(self._encode_text, self.history.copy())
 
     async def encode_ahead(self, analysis: TurnAnalysis) -> TurnAnalysis:
         """Encode the text with the history as it is now. `encode` reuses the vector if no turn comes in between."""
         watch = Stopwatch()
         with watch("encode"):
-            text = self._history.peek(analysis.turn.speaker, _words(analysis)).text
+            text = self.history.peek(analysis.turn.speaker, _words(analysis)).text
             if text is None or (analysis.encoded is not None and analysis.encoded[0] == text):
                 return analysis
             vector = await self._encode_text(text)
@@ -39,7 +39,7 @@ class UtteranceEncoder:
         watch = Stopwatch(analysis.timings_ms)
         turn, vector = analysis.turn, None
         with watch("encode"):
-            text, audio = self._history.push(turn.speaker, _words(analysis), analysis.audio.raw)
+            text, audio = self.history.push(turn.speaker, _words(analysis), analysis.audio.raw)
             if text is not None:
                 encoded, ahead = analysis.encoded or (None, None)
                 vector = ahead if encoded == text else await self._encode_text(text)
@@ -51,7 +51,7 @@ class UtteranceEncoder:
         """The utterance of a turn in progress. The history does not change."""
         ahead = await self.encode_ahead(analysis)
         vector = ahead.encoded[1] if ahead.encoded else None
-        audio = self._history.peek(analysis.turn.speaker, audio=analysis.audio.raw).audio
+        audio = self.history.peek(analysis.turn.speaker, audio=analysis.audio.raw).audio
         visual, quality = (analysis.visual.vector, analysis.visual.quality) if analysis.visual else (None, 0.0)
         turn, events = analysis.turn, analysis.audio.vocal_events
         return Utterance(turn, analysis.transcript, vector, audio, visual, quality, events, ahead.timings_ms)

@@ -48,8 +48,22 @@ class EventWriter(Protocol):
     def last_seq(self, conversation: str) -> int:
         """The highest number that the conversation may have used in earlier runs; 0 for a new one."""
 
-    def append(self, encoded: EncodedEvent, deliver: Callable[[], None]) -> None:
-        """Never waits. Calls `deliver` on the loop once the event is stored, in the order of the calls."""
+    @property
+    def keeps_events(self) -> bool:
+        """Whether events and the states of conversations are stored."""
+        ...
+
+    def append(self, encoded: EncodedEvent, deliver: Callable[[], None], state: bytes | None = None) -> None:
+        """Never waits. Calls `deliver` on the loop once the event is stored, in the order of the calls.
+
+        `state`: that of the conversation after the event, stored with it until the conversation ends.
+        """
+
+    def take_state(self, conversation: str) -> bytes | None:
+        """The state from an earlier run, once, if the conversation may continue."""
+
+    def hold_states(self) -> None:
+        """Conversations that end from now on may continue in the next run."""
 
     async def flush(self) -> None:
         """Returns when all appended events are delivered."""
@@ -97,14 +111,28 @@ class Hub:
             self._ended.pop(conversation, None)
             self._append(topic, ConversationStarted(conversation))
 
-    def publish(self, event: Event) -> int | None:
+    @property
+    def keeps_states(self) -> bool:
+        """Whether the states of conversations are stored."""
+        return self._event_writer is not None and self._event_writer.keeps_events
+
+    def saved_state(self, conversation: str) -> bytes | None:
+        """With which the conversation continues after a restart of the engine."""
+        return self._event_writer.take_state(conversation) if self._event_writer else None
+
+    def hold_states(self) -> None:
+        """For shutdown: conversations that end from now on may continue in the next run."""
+        if self._event_writer is not None:
+            self._event_writer.hold_states()
+
+    def publish(self, event: Event, state: bytes | None = None) -> int | None:
         """Number the event and deliver it to every subscriber of its conversation, which is opened if necessary.
 
         Returns its seq. An event that cannot be encoded, because a float in it is not finite, is counted and logged; it
-        uses no seq, and None is returned: it must not end the conversation.
+        uses no seq, and None is returned: it must not end the conversation. `state`: see `EventWriter.append`.
         """
         self.open(event.conversation)
-        return self._append(self._topics[event.conversation], event)
+        return self._append(self._topics[event.conversation], event, state)
 
     async def flush(self) -> None:
         """Returns when all events published so far are stored and delivered."""
@@ -196,7 +224,7 @@ class Hub:
         """Above the floor, so that a name that is used again never repeats a number."""
         return max(self._floor, self._event_writer.last_seq(conversation) if self._event_writer else 0)
 
-    def _append(self, topic: _Topic, event: Event) -> int | None:
+    def _append(self, topic: _Topic, event: Event, state: bytes | None = None) -> int | None:
         seq = topic.numbered + 1
         try:
             encoded = EncodedEvent(event, seq, self.run)
@@ -210,7 +238,7 @@ class Hub:
         if self._event_writer is None:
             deliver()
         else:
-            self._event_writer.append(encoded, deliver)
+            self._event_writer.append(encoded, deliver, state)
         return seq
 
     def _deliver(self, topic: _Topic, event: Event, entry: Entry) -> None:

@@ -15,6 +15,7 @@ from engine.store.retention import RetentionConfig, keep_within_limits
 from engine.store.writer import EventWriter, EventWriterConfig, open_event_writer
 
 DAY_S = 86_400.0
+RESTART_S = 60.0  # to load the models, which publishers wait for, too
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +74,7 @@ def _event_writer_config(settings: Settings) -> EventWriterConfig:
         keep_text=settings.keep_text,
         brokers=tuple(broker.name for broker in parse_brokers(settings.mqtt)),
         outbox_rows=settings.mqtt_outbox_events,
+        grace_s=settings.rejoin_grace_s + RESTART_S,
     )
 
 
@@ -82,6 +84,7 @@ async def _retention(event_writer: EventWriter, settings: Settings) -> AsyncIter
         max_age_s=settings.event_log_days * DAY_S,
         max_bytes=settings.event_log_mb << 20,
         outbox_age_s=settings.mqtt_expiry_s,
+        state_age_s=settings.rejoin_grace_s + RESTART_S,
     )
     async with asyncio.TaskGroup() as tasks:
         retention = tasks.create_task(keep_within_limits(event_writer, config), name="retention")

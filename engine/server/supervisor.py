@@ -99,8 +99,9 @@ class Supervisor:
             found.close(stopped=stopped)
 
     def end_all(self) -> None:
-        """For shutdown: from now on nobody may join."""
+        """For shutdown: from now on nobody may join. The next run may continue the conversations."""
         self._ending = True
+        self.hub.hold_states()
         for conversation in list(self._conversations):
             self.end(conversation)
 
@@ -121,7 +122,8 @@ class Supervisor:
         if self._load.refusal:
             raise RefusedError("full", self._load.refusal, RETRY_AFTER_S)
         load = self._load.open(conversation)
-        session = Session(conversation, self.models, self.hub, self._settings, load)
+        saved = self.hub.saved_state(conversation)
+        session = Session(conversation, self.models, self.hub, self._settings, load, saved)
         expired = partial(self.end, conversation)
         opened = RunningConversation(session, self.hub, self._settings, expired)
         self._conversations[conversation] = opened

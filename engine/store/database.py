@@ -81,6 +81,8 @@ def _prepared(database: sqlite3.Connection, path: str) -> sqlite3.Connection:
     elif found != FORMAT:
         raise StoreError(f"{path} was written by another version of the engine; move it away or choose another")
     # Files of earlier versions lack these tables.
+    database.execute("CREATE TABLE IF NOT EXISTS conversation_state (conversation PRIMARY KEY, at_s REAL, state BLOB)")
+    database.execute("CREATE TABLE IF NOT EXISTS alive (id INTEGER PRIMARY KEY, at_s REAL NOT NULL)")
     database.execute("CREATE TABLE IF NOT EXISTS dead_letter (broker TEXT NOT NULL, n, at_s, id, conversation, json)")
     database.execute("CREATE TABLE IF NOT EXISTS numbering (id TEXT NOT NULL)")
     if not database.execute("SELECT count(*) FROM numbering").fetchone()[0]:

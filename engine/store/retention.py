@@ -15,11 +15,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RetentionConfig:
-    """Limits of the event log, and the age limit of the outbox."""
+    """Limits of the event log, and the age limits of the outbox and of states of conversations that do not run."""
 
     max_age_s: float = 30 * 86_400.0
     max_bytes: int = 1 << 30
     outbox_age_s: float = 86_400.0
+    state_age_s: float = 30.0
 
 
 async def apply_retention(event_writer: EventWriter, config: RetentionConfig) -> None:
@@ -30,6 +31,7 @@ async def apply_retention(event_writer: EventWriter, config: RetentionConfig) ->
         pass
     while await event_writer.call(events.shrink, config.max_bytes):
         pass
+    await event_writer.call(event_writer.states.expire, now_s - config.state_age_s, event_writer.active)
     event_writer.drop(await event_writer.call(events.drop_empty, event_writer.active))
     await event_writer.scrub()
 

@@ -12,18 +12,20 @@ import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 from engine.delivery.wire import EncodedEvent
 from engine.events import ConversationEnded, Event
 from engine.runtime.clocks import unix_s
+from engine.store.conversation_states import ConversationStates, StateRow
 from engine.store.database import MEMORY, open_database
 from engine.store.event_log import EventLog, EventRow
 from engine.store.outbox import Outbox, OutboxRow
 
 MAX_BATCH = 256
+ALIVE_S = 5.0  # at least this often, the file says that the engine is alive
 RESERVE = 1000  # numbers that a conversation may use before its limit is written again
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ class EventWriterConfig:
     keep_text: bool = False
     brokers: tuple[str, ...] = ()
     outbox_rows: int = 100_000
+    grace_s: float = 30.0  # since the last run ended, in which its conversations may continue
 
 
 class OutboxFeed(Protocol):
@@ -63,6 +66,7 @@ class NoOutboxFeed:
 
 class _Record(NamedTuple):
     row: EventRow | None
+    state: StateRow | None
     outbox: list[OutboxRow]
     deliver: Callable[[], None]
 
@@ -79,6 +83,7 @@ class EventWriter:
     ) -> None:
         self.log = EventLog(database)
         self.outbox = Outbox(database, config.brokers, config.outbox_rows)
+        self.states = ConversationStates(database)
         self.not_kept = 0  # events that could not be written
         self._feed: OutboxFeed = feed or NoOutboxFeed()
         self._db = database
@@ -92,6 +97,10 @@ class EventWriter:
         self._waiting: deque[_Record] = deque()
         self._appended = self._delivered = 0
         self._over = False
+        self._held = False
+        self._touched_s = 0.0
+        self._until_s = self.states.alive_s() + config.grace_s
+        self._saved = self.states.load()
         self._arrived = asyncio.Event()
         self._flushing: deque[tuple[int, asyncio.Future[None]]] = deque()
 
@@ -103,13 +112,24 @@ class EventWriter:
         """See `hub.EventWriter`."""
         return max(self._floor, self._limits.get(conversation, 0))
 
-    def append(self, encoded: EncodedEvent, deliver: Callable[[], None]) -> None:
+    def take_state(self, conversation: str) -> bytes | None:
         """See `hub.EventWriter`."""
-        at_s = unix_s()
+        saved = self._saved.pop(conversation, None)
+        return saved if unix_s() <= self._until_s else None
+
+    def hold_states(self) -> None:
+        """See `hub.EventWriter`."""
+        self._held = True
+
+    def append(self, encoded: EncodedEvent, deliver: Callable[[], None], state: bytes | None = None) -> None:
+        """See `hub.EventWriter`."""
+        at_s, name = unix_s(), encoded.event.conversation
+        ended = isinstance(encoded.event, ConversationEnded) and not self._held
+        state_row = StateRow(name, at_s, state) if self.keeps_events and (state or ended) else None
         row = self._row(encoded, at_s) if self.keeps_events and encoded.key is None else None
         if self.keeps_events:
             self._number(encoded.event, encoded.seq)
-        self._waiting.append(_Record(row, self._feed.rows(encoded, at_s), deliver))
+        self._waiting.append(_Record(row, state_row, self._feed.rows(encoded, at_s), deliver))
         self._appended += 1
         self._arrived.set()
 
@@ -132,6 +152,7 @@ class EventWriter:
 
         def forget() -> int:
             self.outbox.forget(conversation)
+            self.states.forget(conversation)
             return self.log.forget(conversation)
 
         deleted = await self.call(forget)
@@ -149,8 +170,11 @@ class EventWriter:
         """Stores and delivers events until cancelled."""
         try:
             while True:
-                await self._arrived.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(ALIVE_S):
+                        await self._arrived.wait()
                 self._arrived.clear()
+                await self._touch()
                 while self._waiting:
                     batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
                     await self._store(batch)
@@ -186,6 +210,7 @@ class EventWriter:
         await self.flush()
         try:
             await self.call(self.log.reserve, self._reached)
+            await self.call(self.states.touch, unix_s())
         except sqlite3.Error as error:
             log.error("the highest numbers cannot be written to the event log: %s", error)
 
@@ -203,23 +228,36 @@ class EventWriter:
         if seq > self._limits.get(name, 0):
             self._limits[name] = self._to_reserve[name] = seq + RESERVE
 
+    async def _touch(self) -> None:
+        """The engine is alive, and so are its conversations."""
+        if self.keeps_events and self._running and unix_s() - self._touched_s >= ALIVE_S:
+            try:
+                self._touched_s = unix_s()
+                await self.call(self.states.touch, self._touched_s)
+            except sqlite3.Error as error:
+                log.error("the event log cannot be written: %s", error)
+
     async def _store(self, batch: Sequence[_Record]) -> None:
         rows = [record.row for record in batch if record.row]
         outbox = [row for record in batch for row in record.outbox]
+        states = [record.state for record in batch if record.state]
         limits, self._to_reserve = self._to_reserve, {}
-        if not (rows or outbox or limits):
+        if not (rows or outbox or states or limits):
             return
         try:
-            await self.call(self._write, rows, outbox, limits)
+            await self.call(self._write, rows, outbox, states, limits)
         except sqlite3.Error as error:
             self.not_kept += len(rows)
             self._to_reserve = limits | self._to_reserve
             log.error("%d events could not be kept: %s", len(rows), error)
 
-    def _write(self, rows: Iterable[EventRow], outbox: Sequence[OutboxRow], limits: dict[str, int]) -> None:
+    def _write(
+        self, rows: Iterable[EventRow], outbox: Sequence[OutboxRow], states: Sequence[StateRow], limits: dict[str, int]
+    ) -> None:
         self.log.reserve(limits)
         self.log.add(rows)
         self.outbox.add(outbox)
+        self.states.put(states)
 
     def _in_transaction(self, work: Callable[[], Result]) -> Result:
         self._db.execute("BEGIN")

@@ -172,6 +172,37 @@ def test_events_beyond_the_limits_of_age_and_size_are_deleted(tmp_path, monkeypa
     asyncio.run(names())
 
 
+def test_the_state_of_a_conversation_is_kept_until_it_ends_and_for_the_grace_period_of_a_restart(tmp_path):
+    async def run(hub):
+        for name in ("ended", "deleted", "stopped"):
+            hub.publish(emotion(1, conversation=name), b"old")
+            hub.publish(emotion(2, conversation=name), f"state of {name}".encode())
+        hub.publish(emotion(1, conversation="stateless"))
+        hub.close("ended")
+        await hub.flush()
+
+    async def main():
+        async with kept(tmp_path / "log") as (hub, event_writer):
+            await run(hub)
+            hub.hold_states()
+            hub.close("deleted")
+            hub.close("stopped")
+            await hub.flush()
+            await event_writer.forget("deleted")
+        async with kept(tmp_path / "log", grace_s=-60.0) as (hub, _):
+            assert hub.saved_state("stopped") is None  # the engine was away for too long
+        async with kept(tmp_path / "log") as (hub, event_writer):
+            names = ("ended", "deleted", "stateless", "stopped", "stopped")
+            assert [hub.saved_state(name) for name in names] == [None, None, None, b"state of stopped", None]
+            await apply_retention(event_writer, RetentionConfig(state_age_s=-60.0))
+        async with kept(tmp_path / "log") as (hub, _):
+            assert hub.saved_state("stopped") is None
+        async with kept("") as (hub, _):  # no event log
+            assert not hub.keeps_states
+
+    asyncio.run(main())
+
+
 def test_a_disk_failure_is_logged_and_events_are_still_delivered(tmp_path, caplog, monkeypatch):
     def full(rows):
         raise sqlite3.OperationalError("database or disk is full")
