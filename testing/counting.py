@@ -24,7 +24,7 @@ END = json.dumps({"type": "session.end"})
 
 
 class Counter:
-    """An engine whose utterances are the parts between silent chunks. Their text is the largest sample value."""
+    """An engine whose utterances are the parts between silent samples. Their text is the largest sample value."""
 
     def __init__(self, settings, hub=None):
         self.hub = hub or Hub(settings.replay_events, settings.subscriber_queue)
@@ -62,10 +62,11 @@ class Counter:
             await self.open.wait()
             self.heard_s += len(chunk.pcm) / SAMPLE_RATE
             self.captions += [(speaker, caption) for caption in chunk.captions]
-            if chunk.pcm.any():
-                turns.setdefault(speaker, []).append(chunk)
-            else:
-                self._end_turn(conversation, turns.pop(speaker, []))
+            for part in parts(chunk):
+                if part.pcm.any():
+                    turns.setdefault(speaker, []).append(part)
+                else:
+                    self._end_turn(conversation, turns.pop(speaker, []))
         for turn in list(turns.values()):
             self._end_turn(conversation, turn)
         for speaker in speakers:
@@ -76,6 +77,14 @@ class Counter:
             loudest = max(float(chunk.pcm.max()) for chunk in turn)
             event = utterance(conversation, turn[0].track.speaker, text=str(round(loudest * 32_768)))
             self.hub.publish(replace(event, start_s=turn[0].start_s, end_s=turn[-1].end_s))
+
+
+def parts(chunk):
+    """The chunk in parts that are silent or not: chunks that waited come as one."""
+    edges = np.flatnonzero(np.diff(chunk.pcm != 0)) + 1
+    starts = [0, *edges.tolist()]
+    for start, pcm in zip(starts, np.split(chunk.pcm, edges), strict=True):
+        yield replace(chunk, start_s=chunk.start_s + start / SAMPLE_RATE, pcm=pcm)
 
 
 def utterance(conversation="demo", speaker="alice", text="hi", status="final"):

@@ -60,7 +60,7 @@ async def _play(url: str, supervisor: Supervisor, console: Console) -> Summary:
     speakers = list(script.speakers)
     source = as_live(read_media(str(FOLDER / "conversation.flac"), speakers=speakers))
     ingest = url.replace("http", "ws", 1) + "/ingest?conversation=demo"
-    finals = await play(ingest, source, speakers, table.add)
+    finals = await play(ingest, source, speakers, table.add, console.print)
     if not finals:
         raise DemoError("no turn was recognised: the settings are too strict for this conversation")
     return summarize(script, finals, supervisor.models.asr)

@@ -82,7 +82,12 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
             asr_note=note,
             vad=await stack.enter_async_context(Worker(vad.run, name="vad", max_batch=64)),
             transcribe=await stack.enter_async_context(
-                Worker(transcriber.transcribe, name="transcribe", max_batch=TRANSCRIBE_BATCH)
+                Worker(
+                    transcriber.transcribe,
+                    name="transcribe",
+                    max_batch=TRANSCRIBE_BATCH,
+                    threads=transcriber.parallel,
+                )
             ),
             encode_text=await stack.enter_async_context(Worker(encoders.text.encode, name="text")),
             describe_audio=await stack.enter_async_context(

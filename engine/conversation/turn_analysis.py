@@ -101,12 +101,12 @@ class TurnAnalyzer:
     @property
     def previews_text(self) -> bool:
         """Whether the recogniser is idle, and fast enough for the text of turns in progress."""
-        return not self.transcriber_busy and self._transcribe_ms <= PREVIEW_MS
+        return not self._models.transcribe.pending and self._transcribe_ms <= PREVIEW_MS
 
     @property
     def transcriber_busy(self) -> bool:
-        """Whether turns of any conversation wait for the recogniser."""
-        return bool(self._models.transcribe.pending)
+        """Whether another turn would wait for the recogniser."""
+        return self._models.transcribe.busy
 
     def is_shared(self, track: Track) -> bool:
         """Whether several people may speak on this track."""

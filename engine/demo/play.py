@@ -41,18 +41,27 @@ async def as_live(recording: AsyncIterable[AudioChunk]) -> AsyncIterator[AudioCh
 
 
 async def play(
-    url: str, source: AsyncIterable[AudioChunk], speakers: list[str], show: Callable[[EmotionEvent], None]
+    url: str,
+    source: AsyncIterable[AudioChunk],
+    speakers: list[str],
+    show: Callable[[EmotionEvent], None],
+    warn: Callable[[str], None],
 ) -> list[EmotionEvent]:
-    """Sends all of `source` to `url` and calls `show` with every final event. Returns them. Raises DemoError."""
+    """Sends all of `source` to `url` and calls `show` with every final event. Returns them.
+
+    Calls `warn` where the engine reports an error that ends nothing, such as lost audio. Raises DemoError.
+    """
     finals: list[EmotionEvent] = []
     try:
         async with websockets.connect(url, max_size=None, proxy=None) as socket, asyncio.TaskGroup() as tasks:
             tasks.create_task(_send(socket, source, speakers))
             async for text in socket:
                 _, message = decode(text)
-                if isinstance(message, Error):
+                if isinstance(message, Error) and not message.fatal:
+                    warn(message.message)
+                elif isinstance(message, Error):
                     raise DemoError(f"the engine reports {message.code}: {message.message}")
-                if isinstance(message, EmotionEvent) and message.status == "final":
+                elif isinstance(message, EmotionEvent) and message.status == "final":
                     finals.append(message)
                     show(message)
     except* websockets.ConnectionClosed as gone:

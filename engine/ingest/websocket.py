@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket
 from cberl.types import SAMPLE_RATE
 from engine.errors import RefusedError
 from engine.events import Error, Notice, SessionEnded, SessionStarted
+from engine.ingest.coalesce import CoalescedChunks
 from engine.ingest.picture import PictureError
 from engine.ingest.picture_decoder import PictureDecoder, PictureTimeoutError
 from engine.ingest.protocol import Ended, IngestProtocol, Picture, Result, Started
@@ -20,7 +21,7 @@ from engine.ingest.realtime_detector import RealtimeDetector
 from engine.media import AudioChunk, ChunkSource, VideoFrame
 from engine.runtime.channel import Channel, ChannelClosedError
 
-CHANNEL_CHUNKS = 256  # of at most 0.1 s, so 1.6 MB per publisher
+CHANNEL_CHUNKS = 640  # of at most 0.1 s, so 4 MB per publisher; 6.4 s of two tracks in packets of 20 ms
 MAX_FRAMES = 8  # of video per track that wait for the next chunk of audio
 MAX_TIMEOUTS = 2  # pictures that take too long to decode; after these, a publisher's pictures are ignored
 
@@ -94,7 +95,7 @@ class IngestSocket:
 
     async def _session(self) -> None:
         try:
-            await self._join(self.chunks)
+            await self._join(CoalescedChunks(self.chunks))
         except RefusedError as refused:
             self._outbox.notify(Error(refused.code, str(refused), fatal=True))
             self._outbox.end(refused.code if refused.code in ("full", "failed") else "refused")

@@ -53,10 +53,10 @@ class _FairQueue(Generic[Req, Res]):
 class Worker(Generic[Req, Res]):
     """Answers `await worker(request)` with `run(requests)`, together with other waiting requests as one batch.
 
-    `run` gets at most `max_batch` requests in the worker's one thread and returns as many results, in order; no result
-    may depend on the rest of its batch. Requests with different keys are taken in turn, so that a conversation with
-    many does not delay the others; those with the same key in order. `max_wait_ms` is how long a first request may wait
-    for others. Callers beyond `capacity` wait.
+    `run` gets at most `max_batch` requests and returns as many results, in order; no result may depend on the rest of
+    its batch. It is called in one of `threads` threads, which take from the same queue. Requests with different keys
+    are taken in turn, so that a conversation with many does not delay the others; those with the same key in order.
+    `max_wait_ms` is how long a first request may wait for others. Callers beyond `capacity` wait.
 
     Errors: what `run` raises reaches only the request that caused it; WorkerClosedError outside `async with`.
     """
@@ -69,16 +69,23 @@ class Worker(Generic[Req, Res]):
         max_batch: int = 8,
         max_wait_ms: float = 0.0,
         capacity: int = 256,
+        threads: int = 1,
     ) -> None:
         self.name = name
         self.pending = 0  # requests without an answer, waiting callers included
         self._run = run
         self._max_batch = max_batch
         self._max_wait_s = max_wait_ms / 1e3
+        self._threads = threads
         self._open = False
         self._slots = asyncio.Semaphore(capacity)
         self._queue: _FairQueue[Req, Res] = _FairQueue()
         self._asked = asyncio.Event()
+
+    @property
+    def busy(self) -> bool:
+        """Whether another request would wait for a thread."""
+        return self.pending >= self._threads
 
     async def __call__(self, request: Req, key: Hashable = None) -> Res:
         self.pending += 1
@@ -100,15 +107,18 @@ class Worker(Generic[Req, Res]):
             self._queue.discard(key, job)  # the caller may have been cancelled before its turn came
 
     async def __aenter__(self) -> Self:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=self.name)
+        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix=self.name)
         self._tasks = await asyncio.TaskGroup().__aenter__()
-        self._task = self._tasks.create_task(self._serve(), name=f"worker {self.name}")
+        self._serving = [
+            self._tasks.create_task(self._serve(), name=f"worker {self.name}") for _ in range(self._threads)
+        ]
         self._open = True
         return self
 
     async def __aexit__(self, *error: object) -> None:
         self._open = False
-        self._task.cancel()
+        for task in self._serving:
+            task.cancel()
         try:
             await self._tasks.__aexit__(None, None, None)
         finally:
@@ -130,11 +140,14 @@ class Worker(Generic[Req, Res]):
             job.answer.set_exception(WorkerClosedError(f"the {self.name} worker has ended"))
 
     async def _next_batch(self) -> list[_Job[Req, Res]]:
-        while not self._queue:
-            self._asked.clear()
-            await self._asked.wait()
-        await self._fill()
-        return [self._queue.pop() for _ in range(min(self._max_batch, len(self._queue)))]
+        batch: list[_Job[Req, Res]] = []
+        while not batch:  # again where another thread took all requests while this one waited for more
+            while not self._queue:
+                self._asked.clear()
+                await self._asked.wait()
+            await self._fill()
+            batch = [self._queue.pop() for _ in range(min(self._max_batch, len(self._queue)))]
+        return batch
 
     async def _fill(self) -> None:
         """Wait until the batch is full or the first request has waited long enough."""

@@ -29,6 +29,10 @@ class Transcriber(Protocol):
     def name(self) -> str:
         """The `source` of its transcripts."""
 
+    @property
+    def parallel(self) -> int:
+        """How many calls of `transcribe` may run at once."""
+
     def transcribe(self, clips: Sequence[Float32]) -> list[Transcript]:
         """One transcript per clip, float32[n] mono 16 kHz in -1..1; "" where nothing was said.
 

@@ -28,6 +28,7 @@ NO_SPEECH = 0.6  # probability above which unsure text is not worth a second dec
 MIN_LOGPROB, MORE_IN_SILENCE, MORE_IF_SHORT, MORE_IF_REPEATED = -1.0, 0.8, 0.2, 0.4
 SHORT_S = 1.2
 FRAMES_PER_S = 100
+PARALLEL = 2  # clips at once on a CPU: a turn does not wait for one that another conversation, or its own pause, began
 TURN_S, TURN_TOKENS = 3.0, 12  # a usual turn, to measure a machine with
 FILES = ("config.json", "model.bin", "tokenizer.json")  # of a model's folder, beside the vocabulary
 
@@ -83,6 +84,7 @@ class WhisperTranscriber:
         from faster_whisper.feature_extractor import FeatureExtractor
         from faster_whisper.tokenizer import Tokenizer
 
+        self.parallel = PARALLEL if device == "cpu" and (os.cpu_count() or 1) >= PARALLEL else 1
         self._storage = ctranslate2.StorageView.from_array
         try:
             self._model = ctranslate2.models.Whisper(
@@ -90,7 +92,7 @@ class WhisperTranscriber:
                 device=device,
                 compute_type="int8" if device == "cpu" else "float16",
                 intra_threads=threads or default_threads(),
-                inter_threads=1,  # one worker thread calls it
+                inter_threads=self.parallel,
             )
             tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
             self.multilingual: bool = self._model.is_multilingual

@@ -36,7 +36,9 @@ async def publish(url: str, start_s: float, end_s: float) -> list[EmotionEvent]:
             if start_s <= chunk.start_s < end_s:
                 yield chunk
 
-    return await play(url.replace("http", "ws") + "/ingest?conversation=demo", part(), SPEAKERS, lambda event: None)
+    return await play(
+        url.replace("http", "ws") + "/ingest?conversation=demo", part(), SPEAKERS, lambda event: None, pytest.fail
+    )
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs chromium or chrome")

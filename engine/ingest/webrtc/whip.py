@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from engine.errors import RefusedError
 from engine.events import SessionEnded
-from engine.ingest.webrtc.coalesce import CoalescedChunks
+from engine.ingest.coalesce import CoalescedChunks
 from engine.ingest.webrtc.peer import Peer, PeerConfig, open_peer
 from engine.ingest.webrtc.sdp import MAX_CANDIDATES, MAX_OFFER_BYTES, OfferError, check_offer
 from engine.ingest.webrtc.trickle import parse_trickle

@@ -134,3 +134,19 @@ def test_a_wrong_number_of_results_is_an_error_not_a_mix_up() -> None:
                 await worker(1)
 
     asyncio.run(main())
+
+
+def test_several_threads_answer_from_one_queue() -> None:
+    """The first two requests each wait for the other one to have begun."""
+    both = threading.Barrier(2, timeout=60)
+
+    def run(numbers: list[int]) -> list[int]:
+        if numbers[0] < 2:
+            both.wait()
+        return [n * n for n in numbers]
+
+    async def main() -> list[int]:
+        async with Worker(run, name="squares", max_batch=1, threads=2) as worker:
+            return await asyncio.gather(*(worker(n) for n in range(9)))
+
+    assert asyncio.run(main()) == [n * n for n in range(9)]
