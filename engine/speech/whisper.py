@@ -26,6 +26,7 @@ NO_SPEECH = 0.6  # probability above which unsure text is not worth a second dec
 # The lowest mean log-probability per token of text that is used: Whisper's own limit in speech, more where the clip may
 # be none, in short clips (sneezes), and where the text repeats itself in the full window as well. See `bench/asr.py`.
 MIN_LOGPROB, MORE_IN_SILENCE, MORE_IF_SHORT, MORE_IF_REPEATED = -1.0, 0.8, 0.2, 0.4
+CERTAIN_LOGPROB = -0.3  # of text whose repetitions are believed
 SHORT_S = 1.2
 FRAMES_PER_S = 100
 PARALLEL = 2  # clips at once on a CPU: a turn does not wait for one that another conversation, or its own pause, began
@@ -58,7 +59,13 @@ class Decoded:
     @property
     def doubtful(self) -> bool:
         """Whether the full window may give something else."""
-        return bool(self.text) and (self.repeats or (not self.sure and self.no_speech <= NO_SPEECH))
+        suspect = self.repeats or not self.plausible
+        return bool(self.text) and (suspect or (not self.sure and self.no_speech <= NO_SPEECH))
+
+    @property
+    def plausible(self) -> bool:
+        """Whether it can have been said in this time."""
+        return plausible(self.text, self.duration_s, certain=self.logprob > CERTAIN_LOGPROB)
 
 
 class WhisperTranscriber:
@@ -110,10 +117,7 @@ class WhisperTranscriber:
         """See Transcriber. `confidence` is the geometric mean of the tokens' probabilities."""
         cut = [pieces(np.ascontiguousarray(clip, np.float32)) for clip in clips]
         decoded = iter(self._decode_twice([piece for clip in cut for piece in clip if _long_enough(piece)]))
-        return [
-            self._transcript([next(decoded) for piece in clip if _long_enough(piece)], len(pcm) / SAMPLE_RATE)
-            for clip, pcm in zip(cut, clips, strict=True)
-        ]
+        return [self._transcript([next(decoded) for piece in clip if _long_enough(piece)]) for clip in cut]
 
     def time_turn(self) -> float:
         """Seconds that a turn of `TURN_S` takes on this machine, whatever is said in it. The best of three."""
@@ -128,10 +132,10 @@ class WhisperTranscriber:
             taken.append(time.perf_counter() - started)
         return min(taken)
 
-    def _transcript(self, decoded: Sequence[Decoded], duration_s: float) -> Transcript:
-        kept = [it for it in decoded if it.text and it.complete and it.sure]
+    def _transcript(self, decoded: Sequence[Decoded]) -> Transcript:
+        kept = [it for it in decoded if it.text and it.complete and it.sure and it.plausible]
         text = " ".join(it.text for it in kept)
-        if not kept or not plausible(text, duration_s):
+        if not kept:
             return Transcript("", decoded[0].language if decoded else "en", None, self.name)
         tokens = sum(it.tokens for it in kept)
         confidence = math.exp(sum(it.logprob * it.tokens for it in kept) / tokens)
@@ -143,7 +147,7 @@ class WhisperTranscriber:
         doubtful = [n for n, it in enumerate(found) if it.doubtful and window_s(len(clips[n]) / SAMPLE_RATE) < FULL_S]
         again = self.decode([clips[n] for n in doubtful], [FULL_S] * len(doubtful))
         for n, it in zip(doubtful, again, strict=True):
-            if found[n].repeats or it.logprob > found[n].logprob:
+            if found[n].repeats or it.logprob > found[n].logprob or not found[n].plausible:
                 found[n] = it
         return found
 

@@ -22,3 +22,11 @@ def test_possible_text_is_plausible(text: str, duration_s: float) -> None:
 )
 def test_invented_text_is_not_plausible(text: str, duration_s: float) -> None:
     assert not plausible(text, duration_s)
+
+
+def test_a_certain_recogniser_is_believed_that_somebody_repeats_themselves() -> None:
+    text = "No I don't. Stop it. Stop it. Stop it. Stop it."
+    assert not plausible(text, 4.5)
+    assert plausible(text, 4.5, certain=True)
+    assert not plausible("Stop it. " * 9, 4.5, certain=True)
+    assert not plausible("Stop it. " * 4, 0.5, certain=True)

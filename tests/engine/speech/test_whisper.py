@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from cberl.types import SAMPLE_RATE, Float32
 from engine.ingest.file import read_media
 from engine.speech.transcriber import TranscriberError
-from engine.speech.whisper import WhisperTranscriber
+from engine.speech.whisper import Decoded, WhisperTranscriber
 from engine.speech.whisper_store import sha256
 from testing.bundled_whisper import require_whisper
 from testing.scripted_talk import turn
@@ -70,6 +71,15 @@ def test_a_sentence_that_loops_in_a_short_window_is_said_once() -> None:
     call = recorded("conversations/pyannote_sample.wav")
     text = heard(call[round(20.0 * SAMPLE_RATE) : round(28.0 * SAMPLE_RATE)])[0].lower()
     assert text.count("new jersey") <= 2
+
+
+def test_what_cannot_have_been_said_is_decoded_again_in_the_full_window() -> None:
+    usual = Decoded("Well, well, Joey.", -0.2, 0.1, 8, "en", complete=True, duration_s=5.0)
+    assert not usual.doubtful
+    for text in ("Well. Joey Trebbbbbbbbbbbbb", "Stop it. Stop it. Stop it. Stop it.", "word " * 60):
+        assert replace(usual, text=text).doubtful
+    assert replace(usual, text="Stop it. Stop it. Stop it. Stop it.").plausible
+    assert not replace(usual, text="Stop it. Stop it. Stop it. Stop it.", logprob=-0.5).plausible
 
 
 def test_more_than_thirty_seconds_are_heard_to_the_end() -> None:
