@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     max_speakers: int = Field(
         MAX_SPEAKERS, ge=1, le=MAX_SPEAKERS, description="Maximum number of speakers present in a conversation."
     )
+    require_consent: bool = Field(False, description="Refuse tracks for which no consent is given.")
     ice_servers: str = Field("", description="For WebRTC: stun:host:port turn:user:password@host:port ...")
     video_fps: float = Field(3.0, gt=0, le=30, description="Video frames analysed per second and speaker.")
     media_timeout_s: float = Field(15.0, ge=1, le=3600, description="WebRTC peers without media are disconnected.")

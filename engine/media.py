@@ -7,12 +7,15 @@ Classes that carry arrays compare by identity (`eq=False`).
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cberl.types import SAMPLE_RATE, Float32
+
+# What may be done with somebody's media: everything, find their words and nothing else, or nothing at all.
+Analyse = Literal["all", "text", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,8 @@ class Track:
     """One microphone or one channel: whoever speaks on it is `speaker`.
 
     `captioned`: its words come as captions too. `named`: the publisher named the speaker; otherwise several people may
-    speak on it. They are called `numbered_from`-2, -3, …; empty means after the speaker.
+    speak on it. They are called `numbered_from`-2, -3, …; empty means after the speaker. The media of a track that may
+    not be analysed never becomes a chunk.
     """
 
     id: str
@@ -28,6 +32,7 @@ class Track:
     captioned: bool = False
     named: bool = True
     numbered_from: str = ""
+    analyse: Analyse = "all"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

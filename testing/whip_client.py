@@ -114,10 +114,10 @@ class Published:
 
 @asynccontextmanager
 async def publishing(
-    url: str, conversation: str, speaker: str, *tracks: MediaStreamTrack, resume: str | None = None
+    url: str, conversation: str, speaker: str, *tracks: MediaStreamTrack, resume: str | None = None, **query: str
 ) -> AsyncIterator[Published]:
     """Post an offer; close the connection on exit, without a DELETE (see `hang_up`). Raises httpx.HTTPStatusError."""
-    query = {"speaker": speaker} | ({"resume": resume} if resume else {})
+    query |= {"speaker": speaker} | ({"resume": resume} if resume else {})
     connection = peer(*tracks)
     async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
         try:

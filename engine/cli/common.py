@@ -47,10 +47,17 @@ def settings_from(flags: dict[str, Any]) -> Settings:
     if show:
         click.echo(settings.to_toml(), nl=False)
         raise click.exceptions.Exit(0)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    if settings.log_level == "info":
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # at info it logs every connection
+    _configure_logging(settings.log_level.upper())
     return settings
+
+
+def _configure_logging(level: str) -> None:
+    """`debug` is for this project alone: at that level, libraries log what people say, in messages and packets."""
+    logging.basicConfig(level="INFO" if level == "DEBUG" else level, format="%(levelname)s %(name)s: %(message)s")
+    for name in ("engine", "cberl"):
+        logging.getLogger(name).setLevel(level)
+    if level in ("DEBUG", "INFO"):
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # at info it logs every connection
 
 
 def run_async(main: Coroutine[Any, Any, None]) -> None:

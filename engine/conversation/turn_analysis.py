@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar
 
+import numpy as np
+
 from cberl.encoders.audio import DescribedAudio
 from cberl.encoders.text import TextInput
 from cberl.encoders.visual import Seen
@@ -116,13 +118,17 @@ class TurnAnalyzer:
         """Everything. Captions, where the speaker has them, take the place of speech to text. See `analyze_turn`."""
         captioned = captions.expected(turn.track.speaker)
         transcribe = captions.instead_of(self._transcribe, turn)
-        embed_speaker = self._embed_speaker if self.is_shared(turn.track) else None
-        analysis = await analyze_turn(
-            turn, transcribe, self._describe_audio, self._describe_visual, embed_speaker, on_words
-        )
+        text_only = turn.track.analyse != "all"
+        describe_audio = self._unheard if text_only else self._describe_audio
+        embed_speaker = self._embed_speaker if self.is_shared(turn.track) and not text_only else None
+        analysis = await analyze_turn(turn, transcribe, describe_audio, self._describe_visual, embed_speaker, on_words)
         if not captioned:
             self._transcribe_ms = analysis.timings_ms["transcribe"]
         return analysis
+
+    async def _unheard(self, pcm: Float32) -> DescribedAudio:
+        """Of a speaker whose words alone may be analysed: a modality that is absent."""
+        return DescribedAudio(np.full(self._models.audio_encoder.config.raw_dim, np.nan, np.float32))
 
     async def preview(self, turn: Turn, *, with_text: bool) -> TurnAnalysis:
         """Voice and face of a turn in progress, and its words so far."""

@@ -103,6 +103,8 @@ class TurnPipeline:
         busy = self._analyzer.busy or (previous and not previous.done())
         if self._queue.closed or not self._source.awaited or busy or self._analyzer.is_shared(turn.track):
             return
+        if turn.track.analyse != "all":  # an interim event without text is about the voice
+            return
         if self._load.interim(next(self._interim_numbers)):
             self._interims[turn.turn_id] = self._start_task(self._publish_interim(turn), f"interim {turn.turn_id}")
 

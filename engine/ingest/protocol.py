@@ -29,6 +29,9 @@ The words of a track with `"captions": true` in its session.start are those of t
 turn. A turn waits for captions for a short time; without them, it is transcribed. Their number and length are limited
 per second of the track's audio.
 
+A track may have `"analyse": "text"`, for which its audio is used to find turns and words only, or `"none"`, for which
+all of its media is discarded unread. `"consent": true` says that its speaker was informed and agrees.
+
 A text message has at most 64 KB, and its numbers are finite.
 
 A bad message is answered with an `error` and otherwise ignored.
@@ -96,10 +99,19 @@ class _Video:
 class IngestProtocol:
     """One publisher's session. Pass it every message, and handle the results in order."""
 
-    def __init__(self, max_message_bytes: int = 1 << 20, max_tracks: int = 8, video_fps: float = 3.0) -> None:
+    def __init__(
+        self,
+        max_message_bytes: int = 1 << 20,
+        max_tracks: int = 8,
+        video_fps: float = 3.0,
+        *,
+        require_consent: bool = False,
+    ) -> None:
         self.max_message_bytes = max_message_bytes
         self.max_tracks = max_tracks
         self.video_fps = video_fps
+        self._require_consent = require_consent
+        self._not_analysed: set[str] = set()  # tracks whose media is discarded unread
         self._audio: dict[str, _Audio] = {}
         self._video: dict[str, _Video] = {}
         self._state = "new"  # → started → ended
@@ -146,7 +158,8 @@ class IngestProtocol:
         elif self._state != "started":
             yield self._wrong_state()
         elif kind == "caption":
-            yield self._caption(body)
+            if result := self._caption(body):
+                yield result
         else:
             yield from self.close()
             yield Ended()
@@ -154,12 +167,17 @@ class IngestProtocol:
     def _start(self, body: dict[str, object]) -> Started | Error:
         if self._state != "new":
             return Error("already_started", "This socket has its session: open another socket for another session.")
-        specs = read_specs(body.get("tracks"), self.max_tracks)
+        specs = read_specs(body.get("tracks"), self.max_tracks, require_consent=self._require_consent)
         if isinstance(specs, Error):
             return specs
         tracks = {spec.speaker: _track(spec) for spec in specs if spec.kind == "audio"}
         for spec in specs:
-            if spec.kind == "audio":
+            # The face belongs to the voice: it is not looked at where that is not heard, or only for its words.
+            if "none" in (spec.analyse, tracks[spec.speaker].analyse) or (
+                spec.kind == "video" and "text" in (spec.analyse, tracks[spec.speaker].analyse)
+            ):
+                self._not_analysed.add(spec.id)
+            elif spec.kind == "audio":
                 decode = audio_decoder(spec.codec, spec.sample_rate)
                 self._audio[spec.id] = _Audio(TrackResampler(tracks[spec.speaker]), decode, CaptionRate())
             else:
@@ -167,8 +185,10 @@ class IngestProtocol:
         self._state = "started"
         return Started(tuple(_track(spec) for spec in specs))
 
-    def _caption(self, body: dict[str, object]) -> AudioChunk | Error:
+    def _caption(self, body: dict[str, object]) -> AudioChunk | Error | None:
         track = self._audio.get(str(body.get("track")))
+        if str(body.get("track")) in self._not_analysed:
+            return None
         if track is None:
             return Error("unknown_track", f"session.start named no audio track {str(body.get('track'))[:64]!r}.")
         caption = read_caption(body, latest_s=(track.resampler.end_s or 0.0) + MAX_JUMP_S)
@@ -188,6 +208,8 @@ class IngestProtocol:
             yield header
             return
         track_id, media_s, payload = header
+        if track_id in self._not_analysed:
+            return
         try:
             if audio := self._audio.get(track_id):
                 yield from _audio_chunks(audio, media_s, payload)
@@ -206,7 +228,7 @@ class IngestProtocol:
 
 
 def _track(spec: TrackSpec) -> Track:
-    return Track(spec.id, spec.speaker, spec.captions)
+    return Track(spec.id, spec.speaker, spec.captions, analyse=spec.analyse)
 
 
 def _audio_chunks(track: _Audio, media_s: float, payload: bytes) -> Iterator[AudioChunk | Error]:

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from engine.events import Error
 from engine.ingest.codecs import AUDIO_CODECS, OPUS_RATE
+from engine.media import Analyse
 from engine.names import name_problem
 
 MIN_RATE, MAX_RATE = 8_000, 48_000
@@ -23,9 +24,11 @@ class TrackSpec:
     sample_rate: int = 0
     channels: int = 0
     captions: bool = False  # the speaker's words are sent as `caption` messages
+    analyse: Analyse = "all"
+    consent: bool = False  # the speaker was informed and agrees
 
 
-def read_specs(tracks: object, max_tracks: int) -> list[TrackSpec] | Error:
+def read_specs(tracks: object, max_tracks: int, *, require_consent: bool = False) -> list[TrackSpec] | Error:
     """The parsed value of `tracks`, or what is wrong with it."""
     if isinstance(tracks, list) and len(tracks) > max_tracks:  # validation of a long list takes seconds
         return Error("too_many_tracks", f"A session may have {max_tracks} tracks, not {len(tracks)}.")
@@ -37,6 +40,10 @@ def read_specs(tracks: object, max_tracks: int) -> list[TrackSpec] | Error:
         return Error("bad_session_start", f"session.start: {where}: {first['msg']}.")
     if not specs:
         return Error("bad_session_start", "session.start names no track: give at least one.")
+    if require_consent and (missing := [spec.id for spec in specs if spec.analyse != "none" and not spec.consent]):
+        names = ", ".join(missing)[:200]
+        advice = 'ask its speaker and send "consent": true, or "analyse": "none"'
+        return Error("consent_required", f"This engine needs consent for each track, and {names!r} has none: {advice}.")
     return next(_problems(specs), None) or specs
 
 

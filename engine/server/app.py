@@ -104,7 +104,12 @@ def create_app(supervisor: Supervisor, settings: Settings, sinks: EventSinks | N
             await supervisor.join(conversation, source, live=True)
 
         outbox = hub.subscribe(conversation)
-        protocol = IngestProtocol(settings.max_message_bytes, settings.max_tracks, settings.video_fps)
+        protocol = IngestProtocol(
+            settings.max_message_bytes,
+            settings.max_tracks,
+            settings.video_fps,
+            require_consent=settings.require_consent,
+        )
         ingest_socket = IngestSocket(websocket, conversation, protocol, join, outbox, pictures)
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(send_all(websocket, outbox), name="ingest writer")
@@ -227,7 +232,7 @@ def _whip(supervisor: Supervisor, settings: Settings) -> Whip:
         servers = parse_ice_servers(settings.ice_servers)
     except ValueError as error:
         raise ServerError(str(error)) from error
-    config = PeerConfig(servers, settings.video_fps, settings.media_timeout_s)
+    config = PeerConfig(servers, settings.video_fps, settings.media_timeout_s, settings.require_consent)
     return Whip(
         lambda conversation, speaker: supervisor.open_slot(conversation, speaker),
         lambda request: _forbidden_origin(request, settings),

@@ -19,7 +19,7 @@ from engine.ingest.webrtc._aiortc_compat import MALFORMED, replace_jitter_buffer
 from engine.ingest.webrtc.ice import IceServer
 from engine.ingest.webrtc.jitter_buffer import JitterBuffer
 from engine.ingest.webrtc.sdp import OfferError
-from engine.media import AudioChunk, Track, VideoFrame
+from engine.media import Analyse, AudioChunk, Track, VideoFrame
 from engine.runtime.channel import Channel
 from engine.runtime.clocks import Watchdog
 
@@ -41,17 +41,20 @@ class PeerConfig:
     ice_servers: Sequence[IceServer] = ()
     video_fps: float = 3.0
     media_timeout_s: float = 15.0  # without media, after which a peer counts as gone
+    require_consent: bool = False
 
 
 class Peer:
     """From `open_peer`. `run()` fills `chunks`, which must be read meanwhile."""
 
-    def __init__(self, connection: RTCPeerConnection, speaker: str, config: PeerConfig) -> None:
+    def __init__(
+        self, connection: RTCPeerConnection, speaker: str, config: PeerConfig, analyse: Analyse = "all"
+    ) -> None:
         self.chunks: Channel[AudioChunk] = Channel(CHANNEL_CHUNKS)
         self.skipped_frames = 0  # of video, for lack of room
         self.received_s = 0.0
         self._connection = connection
-        self._track = Track("audio", speaker)
+        self._track = Track("audio", speaker, analyse=analyse)
         self.resampler = TrackResampler(self._track, PACKET_JITTER_S, fill=True)
         self._config = config
         self._watchdog = Watchdog(config.media_timeout_s)
@@ -131,6 +134,8 @@ class Peer:
                 break
             quiet = False
             self._watchdog.feed()
+            if self._track.analyse == "none":
+                continue
             for chunk in resampler.push(clock.place(frame.time, now() - stalled_s), frame):
                 self._offer(chunk)
         for chunk in resampler.flush():
@@ -147,7 +152,7 @@ class Peer:
             except MediaStreamError:
                 return
             self._watchdog.feed()
-            if not wanted or track.kind != "video" or not sampler.wants(now()):
+            if self._track.analyse != "all" or not wanted or track.kind != "video" or not sampler.wants(now()):
                 continue
             if len(self.chunks) > MAX_CHUNKS_WITH_FRAMES or len(self._frames) >= MAX_FRAMES:
                 self.skipped_frames += 1
@@ -173,7 +178,7 @@ def _passive(offer: str) -> str:
 
 
 @asynccontextmanager
-async def open_peer(speaker: str, config: PeerConfig) -> AsyncIterator[Peer]:
+async def open_peer(speaker: str, config: PeerConfig, analyse: Analyse = "all") -> AsyncIterator[Peer]:
     """A connection that only receives; closed on exit."""
     connection = RTCPeerConnection(
         RTCConfiguration(
@@ -182,7 +187,7 @@ async def open_peer(speaker: str, config: PeerConfig) -> AsyncIterator[Peer]:
         )
     )
     try:
-        yield Peer(connection, speaker, config)
+        yield Peer(connection, speaker, config, analyse)
     finally:
         await connection.close()
         connection.remove_all_listeners()

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast, get_args
 from urllib.parse import quote
 
 from aiortc.sdp import SessionDescription
@@ -26,7 +26,7 @@ from engine.ingest.coalesce import CoalescedChunks
 from engine.ingest.webrtc.peer import Peer, PeerConfig, open_peer
 from engine.ingest.webrtc.sdp import MAX_CANDIDATES, MAX_OFFER_BYTES, OfferError, check_offer
 from engine.ingest.webrtc.trickle import parse_trickle
-from engine.media import ChunkSource
+from engine.media import Analyse, ChunkSource
 from engine.names import ALL_CONVERSATIONS, name_problem
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
@@ -53,6 +53,7 @@ class Publication:
         self.answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.over = asyncio.Event()
         self.peer: Peer | None = None
+        self.analyse: Analyse = "all"
 
     def end(self) -> None:
         if self.peer is not None:
@@ -68,7 +69,7 @@ class Publication:
 
     async def run(self, offer: str, config: PeerConfig, open_slot: OpenSlot, predecessor: "Publication | None") -> None:
         """Raises RefusedError and OfferError, possibly in an exception group. The caller reports them in `answer`."""
-        async with AsyncExitStack() as stack, open_peer(self.speaker, config) as self.peer:
+        async with AsyncExitStack() as stack, open_peer(self.speaker, config, self.analyse) as self.peer:
             if predecessor is None:
                 publish = stack.enter_context(open_slot(self.conversation, self.speaker))
             answer = await self.peer.answer(offer)
@@ -136,8 +137,10 @@ class Whip:
             if problem := self._forbidden(request):
                 raise OfferError(403, "forbidden_origin", problem)
             conversation, speaker = _names(request)
+            analyse = _analyse(request, self._config.require_consent)
             text = await _body(request, SDP)
             publication = self._begin(conversation, speaker, text, request.query_params.get("resume"))
+            publication.analyse = analyse  # before its task begins
             answer = await publication.answer
         except OfferError as error:
             return _problem(error.status, error.code, str(error))
@@ -239,6 +242,17 @@ def _names(request: Request) -> tuple[str, str]:
         problem = f"No conversation may be called {ALL_CONVERSATIONS!r}: that means all of them."
         raise OfferError(400, "bad_name", problem)
     return conversation, speaker
+
+
+def _analyse(request: Request, require_consent: bool) -> Analyse:
+    """What may be done with the publisher's media, as in `session.start`. Raises OfferError."""
+    analyse, consent = request.query_params.get("analyse", "all"), request.query_params.get("consent", "false")
+    if analyse not in get_args(Analyse) or consent not in ("true", "false"):
+        raise OfferError(400, "bad_request", "analyse is all, text or none, and consent is true or false.")
+    if require_consent and analyse != "none" and consent != "true":
+        advice = "ask the speaker and add consent=true, or analyse=none"
+        raise OfferError(403, "consent_required", f"This engine needs consent: {advice}.")
+    return cast(Analyse, analyse)
 
 
 async def _body(request: Request, kind: str) -> str:

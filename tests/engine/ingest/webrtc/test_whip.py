@@ -47,6 +47,8 @@ NO_CODEC = (
 )
 
 BAD = [
+    ("/whip/demo?speaker=alice&analyse=some", SDP, OFFER, 400, "bad_request"),
+    ("/whip/demo?speaker=alice&consent=maybe", SDP, OFFER, 400, "bad_request"),
     ("/whip/a%2Fb?speaker=alice", SDP, OFFER, 405, None),
     ("/whip/a%23b?speaker=alice", SDP, OFFER, 400, "bad_name"),
     ("/whip/*?speaker=alice", SDP, OFFER, 400, "bad_name"),
@@ -89,6 +91,21 @@ def test_a_bad_offer_is_answered_and_does_not_affect_others():
             await good.hang_up()
             assert engine.taken == set()
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+
+
+def test_media_that_may_not_be_analysed_goes_no_further_and_consent_may_be_required():
+    async def main():
+        async with running(require_consent=True) as (engine, url), client(url) as http:
+            refused = await http.post("/whip/demo?speaker=alice", headers=SDP, content=OFFER)
+            assert (refused.status_code, refused.json()["code"]) == (403, "consent_required")
+            for query, some in ({"analyse": "none"}, False), ({"consent": "true"}, True):
+                said = voice()
+                async with publishing(url, "demo", "alice", said, **query) as published:
+                    await said.said.wait()
+                    assert ((await published.hang_up())["received_s"] > 0) == some
+                assert (engine.heard_s > 0) == some
 
     asyncio.run(main())
 
