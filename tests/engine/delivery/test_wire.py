@@ -49,7 +49,7 @@ def test_an_event_has_the_fields_of_the_contract():
     assert set(body) == {
         "type", "id", "seq", "conversation", "utterance", "revision", "status", "speaker", "start_s", "end_s", "text",
         "emotion", "confidence", "uncertain", "probabilities", "valence", "arousal", "shift", "modalities",
-        "vocabulary", "model", "timings_ms", "lag_s", "backchannel", "language",
+        "vocabulary", "model", "timings_ms", "lag_s", "backchannel", "language", "vocal_events",
     }  # fmt: skip
 
 
