@@ -24,6 +24,9 @@ class HeadTraining:
 
     passes: int = 8  # conversations that each actor's clips are arranged in
     turns: tuple[int, int] = (4, 48)  # of a person in one conversation
+    clips_per_actor: int = (
+        150  # in each pass of a fit: else TESS's two women, with 1,400 clips each, would be the voices
+    )
     weight_decay: float = 1.0
     event_weight_decay: float = 0.01
     prior_weight: float = 4.0
@@ -85,11 +88,16 @@ def accuracy(head: SpeechHead, acted: ActedStates, config: HeadTraining) -> floa
     return 100 * float(np.mean([right[label == one].mean() for one in np.unique(label)]))
 
 
-def conversations(acted: ActedStates, head: SpeechHead, config: HeadTraining) -> tuple[Float32, Ints]:
-    """(states normalised by the speaker's past, float32[rows, 768]; labels int[rows]), each clip once per pass."""
+def conversations(
+    acted: ActedStates, head: SpeechHead, config: HeadTraining, clips_per_actor: int | None = None
+) -> tuple[Float32, Ints]:
+    """(states normalised by the speaker's past, float32[rows, 768]; labels int[rows]), each clip once per pass.
+
+    clips_per_actor: at most so many in each pass, others in each; None = all.
+    """
     rng = np.random.default_rng(config.seed)
     rows, labels = [], []
-    for turns in _conversations(acted, config, rng):
+    for turns in _conversations(acted, config, clips_per_actor, rng):
         past = head.normalizer()
         for clip in turns:
             state = acted.turns[clip, rng.integers(acted.turns.shape[1])]
@@ -99,11 +107,13 @@ def conversations(acted: ActedStates, head: SpeechHead, config: HeadTraining) ->
     return np.stack(rows), np.array(labels)
 
 
-def _conversations(acted: ActedStates, config: HeadTraining, rng: np.random.Generator) -> Iterator[Ints]:
+def _conversations(
+    acted: ActedStates, config: HeadTraining, clips_per_actor: int | None, rng: np.random.Generator
+) -> Iterator[Ints]:
     """The clips of one actor at a time, by index, in random order."""
     for _ in range(config.passes):
         for actor in np.unique(acted.actor):
-            clips = rng.permutation(np.flatnonzero(acted.actor == actor))
+            clips = rng.permutation(np.flatnonzero(acted.actor == actor))[:clips_per_actor]
             while len(clips):
                 count = int(rng.integers(config.turns[0], config.turns[1] + 1))
                 yield clips[:count]
@@ -118,7 +128,7 @@ def fit_uncalibrated(acted: ActedStates, config: HeadTraining) -> SpeechHead:
         np.array(mean, np.float32), np.array(sd, np.float32), nothing, nothing[:, 0], nothing, nothing[:, 0],
         nothing[:, 0], config.prior_weight,
     )  # fmt: skip
-    x, label = (torch.from_numpy(rows) for rows in conversations(acted, head, config))
+    x, label = (torch.from_numpy(rows) for rows in conversations(acted, head, config, config.clips_per_actor))
     balance = 1 / torch.bincount(label, minlength=len(MELD)).clamp_min(1)
     weight, bias = _minimised(
         lambda logits: F.cross_entropy(logits, label, balance / balance.mean()), x, len(MELD), config.weight_decay
