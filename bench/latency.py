@@ -47,7 +47,8 @@ from engine.demo.play import as_live
 from engine.events import EmotionEvent
 from engine.ingest.file import read_media
 from engine.media import AudioChunk, PullSource, Track
-from engine.server.app import create_app, serve
+from engine.server.app import create_app
+from engine.server.serve import serve
 from engine.server.supervisor import Supervisor, open_supervisor
 from engine.speech.turn import Turn
 from engine.speech.turn_detector import TAIL_MS, TurnDetector, segmenter_config

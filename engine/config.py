@@ -35,6 +35,22 @@ class Settings(BaseSettings):
     port: int = Field(8765, ge=0, le=65_535, description="Port for pages and sockets; 0 takes a free one.")
     insecure: bool = Field(False, description="Allow a host that other machines can reach.")
     allow_origin: str = Field("", description="One other web origin whose pages may connect; * for all.")
+    allow_hosts: str = Field("", description="More names of this engine's host in requests, comma-separated.")
+    trusted_proxy: str = Field("", description="Addresses of proxies whose X-Forwarded headers count, comma-separated.")
+
+    max_connections: int = Field(1000, ge=1, le=60_000, description="Maximum number of connections.")
+    max_connections_per_address: int = Field(100, ge=1, le=60_000, description="The same for one client address.")
+    max_sessions_per_address: int = Field(
+        0, ge=0, le=10_000, description="Conversations one address may publish in; 0: half of max_sessions."
+    )
+    new_sockets_per_s: float = Field(
+        10.0, gt=0, le=10_000, description="New WebSockets per second and address; an offer of WebRTC counts as 5."
+    )
+    request_timeout_s: float = Field(
+        10.0, ge=0.1, le=600, description="Longest time for the header of a request, and for its body."
+    )
+    first_media_s: float = Field(10.0, ge=0.1, le=600, description="Longest time until a WebSocket's first media.")
+    idle_media_s: float = Field(600.0, ge=1, le=86_400, description="A WebSocket without media for longer is closed.")
 
     whisper_model: str = Field("", description="Whisper folder, size or hub id; empty: one that suits the machine.")
     hub_timeout_s: float = Field(3.0, ge=0, le=600, description="Longest wait for the model hub to answer.")

@@ -13,7 +13,8 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 
 from engine.config import Settings
-from engine.server.app import create_app, serve
+from engine.server.app import create_app
+from engine.server.serve import serve
 from engine.server.supervisor import open_supervisor
 
 FLAGS = [

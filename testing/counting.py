@@ -16,7 +16,8 @@ from engine.config import Settings
 from engine.delivery.hub import Hub
 from engine.errors import RefusedError
 from engine.events import EmotionEvent, SpeakerJoined, SpeakerLeft
-from engine.server.app import create_app, serve
+from engine.server.app import create_app
+from engine.server.serve import serve
 from engine.server.sinks import open_event_sinks
 
 MIC = {"id": "mic", "speaker": "alice", "kind": "audio", "codec": "pcm_s16le", "sample_rate": 16_000, "channels": 1}
@@ -36,6 +37,15 @@ class Counter:
         self.source = None
         self.captions = []  # as (speaker, caption)
         self.taken = set()
+
+    def runs(self, conversation):
+        return False
+
+    def refuse_new(self):
+        self.ready = False
+
+    async def all_ended(self):
+        pass  # its conversations are not opened, so they need not be ended
 
     @contextmanager
     def open_slot(self, conversation, speaker):
@@ -97,7 +107,7 @@ def utterance(conversation="demo", speaker="alice", text="hi", status="final"):
 @asynccontextmanager
 async def running(**flags):
     """Yields (engine, URL) of a running server."""
-    settings = Settings(port=0, **flags)
+    settings = Settings(port=0, **{"new_sockets_per_s": 1000.0} | flags)
     url = asyncio.get_running_loop().create_future()
     async with open_event_sinks(settings) as sinks, asyncio.TaskGroup() as group:
         engine = Counter(settings, sinks.hub)

@@ -22,13 +22,15 @@ from engine.config import Settings
 from engine.demo.play import frame
 from engine.demo.score import read_script
 from engine.media import AudioChunk, Track
-from engine.server.app import create_app, serve
+from engine.server.app import create_app
+from engine.server.serve import serve
 from engine.server.supervisor import Supervisor, open_supervisor
 from testing.bundled_whisper import require_whisper
 
 DEMO = Path(engine.demo.__file__).parent
 SCRIPT = read_script(DEMO / "conversation.json")
 FIRST, SECOND = (0.0, 19.2), (19.2, 38.2)  # two stretches of the demo: turns 1 to 5 and 6 to 10
+DEFAULTS = {"interim_ms": 0, "stats_s": 3600.0, "new_sockets_per_s": 1000.0}
 OWN = {"id", "seq", "conversation", "utterance", "timings_ms", "lag_s"}  # may differ between two runs
 END = json.dumps({"type": "session.end"})
 
@@ -62,7 +64,7 @@ def stretch(start_s: float, end_s: float) -> list[bytes]:
 async def running(**flags: Any) -> AsyncIterator[tuple[Supervisor, str]]:
     """Yields (supervisor, URL) of a running server."""
     require_whisper()
-    settings = Settings(port=0, whisper_model="tiny.en", **{"interim_ms": 0, "stats_s": 3600.0} | flags)
+    settings = Settings(port=0, whisper_model="tiny.en", **DEFAULTS | flags)
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with open_supervisor(settings) as supervisor, asyncio.TaskGroup() as tasks:
         server = tasks.create_task(serve(create_app(supervisor, settings), settings, url.set_result), name="the server")
@@ -72,8 +74,8 @@ async def running(**flags: Any) -> AsyncIterator[tuple[Supervisor, str]]:
             server.cancel()
 
 
-def ws(url: str, path: str) -> connect:
-    return connect(url.replace("http", "ws") + path, proxy=None, max_size=None)
+def ws(url: str, path: str, **options: Any) -> connect:
+    return connect(url.replace("http", "ws", 1) + path, proxy=None, max_size=None, **options)
 
 
 def start(*speakers: str) -> str:

@@ -10,6 +10,7 @@ On exit of `bystander` the rest of the conversation is sent, and its events are 
 
 import asyncio
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from testing.bundled_whisper import require_whisper
 from testing.command import MAIN
 from testing.live_engine import END, FIRST, Message, assert_same, emotions, publish, rest, start, stretch, ws
 
+ROOT = Path(__file__).resolve().parents[1]
 STARTS_WITHIN_S = 90.0
 MAX_LOG_BYTES = 20_000
 MESSAGE_S = 0.1  # media time of one message of each track
@@ -62,10 +64,13 @@ def served(folder: Path, *flags: str, open_files: int | None = None) -> Iterator
     log = folder / "serve.log"
     fixed = ("--port", "0", "--whisper-model", "tiny.en", "--interim-ms", "0", "--stats-s", "3600")
     command = [sys.executable, "-c", MAIN, "serve", *fixed, *flags]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     limit = open_files and partial(resource.setrlimit, resource.RLIMIT_NOFILE, (open_files, open_files))
     with (
         log.open("wb") as output,
-        subprocess.Popen(command, stdout=output, stderr=output, cwd=folder, preexec_fn=limit or None) as process,
+        subprocess.Popen(
+            command, stdout=output, stderr=output, cwd=folder, env=environment, preexec_fn=limit or None
+        ) as process,
     ):
         try:
             yield Served(_address(process, log), process, log)

@@ -9,10 +9,12 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 
 from engine.config import Settings, load_settings
+from engine.runtime.log_limit import LogLimit
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-LISTENING = ("host", "port", "insecure", "allow_origin")
+SERVER = ("host", "port", "insecure", "allow_", "trusted_", "max_connections", "max_sessions_per", "new_sockets")
 SINKS = ("event_log", "keep_text", "mqtt", "home_assistant", "change_")
+LISTENING = tuple(name for name in Settings.model_fields if name.startswith(SERVER))
 KEEPING = tuple(name for name in Settings.model_fields if name.startswith(SINKS))  # for `serve` alone
 
 
@@ -56,8 +58,11 @@ def _configure_logging(level: str) -> None:
     logging.basicConfig(level="INFO" if level == "DEBUG" else level, format="%(levelname)s %(name)s: %(message)s")
     for name in ("engine", "cberl"):
         logging.getLogger(name).setLevel(level)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LogLimit())
     if level in ("DEBUG", "INFO"):
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # at info it logs every connection
+        for name in ("uvicorn", "aioice", "aiortc"):  # at info they log every connection, with its addresses
+            logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def run_async(main: Coroutine[Any, Any, None]) -> None:

@@ -14,7 +14,8 @@ from engine.config import Settings
 from engine.demo.play import DemoError, as_live, play
 from engine.demo.score import Summary, read_script, summarize
 from engine.ingest.file import read_media
-from engine.server.app import create_app, serve
+from engine.server.app import create_app
+from engine.server.serve import serve
 from engine.server.supervisor import Supervisor, open_supervisor
 
 FOLDER = Path(engine.demo.__file__).parent

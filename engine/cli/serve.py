@@ -7,7 +7,8 @@ import click
 
 from engine.cli.common import run_async, settings_from, settings_options
 from engine.config import Settings
-from engine.server.app import create_app, serve
+from engine.server.app import create_app
+from engine.server.serve import serve
 from engine.server.sinks import open_event_sinks
 from engine.server.supervisor import open_supervisor
 

@@ -9,17 +9,21 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from engine.delivery.hub import Hub
 from engine.delivery.subscription import EndReason, Subscription
 from engine.delivery.wire import encode
+from engine.events import Error
 from engine.names import ALL_CONVERSATIONS
 
 # RuntimeError: the server itself closed the socket (message too large, no pong, shutdown).
 GONE = (WebSocketDisconnect, RuntimeError)
 
-# RFC 6455 and the IANA registry: 1008 policy violation, 1011 internal error, 1013 try again later.
+# RFC 6455 and the IANA registry: 1008 policy violation, 1011 internal error, 1012 restart, 1013 try again later.
 CLOSE: dict[EndReason, tuple[int, str]] = {
     "done": (1000, ""),
     "refused": (1008, "refused"),
     "failed": (1011, "internal error"),
     "full": (1013, "full"),
+    "too_many": (1013, "too many"),
+    "no_media": (1008, "no media"),
+    "restart": (1012, "restart"),
     "slow": (1013, "too slow: resume from the last seq you have"),
 }
 
@@ -70,3 +74,10 @@ async def send_all(websocket: WebSocket, subscription: Subscription) -> None:
         pass
     finally:
         subscription.end("closed")
+
+
+async def refuse(websocket: WebSocket, error: Error, code: int = 1008) -> None:
+    """Sends the error on the socket, because a browser does not show its page the HTTP response to a WebSocket."""
+    with suppress(*GONE):
+        await websocket.send_text(encode(error))
+        await websocket.close(code)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from cberl.recent import MAX_SPEAKERS
-from engine.delivery.subscription import Entry, Subscription
+from engine.delivery.subscription import EndReason, Entry, Subscription
 from engine.delivery.wire import EncodedEvent, encode
 from engine.events import (
     ConversationEnded,
@@ -185,6 +185,12 @@ class Hub:
         known = [self.snapshot(name) for name, topic in self._topics.items() if topic.seq > topic.first_seq]
         subscription.replay(Entry(0, encode(snapshot)) for snapshot in known)
         return subscription
+
+    def end_subscriptions(self, reason: EndReason) -> None:
+        """End all of them, after the events that are queued."""
+        everywhere = [subscription for topic in self._topics.values() for subscription in topic.subscriptions]
+        for subscription in (*everywhere, *self._to_all):
+            subscription.end(reason)
 
     def replay_start(self, conversation: str) -> int:
         """The replay buffer has every event after this number."""

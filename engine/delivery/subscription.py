@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple, Self
 from engine.delivery.wire import encode
 from engine.events import Notice
 
-# Why a subscription ended: closed by its reader, complete, too slow a reader, or its publisher was refused.
-EndReason = Literal["closed", "done", "slow", "refused", "full", "failed"]
+# Why a subscription ended: closed by its reader, complete, too slow a reader, the engine restarts, or its publisher was
+# refused.
+EndReason = Literal["closed", "done", "slow", "restart", "refused", "full", "too_many", "no_media", "failed"]
 
 
 class Entry(NamedTuple):

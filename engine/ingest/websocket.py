@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -37,6 +37,14 @@ class Outbox(Protocol):
 Join = Callable[[ChunkSource], Coroutine[Any, Any, None]]
 
 
+@dataclass(frozen=True, slots=True)
+class MediaDeadlines:
+    """How long a socket may hold its place without media: before the first, and between later ones."""
+
+    first_s: float = 10.0
+    idle_s: float = 600.0
+
+
 class IngestSocket:
     """Reads an accepted socket until its publisher leaves, while `join` consumes `chunks`.
 
@@ -52,6 +60,7 @@ class IngestSocket:
         join: Join,
         outbox: Outbox,
         decode_picture: PictureDecoder,
+        deadlines: MediaDeadlines = MediaDeadlines(),
     ) -> None:
         self.chunks: Channel[AudioChunk] = Channel(CHANNEL_CHUNKS)
         self._websocket = websocket
@@ -65,30 +74,62 @@ class IngestSocket:
         self._frames: defaultdict[str, deque[VideoFrame]] = defaultdict(partial(deque, maxlen=MAX_FRAMES))
         self._received_s = 0.0
         self._report_drops_at = 1
+        self._deadlines = deadlines
+        self._due_at: float | None = None  # media must come before; None: none is awaited
+        self._reading: asyncio.Task[bool] | None = None
+        self._stopping = False
 
-    async def run(self) -> None:
-        """Returns when the publisher has left and the event of its last turn is published."""
+    async def run(self) -> bool:
+        """Returns when the publisher has left and the event of its last turn is published.
+
+        True where the socket is closed. Else `outbox` still has something to send, and ends.
+        """
+        self._due_at = asyncio.get_running_loop().time() + self._deadlines.first_s
         async with asyncio.TaskGroup() as group:
-            while (message := await self._websocket.receive())["type"] != "websocket.disconnect":
-                text = message.get("text")
-                for result in self._protocol.receive(message["bytes"] if text is None else text):
-                    await self._handle(result, group)
-            # A closed socket is a normal end: what was received is still analysed.
-            self._outbox.end("closed")
+            self._reading = group.create_task(self._read(group), name=f"read a publisher of {self._conversation}")
+            await asyncio.wait([self._reading])
+            # The end of the socket is a normal one: what was received is still analysed.
             for chunk in self._protocol.close():
                 await self._add_chunk(chunk)
             self.chunks.close()
+        return not self._reading.cancelled() and self._reading.result()
+
+    def stop(self) -> None:
+        """Accept no more media, for shutdown. Then `outbox` is left to the caller to end."""
+        self._stopping = True
+        if self._reading is not None:
+            self._reading.cancel()
+
+    async def _read(self, group: asyncio.TaskGroup) -> bool:
+        """Handle messages until the socket is closed (True), or no media comes in time."""
+        while True:
+            try:
+                async with asyncio.timeout_at(self._due_at):
+                    message = await self._websocket.receive()
+            except TimeoutError:
+                self._outbox.notify(Error("no_media", "No media has come for too long: connect again.", fatal=True))
+                self._outbox.end("no_media")
+                return False
+            if message["type"] == "websocket.disconnect":
+                self._outbox.end("closed")
+                return True
+            text = message.get("text")
+            for result in self._protocol.receive(message["bytes"] if text is None else text):
+                await self._handle(result, group)
 
     async def _handle(self, result: Result, group: asyncio.TaskGroup) -> None:
         match result:
             case AudioChunk():
                 await self._add_chunk(result)
+                if len(result.pcm):
+                    self._due_at = asyncio.get_running_loop().time() + self._deadlines.idle_s
             case Picture():
                 await self._add_frame(result)
             case Started(tracks=tracks):
                 self._outbox.notify(SessionStarted(self._conversation, tuple(track.id for track in tracks)))
                 group.create_task(self._session(), name=f"publisher of {self._conversation}")
             case Ended():
+                self._due_at = None
                 self.chunks.close()
             case Error():
                 self._outbox.notify(result)
@@ -98,8 +139,10 @@ class IngestSocket:
             await self._join(CoalescedChunks(self.chunks))
         except RefusedError as refused:
             self._outbox.notify(Error(refused.code, str(refused), fatal=True))
-            self._outbox.end(refused.code if refused.code in ("full", "failed") else "refused")
+            self._outbox.end(refused.code if refused.code in ("full", "too_many", "failed") else "refused")
         else:
+            if self._stopping:  # not all that the publisher had to say, so no account of it
+                return
             protocol = self._protocol
             ended = SessionEnded(
                 self._conversation, self._received_s, self.chunks.dropped, protocol.gaps, protocol.missing_s

@@ -18,7 +18,10 @@ log = logging.getLogger(__name__)
 
 
 class RunningConversation:
-    """One open conversation and its publishers. `expired` is called when nobody has published for the grace period."""
+    """One open conversation and its publishers. `expired` is called when nobody has published for the grace period.
+
+    Where no media ever came, there is nothing to keep and no such period.
+    """
 
     def __init__(self, session: Session, hub: Hub, settings: Settings, expired: Callable[[], None]) -> None:
         self.name = session.conversation
@@ -30,6 +33,7 @@ class RunningConversation:
         self._expired = expired
         self._slots: set[Slot] = set()
         self._ended = False
+        self._begun = False  # somebody has spoken
         self._expiry: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -63,7 +67,7 @@ class RunningConversation:
                 self._slots.remove(slot)
                 slot.announce_left()
                 if not self._slots:
-                    self.expire_after(grace_s)
+                    self.expire_after(grace_s if self._begun else 0.0)
 
     def expire_after(self, grace_s: float) -> None:
         """Unless a slot is opened before."""
@@ -71,6 +75,7 @@ class RunningConversation:
 
     def announce(self, kind: type[SpeakerJoined | SpeakerLeft], speaker: str) -> None:
         """Publish that a speaker joined or left, under their present name."""
+        self._begun = True
         self._hub.publish(kind(self.name, self.session.name_of(speaker)))
 
     def check_free(self, speaker: str) -> None:

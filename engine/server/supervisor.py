@@ -30,6 +30,7 @@ class Supervisor:
         self._tasks = tasks
         self._load = EngineLoad()
         self._conversations: dict[str, RunningConversation] = {}
+        self._running_tasks: set[asyncio.Task[None]] = set()
         self._ending = False
 
     @property
@@ -46,6 +47,9 @@ class Supervisor:
             "conversations": len(self._conversations),
             "max_sessions": self._settings.max_sessions,
         }
+
+    def runs(self, conversation: str) -> bool:
+        return conversation in self._conversations
 
     async def join(self, conversation: str, source: ChunkSource, *, live: bool) -> None:
         """Run one source in a slot of its own. Raises RefusedError as `open_slot` does."""
@@ -98,10 +102,20 @@ class Supervisor:
         if found is not None:
             found.close(stopped=stopped)
 
-    def end_all(self) -> None:
+    def refuse_new(self) -> None:
         """For shutdown: from now on nobody may join. The next run may continue the conversations."""
         self._ending = True
         self.hub.hold_states()
+
+    async def all_ended(self) -> None:
+        """End all conversations; returns when their last events are published."""
+        self.end_all()
+        if self._running_tasks:
+            await asyncio.wait(self._running_tasks)
+
+    def end_all(self) -> None:
+        """As `refuse_new`, and end all conversations."""
+        self.refuse_new()
         for conversation in list(self._conversations):
             self.end(conversation)
 
@@ -128,7 +142,9 @@ class Supervisor:
         opened = RunningConversation(session, self.hub, self._settings, expired)
         self._conversations[conversation] = opened
         self.hub.publish(Disclosure(conversation))
-        self._tasks.create_task(self._run(conversation, opened, load), name=f"conversation {conversation}")
+        running = self._tasks.create_task(self._run(conversation, opened, load), name=f"conversation {conversation}")
+        self._running_tasks.add(running)
+        running.add_done_callback(self._running_tasks.discard)
         return opened
 
     async def _run(self, name: str, opened: RunningConversation, load: LoadShedder) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from engine.config import Settings
 from engine.errors import CommandError
-from engine.server.app import create_app, serve
+from engine.server.app import create_app
+from engine.server.serve import serve
 from engine.server.sinks import open_event_sinks
 from engine.server.supervisor import open_supervisor
 from testing.live_engine import END, FIRST, emotions, rest, send, start, stretch, until, ws

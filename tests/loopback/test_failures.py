@@ -145,7 +145,7 @@ def test_shutdown_takes_at_most_the_documented_time(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An upload that would take far longer is abandoned, without a traceback in the log."""
-    monkeypatch.setattr("engine.server.app.STOP_WITHIN_S", 1)
+    monkeypatch.setattr("engine.server.serve.DRAIN_S", 1)
 
     async def main() -> None:
         async with running() as (_, url), ws(url, "/ingest?conversation=demo") as client:

@@ -30,11 +30,11 @@ from engine.media import Analyse, ChunkSource
 from engine.names import ALL_CONVERSATIONS, name_problem
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
-STATUS = {"full": 503, "speaker_taken": 409, "failed": 500}
+STATUS = {"full": 503, "too_many": 429, "speaker_taken": 409, "failed": 500}
 
 Publish = Callable[[ChunkSource], Coroutine[Any, Any, None]]
-OpenSlot = Callable[[str, str], AbstractContextManager[Publish]]  # in a conversation, for a speaker
-Forbidden = Callable[[Request], str | None]  # why a request is refused, in a sentence
+OpenSlot = Callable[[], AbstractContextManager[Publish]]
+Admit = Callable[[Request, str, str], OpenSlot]  # for a conversation and a speaker; raises RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Publication:
         """Raises RefusedError and OfferError, possibly in an exception group. The caller reports them in `answer`."""
         async with AsyncExitStack() as stack, open_peer(self.speaker, config, self.analyse) as self.peer:
             if predecessor is None:
-                publish = stack.enter_context(open_slot(self.conversation, self.speaker))
+                publish = stack.enter_context(open_slot())
             answer = await self.peer.answer(offer)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.peer.run(), name=f"media of {self.speaker} in {self.conversation}")
@@ -79,18 +79,15 @@ class Publication:
                 if predecessor is not None:  # its last turn precedes the first of this one
                     predecessor.end()
                     await predecessor.over.wait()
-                    publish = stack.enter_context(open_slot(self.conversation, self.speaker))
+                    publish = stack.enter_context(open_slot())
                 await publish(CoalescedChunks(self.peer.chunks))
 
 
 class Whip:
     """All publishers that use WHIP. The routes work inside `running()`."""
 
-    def __init__(
-        self, open_slot: OpenSlot, forbidden: Forbidden, config: PeerConfig, max_tracks: int, allow_origin: str = ""
-    ) -> None:
-        self._open_slot = open_slot
-        self._forbidden = forbidden
+    def __init__(self, admit: Admit, config: PeerConfig, max_tracks: int, allow_origin: str = "") -> None:
+        self._admit = admit
         self._config = config
         self._max_tracks = max_tracks
         self._allow_origin = allow_origin
@@ -119,27 +116,29 @@ class Whip:
         ]
 
     @asynccontextmanager
-    async def running(self, stop_within_s: float) -> AsyncIterator[None]:
-        """On exit, end every publisher, and wait up to `stop_within_s` for the events of their last turns."""
+    async def running(self) -> AsyncIterator[None]:
+        """On exit, disconnect the publishers that are left. See `end_all`."""
         async with asyncio.TaskGroup() as self._tasks:
             try:
                 yield
             finally:
-                for publication in self._publications.values():
-                    publication.end()
-                if self._running:
-                    await asyncio.wait(self._running, timeout=stop_within_s)
                 for task in self._running:
                     task.cancel()
 
+    async def end_all(self) -> None:
+        """End every publisher; returns when the events of their last turns are published."""
+        for publication in self._publications.values():
+            publication.end()
+        if self._running:
+            await asyncio.wait(self._running)
+
     async def _post(self, request: Request) -> Response:
         try:
-            if problem := self._forbidden(request):
-                raise OfferError(403, "forbidden_origin", problem)
             conversation, speaker = _names(request)
+            open_slot = self._admit(request, conversation, speaker)
             analyse = _analyse(request, self._config.require_consent)
             text = await _body(request, SDP)
-            publication = self._begin(conversation, speaker, text, request.query_params.get("resume"))
+            publication = self._begin(conversation, speaker, text, request.query_params.get("resume"), open_slot)
             publication.analyse = analyse  # before its task begins
             answer = await publication.answer
         except OfferError as error:
@@ -155,7 +154,9 @@ class Whip:
             response.headers.append("Link", server.link())
         return response
 
-    def _begin(self, conversation: str, speaker: str, offer: str, resume: str | None) -> Publication:
+    def _begin(
+        self, conversation: str, speaker: str, offer: str, resume: str | None, open_slot: OpenSlot
+    ) -> Publication:
         """Start its task, which sets its answer."""
         assert self._tasks is not None, "the routes of Whip work inside running()"
         parsed = check_offer(offer, self._max_tracks)
@@ -165,14 +166,16 @@ class Whip:
         token = predecessor.token if predecessor else secrets.token_urlsafe(16)
         publication = self._publications[token] = Publication(token, conversation, speaker, parsed)
         name = f"WHIP {speaker} in {conversation}"
-        task = self._tasks.create_task(self._run(publication, offer, predecessor), name=name)
+        task = self._tasks.create_task(self._run(publication, offer, predecessor, open_slot), name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return publication
 
-    async def _run(self, publication: Publication, offer: str, predecessor: Publication | None) -> None:
+    async def _run(
+        self, publication: Publication, offer: str, predecessor: Publication | None, open_slot: OpenSlot
+    ) -> None:
         try:
-            await publication.run(offer, self._config, self._open_slot, predecessor)
+            await publication.run(offer, self._config, open_slot, predecessor)
         except* (RefusedError, OfferError) as refused:
             if not publication.answer.done():
                 publication.answer.set_exception(refused.exceptions[0])

@@ -14,7 +14,8 @@ from engine.config import Settings
 from engine.delivery.wire import decode
 from engine.events import SpeakerJoined
 from engine.ingest.websocket import CHANNEL_CHUNKS
-from engine.server.app import ServerError, create_app, serve
+from engine.server.app import create_app
+from engine.server.serve import ServerError, serve
 from testing.counting import END, MIC, Counter, frame, rest, running, seqs, start, until, ws
 
 
@@ -243,7 +244,8 @@ def test_a_port_in_use_is_one_sentence():
 SERVER = """
 import asyncio, sys
 from engine.config import Settings
-from engine.server.app import create_app, serve
+from engine.server.app import create_app
+from engine.server.serve import serve
 sys.path.insert(0, {root!r})
 from testing.counting import Counter
 
