@@ -1,5 +1,9 @@
 """`cberl serve`"""
 
+import gc
+import multiprocessing
+import os
+import threading
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,6 +15,8 @@ from engine.server.app import create_app
 from engine.server.serve import serve
 from engine.server.sinks import open_event_sinks
 from engine.server.supervisor import open_supervisor
+
+EXIT_S = 10.0  # from the signal
 
 
 @click.command(
@@ -38,7 +44,23 @@ async def _serve(settings: Settings) -> None:
         if supervisor.models.asr_note:
             click.echo(supervisor.models.asr_note, err=True)
         with sinks.mqtt.control(supervisor) if sinks.mqtt else nullcontext():
-            await serve(create_app(supervisor, settings, sinks), settings, _greet)
+            gc.collect()
+            gc.freeze()  # models have a million objects, which a full collection would visit: pauses of 0.5 s
+            await serve(create_app(supervisor, settings, sinks), settings, _greet, on_signal=_end_in_time)
+
+
+def _end_in_time() -> None:
+    """After a signal: where a model or a disk hangs, the process ends without it."""
+    timer = threading.Timer(EXIT_S, _give_up)
+    timer.daemon = True
+    timer.start()
+
+
+def _give_up() -> None:
+    click.echo(f"the engine did not end within {EXIT_S:.0f} s and is stopped", err=True)
+    for child in multiprocessing.active_children():
+        child.kill()
+    os._exit(1)
 
 
 def _greet(url: str) -> None:

@@ -35,15 +35,25 @@ def history_routes(sinks: EventSinks) -> list[Route]:
         limit = request.query_params.get("limit", "100")
         if not (_is_number(after) and _is_number(limit) and 1 <= int(limit) <= MAX_EVENTS):
             return _error(400, "bad_request", f"after_seq is a number from 0 on, limit one from 1 to {MAX_EVENTS}.")
-        found = await kept.call(kept.log.events, request.path_params["id"], int(after), int(limit))
+        conversation = request.path_params["id"]
+        found = await kept.call(kept.log.events, conversation, int(after), int(limit))
+        if not found and not await known(conversation):
+            return _error(404, "unknown_conversation", f"There are no events of {conversation[:64]}.")
         last_seq = found[-1][0] if found else int(after)
         body = f'{{"events":[{",".join(text for _, text in found)}],"last_seq":{last_seq}}}'
         return Response(body, media_type="application/json")
+
+    async def known(conversation: str) -> bool:
+        if any(it.id == conversation for it in hub.conversations()):
+            return True
+        return kept is not None and bool(await kept.call(kept.log.events, conversation, 0, 1))
 
     async def delete(request: Request) -> Response:
         conversation = request.path_params["id"]
         if any(it.id == conversation and it.active for it in hub.conversations()):
             return _error(409, "running", f"{conversation[:64]} is running: delete it when it has ended.")
+        if not await known(conversation):
+            return _error(404, "unknown_conversation", f"There are no events of {conversation[:64]}.")
         try:
             # Not cancelled when the client disconnects, so that a deletion is complete.
             deleted = await asyncio.shield(sinks.forget(conversation))

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import uvicorn
 
@@ -26,12 +27,17 @@ class ServerError(EngineError):
 
 
 async def serve(
-    app: EngineApp, settings: Settings, started: Callable[[str], None], *, until_signal: bool = True
+    app: EngineApp,
+    settings: Settings,
+    started: Callable[[str], None],
+    *,
+    until_signal: bool = True,
+    on_signal: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGINT, SIGTERM or cancellation. Then end the turns, deliver their events, close the sockets (1012).
 
-    `started` is called with the URL when connections are accepted. Without `until_signal`, signals are left to the
-    caller. Raises ServerError where it cannot listen.
+    `started` is called with the URL when connections are accepted, `on_signal` on the first signal. Without
+    `until_signal`, signals are left to the caller. Raises ServerError where it cannot listen.
     """
     listening = await _listen(settings.host, settings.port)
     host, port = listening.getsockname()[:2]
@@ -55,7 +61,7 @@ async def serve(
     config.connections = Connections(app.limits.connections, trusted_proxies(settings.trusted_proxy))
     config.request_timeout_s = settings.request_timeout_s
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    server = _Server(config, app, listening, lambda: started(url), until_signal)
+    server = _Server(config, app, listening, lambda: started(url), on_signal if until_signal else None)
     serving = asyncio.create_task(server.serve(sockets=[]), name="server")
     try:
         await asyncio.shield(serving)
@@ -76,7 +82,7 @@ class _Server(uvicorn.Server):
         app: EngineApp,
         listening: socket.socket,
         on_started: Callable[[], None],
-        until_signal: bool,
+        on_signal: Callable[[], None] | None,
     ) -> None:
         super().__init__(config)
         self._app = app
@@ -84,7 +90,7 @@ class _Server(uvicorn.Server):
         self._listener = Listener(listening, config, self._new_protocol, lambda: None)
         self._accepting: asyncio.Task[None] | None = None
         self._on_started = on_started
-        self._until_signal = until_signal
+        self._on_signal = on_signal
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -105,9 +111,14 @@ class _Server(uvicorn.Server):
         protocol: asyncio.Protocol = HttpProtocol(self._config, self.server_state, self.lifespan.state, accepted)
         return protocol
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._on_signal and not self.should_exit:
+            self._on_signal()
+        super().handle_exit(sig, frame)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        if not self._until_signal or threading.current_thread() is not threading.main_thread():
+        if self._on_signal is None or threading.current_thread() is not threading.main_thread():
             yield
             return
         signals = (signal.SIGINT, signal.SIGTERM)

@@ -1,11 +1,10 @@
 """The measure of every attack: it notices what is lost, and passes where nothing attacks."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
-from testing.serving import assert_nothing_lost, bystander, served
+from testing.serving import Served, assert_nothing_lost, bystander
 
 EVENT = {"type": "emotion", "utterance": "a/b/1", "seq": 1, "text": "hello", "lag_s": 0.1}
 ENDED = {"type": "session.ended", "dropped_chunks": 0}
@@ -29,11 +28,10 @@ def test_it_notices_what_is_lost(published: list[dict], subscribed: list[dict]) 
         assert_nothing_lost(published, subscribed, [EVENT])
 
 
-def test_beside_nothing_a_conversation_in_real_time_has_the_events_of_an_upload(tmp_path: Path) -> None:
+def test_beside_nothing_a_conversation_in_real_time_has_the_events_of_an_upload(server: Served) -> None:
     async def main() -> None:
-        with served(tmp_path) as server:
-            async with bystander(server):
-                await asyncio.sleep(2)  # of media in real time
-            server.assert_calm()
+        async with bystander(server):
+            await asyncio.sleep(2)  # of media in real time
+        server.assert_calm()
 
     asyncio.run(main())

@@ -2,17 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from itertools import cycle
 
 import httpx
-import pytest
 
 from testing.live_engine import rest, start, stretch, until, ws
-from testing.serving import Served, bystander, served
+from testing.serving import Served, bystander
 
-FILES = 600
+FILES = 600  # of the server
 HOSTS = [f"127.0.0.{n}" for n in range(2, 12)]  # of attackers: all of 127.0.0.0/8 is this machine
 OPENINGS = (
     b"",
@@ -21,13 +19,6 @@ OPENINGS = (
     b"Content-Length: 60000\r\n\r\nv",
     b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 60000\r\n\r\n",
 )
-FLAGS = ("--request-timeout-s", "2", "--first-media-s", "2", "--max-sessions", "4", "--rejoin-grace-s", "0")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("connections"), *FLAGS, open_files=FILES) as server:
-        yield server
 
 
 def test_more_slow_connections_than_open_files_hurt_nobody_and_end_in_time(server: Served) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from aiortc import RTCRtpReceiver
+from aiortc import RTCPeerConnection, RTCRtpReceiver
 from aiortc.codecs import CODECS, is_rtx
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtcpeerconnection import find_common_codecs
@@ -15,6 +15,7 @@ from engine.errors import EngineError
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError, AssertionError, StopIteration, RuntimeError)
 
 JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"  # RTCRtpReceiver offers no other way to choose one
+ICE_TRANSPORTS, IS_CLOSED = "_RTCPeerConnection__iceTransports", "_RTCPeerConnection__isClosed"
 
 
 class AiortcVersionError(EngineError):
@@ -32,6 +33,21 @@ def replace_jitter_buffer(receiver: RTCRtpReceiver, jitter_buffer: JitterBufferL
     if not hasattr(receiver, JITTER_BUFFER):
         raise AiortcVersionError("this version of aiortc has no jitter buffer to replace: see constraints.txt")
     setattr(receiver, JITTER_BUFFER, jitter_buffer)
+
+
+async def close_connection(connection: RTCPeerConnection) -> None:
+    """Close it. May be called again.
+
+    Where an offer has left it half-made, aiortc's `close` fails before it has closed its sockets, and a second call
+    would wait for the first for ever.
+    """
+    try:
+        await connection.close()
+    except MALFORMED:
+        for transport in list(getattr(connection, ICE_TRANSPORTS)):
+            await transport.stop()
+        if not (closed := getattr(connection, IS_CLOSED)).done():
+            closed.set_result(True)
 
 
 def encoded_frame(packet: RtpPacket) -> JitterFrame:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
+from aiortc.exceptions import OperationError
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from cberl.data.pictures import to_rgb
 from cberl.types import SAMPLE_RATE
 from engine.ingest.arrival import ArrivalClock, FrameSampler
 from engine.ingest.resampler import TrackResampler
-from engine.ingest.webrtc._aiortc_compat import MALFORMED, replace_jitter_buffer
+from engine.ingest.webrtc._aiortc_compat import close_connection, replace_jitter_buffer
 from engine.ingest.webrtc.ice import IceServer
 from engine.ingest.webrtc.jitter_buffer import JitterBuffer
 from engine.ingest.webrtc.sdp import OfferError
@@ -28,6 +28,7 @@ MAX_CHUNKS_WITH_FRAMES = 50  # when more are queued, video frames are skipped: t
 MAX_FRAMES = 8  # that wait for the next chunk of audio
 PACKET_JITTER_S = 0.01  # timestamps count samples: half a packet off means a lost packet
 DRAIN_S = 0.5  # for what is decoded already when the peer leaves
+ANSWER_WITHIN_S = 10.0
 QUIET_S = 1.0  # without a packet, after which the speaker counts as silent
 STALL_S = 0.2  # a timer this late means that this process did not run, not that no packet came
 
@@ -66,18 +67,27 @@ class Peer:
         connection.on("connectionstatechange", self._on_state)
 
     async def answer(self, offer: str) -> str:
-        """The SDP that accepts `offer`. Raises `OfferError`."""
+        """The SDP that accepts `offer`. Raises OfferError, and OSError where no sockets can be opened."""
         try:
-            await self._connection.setRemoteDescription(RTCSessionDescription(_passive(offer), "offer"))
-            for transceiver in self._connection.getTransceivers():
-                if transceiver.kind == "audio":
-                    replace_jitter_buffer(transceiver.receiver, JitterBuffer())
-            await self._connection.setLocalDescription(await self._connection.createAnswer())
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await self._answer(offer)
         except OperationError as error:
             raise OfferError(422, "unsupported_codec", f"The offer cannot be answered: {error}.") from error
-        except (*MALFORMED, InternalError, InvalidAccessError, InvalidStateError) as error:
+        except TimeoutError as error:  # each candidate with a name is looked up
+            raise OfferError(400, "bad_sdp", f"The offer takes more than {ANSWER_WITHIN_S:.0f} s to answer.") from error
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - aiortc has no error type for text that it does not expect
+            log.debug("an offer cannot be answered", exc_info=True)
             raise OfferError(400, "bad_sdp", "The offer is not SDP that can be answered.") from error
         return str(self._connection.localDescription.sdp)
+
+    async def _answer(self, offer: str) -> None:
+        await self._connection.setRemoteDescription(RTCSessionDescription(_passive(offer), "offer"))
+        for transceiver in self._connection.getTransceivers():
+            if transceiver.kind == "audio":
+                replace_jitter_buffer(transceiver.receiver, JitterBuffer())
+        await self._connection.setLocalDescription(await self._connection.createAnswer())
 
     async def run(self) -> None:
         """Read every track until the peer leaves, sends no media for too long, or `end()`; then close `chunks`."""
@@ -93,7 +103,7 @@ class Peer:
             ]
             await self._watchdog.wait(self._over)
             # Ends the tracks, except those that never started. Interrupted, it would make the next close hang.
-            await asyncio.shield(self._connection.close())
+            await asyncio.shield(close_connection(self._connection))
             if readers:
                 await asyncio.wait(readers, timeout=DRAIN_S)
             for reader in readers:
@@ -105,8 +115,12 @@ class Peer:
         self._over.set()
 
     async def add_candidate(self, candidate: Any) -> None:
-        """A candidate that came after the offer."""
-        await self._connection.addIceCandidate(candidate)
+        """A candidate that came after the offer. Raises OfferError."""
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await self._connection.addIceCandidate(candidate)
+        except Exception as error:  # noqa: BLE001 - as in `answer`
+            raise OfferError(400, "bad_sdp", "This ICE candidate cannot be used.") from error
 
     def _on_state(self) -> None:
         if self._connection.connectionState in ("failed", "closed"):
@@ -189,5 +203,5 @@ async def open_peer(speaker: str, config: PeerConfig, analyse: Analyse = "all") 
     try:
         yield Peer(connection, speaker, config, analyse)
     finally:
-        await connection.close()
+        await close_connection(connection)
         connection.remove_all_listeners()

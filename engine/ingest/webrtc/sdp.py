@@ -27,8 +27,8 @@ def check_offer(sdp: str, max_tracks: int) -> SessionDescription:
     if len(offer.media) > max_tracks:
         raise OfferError(422, "too_many_tracks", f"A publisher may have {max_tracks} tracks, not {len(offer.media)}.")
     mids = [media.rtp.muxId for media in offer.media]
-    bundles = [group.items for group in offer.group if group.semantic == "BUNDLE"]
-    if len(set(mids)) < len(mids) or (len(mids) > 1 and sorted(mids) != sorted(map(str, sum(bundles, [])))):
+    bundles = [sorted(map(str, group.items)) for group in offer.group if group.semantic == "BUNDLE"]
+    if len(set(mids)) < len(mids) or (bundles or len(mids) > 1) and bundles != [sorted(mids)]:
         raise _bad("All media sections of the offer need an a=mid of their own and to be in one BUNDLE group.")
     if sum(len(media.ice_candidates) for media in offer.media) > MAX_CANDIDATES:
         raise _bad(f"The offer has more than {MAX_CANDIDATES} ICE candidates.")

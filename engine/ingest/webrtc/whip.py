@@ -210,13 +210,13 @@ class Whip:
             publication.candidates += len(trickle.candidates)
             if publication.candidates > MAX_CANDIDATES:
                 raise OfferError(422, "too_many_candidates", f"A session has at most {MAX_CANDIDATES} candidates.")
+            for candidate in trickle.candidates:
+                candidate.sdpMid = publication.mid
+                await publication.peer.add_candidate(candidate)
+            if trickle.last:
+                await publication.peer.add_candidate(None)
         except OfferError as error:
             return _problem(error.status, error.code, str(error))
-        for candidate in trickle.candidates:
-            candidate.sdpMid = publication.mid
-            await publication.peer.add_candidate(candidate)
-        if trickle.last:
-            await publication.peer.add_candidate(None)
         return Response(status_code=204)
 
     async def _delete(self, request: Request) -> Response:

@@ -35,7 +35,9 @@ def test_history_is_read_page_by_page_and_outlives_the_engine(tmp_path):
             engine.hub.close("room 1")
             assert (await http.delete("/conversations/room%201")).json() == {"deleted_events": 8}
             assert (await http.get("/conversations")).json() == {"conversations": []}
-            assert (await http.get("/conversations/room%201/events")).json() == {"events": [], "last_seq": 0}
+            for method, path in (("GET", "/conversations/room%201/events"), ("DELETE", "/conversations/room%201")):
+                answer = await http.request(method, path)
+                assert (answer.status_code, answer.json()["code"]) == (404, "unknown_conversation")
             assert engine.hub.publish(emotion(1, conversation="room 1")) == 10
 
     asyncio.run(first())
