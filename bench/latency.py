@@ -39,6 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import engine.demo
 from cberl.types import SAMPLE_RATE, Float32
+from engine.access.guard import Access
 from engine.config import Settings
 from engine.conversation.models import Models
 from engine.delivery.subscription import Subscription
@@ -164,7 +165,9 @@ async def in_browser(settings: Settings, seconds: float) -> dict[str, Any]:
 async def serving(settings: Settings) -> AsyncIterator[tuple[Supervisor, str]]:
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with open_supervisor(settings) as supervisor, asyncio.TaskGroup() as tasks:
-        server = tasks.create_task(serve(create_app(supervisor, settings), settings, url.set_result))
+        server = tasks.create_task(
+            serve(create_app(supervisor, settings, access=Access(None)), settings, url.set_result)
+        )
         yield supervisor, await url
         server.cancel()
 

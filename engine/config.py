@@ -19,7 +19,7 @@ PREFIX = "CBERL_"
 DEFAULT_FILE = "cberl.toml"
 LEVEL = r"^[^/+#$\s\x00-\x1f][^/+#\x00-\x1f]*$"  # one level of an MQTT topic
 LEVEL_OR_NONE = r"^([^/+#$\s\x00-\x1f][^/+#\x00-\x1f]*)?$"
-NOT_SETTINGS = {"CBERL_SHARED"}  # data for the tests
+NOT_SETTINGS = {"CBERL_SHARED", "CBERL_TOKEN"}  # data for the tests; the token of clients
 
 
 class SettingsError(EngineError):
@@ -33,7 +33,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8765, ge=0, le=65_535, description="Port for pages and sockets; 0 takes a free one.")
-    insecure: bool = Field(False, description="Allow a host that other machines can reach.")
+    insecure: bool = Field(False, description="Allow a host that other machines can reach without TLS.")
+    no_auth: bool = Field(False, description="Ask nobody for a token: whoever reaches the engine may do everything.")
+    keys: str = Field("", description="File with the keys of tokens; empty: cberl/keys.json in the user's state.")
     allow_origin: str = Field("", description="One other web origin whose pages may connect; * for all.")
     allow_hosts: str = Field("", description="More names of this engine's host in requests, comma-separated.")
     trusted_proxy: str = Field("", description="Addresses of proxies whose X-Forwarded headers count, comma-separated.")
@@ -134,10 +136,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _loopback_or_insecure(self) -> Self:
-        if not (self.insecure or _is_loopback(self.host)):
+        if not (self.insecure or is_loopback(self.host)):
             raise ValueError(
-                f"host {self.host} can be reached from other machines and this version has no tokens: "
-                "anybody there could listen in; use a proxy that authenticates its users, or give --insecure"
+                f"host {self.host} can be reached from other machines, and what is sent can be read on the way: "
+                "use a proxy with TLS on this machine, or give --insecure"
             )
         return self
 
@@ -208,7 +210,7 @@ def _sentence(problem: Any, sources: Mapping[str, str]) -> str:
     return f"{sources.get(key, key)} {reason}, not {problem['input']!r}."
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -12,6 +12,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from engine.access.guard import Access
 from engine.config import Settings
 from engine.server.app import create_app
 from engine.server.serve import serve
@@ -128,6 +129,8 @@ async def server() -> AsyncIterator[str]:
     settings = Settings(port=0, whisper_model="tiny.en")
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with open_supervisor(settings) as supervisor, asyncio.TaskGroup() as tasks:
-        serving = tasks.create_task(serve(create_app(supervisor, settings), settings, url.set_result))
+        serving = tasks.create_task(
+            serve(create_app(supervisor, settings, access=Access(None)), settings, url.set_result)
+        )
         yield await url
         serving.cancel()

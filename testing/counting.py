@@ -12,6 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from cberl.types import SAMPLE_RATE
+from engine.access.guard import Access
 from engine.config import Settings
 from engine.delivery.hub import Hub
 from engine.errors import RefusedError
@@ -21,6 +22,7 @@ from engine.server.serve import serve
 from engine.server.sinks import open_event_sinks
 
 MIC = {"id": "mic", "speaker": "alice", "kind": "audio", "codec": "pcm_s16le", "sample_rate": 16_000, "channels": 1}
+OPEN = Access(None)
 END = json.dumps({"type": "session.end"})
 
 
@@ -105,13 +107,13 @@ def utterance(conversation="demo", speaker="alice", text="hi", status="final"):
 
 
 @asynccontextmanager
-async def running(**flags):
-    """Yields (engine, URL) of a running server."""
+async def running(*, access=OPEN, **flags):
+    """Yields (engine, URL) of a running server, which asks for no tokens unless `access` does."""
     settings = Settings(port=0, **{"new_sockets_per_s": 1000.0} | flags)
     url = asyncio.get_running_loop().create_future()
     async with open_event_sinks(settings) as sinks, asyncio.TaskGroup() as group:
         engine = Counter(settings, sinks.hub)
-        server = group.create_task(serve(create_app(engine, settings, sinks), settings, url.set_result))
+        server = group.create_task(serve(create_app(engine, settings, sinks, access=access), settings, url.set_result))
         await asyncio.wait([server, url], return_when=asyncio.FIRST_COMPLETED)
         try:
             yield engine, await url

@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 import engine.demo
 from cberl.types import SAMPLE_RATE, Float32
+from engine.access.guard import Access
 from engine.config import Settings
 from engine.demo.play import frame
 from engine.demo.score import read_script
@@ -67,7 +68,9 @@ async def running(**flags: Any) -> AsyncIterator[tuple[Supervisor, str]]:
     settings = Settings(port=0, whisper_model="tiny.en", **DEFAULTS | flags)
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with open_supervisor(settings) as supervisor, asyncio.TaskGroup() as tasks:
-        server = tasks.create_task(serve(create_app(supervisor, settings), settings, url.set_result), name="the server")
+        server = tasks.create_task(
+            serve(create_app(supervisor, settings, access=Access(None)), settings, url.set_result), name="the server"
+        )
         try:
             yield supervisor, await url
         finally:

@@ -61,12 +61,14 @@ class Served:
 def served(folder: Path, *flags: str, open_files: int | None = None, before: str = "") -> Iterator[Served]:
     """Yields the server once it accepts connections; killed at the end.
 
-    `open_files` is its limit of descriptors. `before` is Python that runs first in its process, to break something.
+    Without `--keys` it asks for no tokens. `open_files` is its limit of descriptors. `before` is Python that runs first
+    in its process, to break something.
     """
     require_whisper()
     log = folder / "serve.log"
+    access = () if "--keys" in flags else ("--no-auth",)
     fixed = ("--port", "0", "--whisper-model", "tiny.en", "--interim-ms", "0", "--stats-s", "3600")
-    command = [sys.executable, "-c", f"{before}\n{MAIN}", "serve", *fixed, *flags]
+    command = [sys.executable, "-c", f"{before}\n{MAIN}", "serve", *fixed, *access, *flags]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     limit = open_files and partial(resource.setrlimit, resource.RLIMIT_NOFILE, (open_files, open_files))
     with (
@@ -98,6 +100,7 @@ async def bystander(server: Served) -> AsyncIterator[None]:
     if server.process.pid not in _undisturbed:
         _undisturbed[server.process.pid] = emotions(await publish(server.url, "undisturbed", stretch(*FIRST)))
         assert len(_undisturbed[server.process.pid]) == 5
+    await _until_it_keeps_up(server)
     name = f"bystander-{next(_numbers)}"
     async with (
         ws(server.url, f"/events?conversation={name}") as watcher,
@@ -114,6 +117,20 @@ async def bystander(server: Served) -> AsyncIterator[None]:
         await heard
         await seen
     assert_nothing_lost(heard.result(), seen.result(), _undisturbed[server.process.pid])
+
+
+async def _until_it_keeps_up(server: Served) -> None:
+    """A busy machine refuses new conversations while it is behind live; that is no matter of the attack to come."""
+    refused = True
+    async with asyncio.timeout(STARTS_WITHIN_S):
+        while refused:
+            async with ws(server.url, f"/ingest?conversation=probe-{next(_numbers)}") as client:
+                await client.send(start())
+                await client.send(stretch(0.0, 0.1)[0])
+                await client.send(END)
+                refused = any(message.get("code") == "full" for message in await rest(client))
+            if refused:
+                await asyncio.sleep(1)
 
 
 def assert_nothing_lost(published: list[Message], subscribed: list[Message], wanted: list[Message]) -> None:

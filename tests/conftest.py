@@ -1,6 +1,7 @@
 """Where tests find real data and models, and how many threads they take."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 # Small networks gain nothing from threads, and busy threads of several processes slow each other many times over.
 # Before torch is loaded; processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Keys that commands make belong to the tests, not to the user who runs them.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="cberl-tests-")
 
 
 @pytest.fixture(scope="session")

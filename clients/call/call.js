@@ -2,6 +2,7 @@
 
 import { Feed, eventsUrl } from "/static/connection.js";
 import { apply, emptyState } from "/static/state.js";
+import { takeToken } from "/static/token.js";
 import { render, renderStatus, watchTranscript } from "/static/view.js";
 import { Publisher } from "./whip.js";
 
@@ -129,4 +130,5 @@ $("mute").addEventListener("click", () => toggle($("mute"), stream.getAudioTrack
 $("blind").addEventListener("click", () => toggle($("blind"), stream.getVideoTracks()));
 $("leave").addEventListener("click", leave);
 addEventListener("pagehide", () => publisher?.stop());
+complain(await takeToken());
 $("enter").disabled = false; // only now are the listeners attached

@@ -2,6 +2,7 @@
 
 import { Feed, eventsUrl } from "./connection.js";
 import { apply, emptyState, newestActive } from "./state.js";
+import { takeToken } from "./token.js";
 import { render, renderChooser, renderStatus, watchTranscript } from "./view.js";
 
 const IDLE_POLL_MS = 4_000;
@@ -14,6 +15,7 @@ let feed = null;
 let connection = { kind: "idle" };
 let list = []; // of conversations, oldest first
 let reachable = true;
+let refusal = null; // why the list is not shown
 let interimTimer = null;
 let frame = null;
 
@@ -66,6 +68,7 @@ function status() {
   if (kind === "waiting") {
     return ["waiting", `Disconnected, trying again in ${Math.max(1, Math.ceil((retryAt - Date.now()) / 1000))} s`];
   }
+  if (!feed && refusal !== null) return ["waiting", refusal];
   if (!feed) return reachable ? ["idle", "Waiting for a conversation"] : ["waiting", "Server not reachable, trying again"];
   if (kind === "connecting" || !state.heard) return ["connecting", "Connecting"];
   return state.active ? ["live", "Live"] : ["idle", state.utterances.size ? "Ended" : "Waiting for the conversation to start"];
@@ -79,9 +82,11 @@ async function poll() {
 async function refresh() {
   try {
     const answer = await fetch("/conversations", { headers: { accept: "application/json" } });
+    reachable = true;
+    refusal = answer.status === 401 || answer.status === 403 ? (await answer.json()).message : null;
+    if (refusal !== null) return draw();
     if (!answer.ok) throw new Error(`/conversations answered ${answer.status}`);
     const { conversations } = await answer.json();
-    reachable = true;
     list = conversations;
     const newest = newestActive(conversations);
     if (chosen === null && newest && !state?.active && newest.id !== state?.conversation) follow(newest.id);
@@ -110,6 +115,7 @@ window.addEventListener("offline", () => feed?.lose());
 setInterval(() => connection.kind === "waiting" && draw(), 1_000);
 
 watchTranscript();
+refusal = await takeToken();
 if (chosen !== null) follow(chosen);
 poll();
 draw();

@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "Emotions of a recording, turn by turn.",
     "demo": "Play a spoken conversation into a running engine and watch.",
     "mqtt": "Show what an MQTT broker receives.",
+    "token": "Make a token for others to use the engine, or withdraw one.",
     "doctor": "What works on this machine, what is missing, how to get it.",
     "models": "Whisper models: which are here, and how to get others.",
     "data": "Check a corpus, or turn it into features.",

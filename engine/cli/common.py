@@ -12,7 +12,18 @@ from engine.config import Settings, load_settings
 from engine.runtime.log_limit import LogLimit
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-SERVER = ("host", "port", "insecure", "allow_", "trusted_", "max_connections", "max_sessions_per", "new_sockets")
+SERVER = (
+    "host",
+    "port",
+    "insecure",
+    "no_auth",
+    "keys",
+    "allow_",
+    "trusted_",
+    "max_connections",
+    "max_sessions_per",
+    "new_sockets",
+)
 SINKS = ("event_log", "keep_text", "mqtt", "home_assistant", "change_")
 LISTENING = tuple(name for name in Settings.model_fields if name.startswith(SERVER))
 KEEPING = tuple(name for name in Settings.model_fields if name.startswith(SINKS))  # for `serve` alone

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 
 import engine.demo
+from engine.access.setup import temporary_access
 from engine.cli.common import KEEPING, LISTENING, run_async, settings_from, settings_options
 from engine.cli.table import TurnTable
 from engine.config import Settings
@@ -46,22 +47,24 @@ async def _demo(settings: Settings) -> None:
         if supervisor.models.asr_note:
             console.print(supervisor.models.asr_note)
         url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        app = create_app(supervisor, settings)
+        access, token = temporary_access()
+        app = create_app(supervisor, settings, access=access)
         async with asyncio.TaskGroup() as tasks:
             server = tasks.create_task(serve(app, settings, url.set_result, until_signal=False))
-            summary = await _play(await url, supervisor, console)
+            summary = await _play(await url, token, supervisor, console)
             server.cancel()
     _report(summary, console)
 
 
-async def _play(url: str, supervisor: Supervisor, console: Console) -> Summary:
+async def _play(url: str, token: str, supervisor: Supervisor, console: Console) -> Summary:
     script = read_script(FOLDER / "conversation.json")
-    console.print(f"Emotion recognition is running. Watch it at {url}/?conversation=demo\n")
+    console.print("Emotion recognition is running. Watch it at")
+    console.print(f"{url}/?conversation=demo#token={token}\n", soft_wrap=True, highlight=False)
     table = TurnTable(console)
     speakers = list(script.speakers)
     source = as_live(read_media(str(FOLDER / "conversation.flac"), speakers=speakers))
     ingest = url.replace("http", "ws", 1) + "/ingest?conversation=demo"
-    finals = await play(ingest, source, speakers, table.add, console.print)
+    finals = await play(ingest, source, speakers, table.add, console.print, token)
     if not finals:
         raise DemoError("no turn was recognised: the settings are too strict for this conversation")
     return summarize(script, finals, supervisor.models.asr)

@@ -5,12 +5,14 @@ import multiprocessing
 import os
 import threading
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import click
 
+from engine.access.setup import open_access
 from engine.cli.common import run_async, settings_from, settings_options
-from engine.config import Settings
+from engine.config import Settings, is_loopback
 from engine.server.app import create_app
 from engine.server.serve import serve
 from engine.server.sinks import open_event_sinks
@@ -46,7 +48,9 @@ async def _serve(settings: Settings) -> None:
         with sinks.mqtt.control(supervisor) if sinks.mqtt else nullcontext():
             gc.collect()
             gc.freeze()  # models have a million objects, which a full collection would visit: pauses of 0.5 s
-            await serve(create_app(supervisor, settings, sinks), settings, _greet, on_signal=_end_in_time)
+            access, admin_token = open_access(settings)
+            app = create_app(supervisor, settings, sinks, access=access)
+            await serve(app, settings, partial(_greet, settings, admin_token), on_signal=_end_in_time)
 
 
 def _end_in_time() -> None:
@@ -63,5 +67,12 @@ def _give_up() -> None:
     os._exit(1)
 
 
-def _greet(url: str) -> None:
+def _greet(settings: Settings, admin_token: str | None, url: str) -> None:
     click.echo(f"CBERL Engine is at {url}  (Ctrl-C stops it)", err=True)
+    if admin_token:
+        click.echo(f"Open it once with this link, which is for you alone:\n  {url}/#token={admin_token}", err=True)
+        click.echo("`cberl token --help` makes others, for less and for a shorter time.", err=True)
+    if not is_loopback(settings.host):
+        click.echo(f"WARNING: other machines can reach it at {settings.host}, without TLS (--insecure).", err=True)
+    if settings.no_auth:
+        click.echo("WARNING: whoever reaches it may listen, publish and delete (--no-auth).", err=True)

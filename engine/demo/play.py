@@ -46,6 +46,7 @@ async def play(
     speakers: list[str],
     show: Callable[[EmotionEvent], None],
     warn: Callable[[str], None],
+    token: str | None = None,
 ) -> list[EmotionEvent]:
     """Sends all of `source` to `url` and calls `show` with every final event. Returns them.
 
@@ -53,7 +54,9 @@ async def play(
     """
     finals: list[EmotionEvent] = []
     try:
-        async with websockets.connect(url, max_size=None, proxy=None) as socket, asyncio.TaskGroup() as tasks:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        connecting = websockets.connect(url, max_size=None, proxy=None, additional_headers=headers)
+        async with connecting as socket, asyncio.TaskGroup() as tasks:
             tasks.create_task(_send(socket, source, speakers))
             async for text in socket:
                 _, message = decode(text)

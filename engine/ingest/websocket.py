@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +18,7 @@ from engine.ingest.picture import PictureError
 from engine.ingest.picture_decoder import PictureDecoder, PictureTimeoutError
 from engine.ingest.protocol import Ended, IngestProtocol, Picture, Result, Started
 from engine.ingest.realtime_detector import RealtimeDetector
-from engine.media import AudioChunk, ChunkSource, VideoFrame
+from engine.media import AudioChunk, ChunkSource, Track, VideoFrame
 from engine.runtime.channel import Channel, ChannelClosedError
 
 CHANNEL_CHUNKS = 640  # of at most 0.1 s, so 4 MB per publisher; 6.4 s of two tracks in packets of 20 ms
@@ -61,7 +61,9 @@ class IngestSocket:
         outbox: Outbox,
         decode_picture: PictureDecoder,
         deadlines: MediaDeadlines = MediaDeadlines(),
+        speaker: str | None = None,
     ) -> None:
+        """`speaker`: the only one whose tracks are accepted; None: any."""
         self.chunks: Channel[AudioChunk] = Channel(CHANNEL_CHUNKS)
         self._websocket = websocket
         self._conversation = conversation
@@ -75,6 +77,7 @@ class IngestSocket:
         self._received_s = 0.0
         self._report_drops_at = 1
         self._deadlines = deadlines
+        self._speaker = speaker
         self._due_at: float | None = None  # media must come before; None: none is awaited
         self._reading: asyncio.Task[bool] | None = None
         self._stopping = False
@@ -125,6 +128,11 @@ class IngestSocket:
                     self._due_at = asyncio.get_running_loop().time() + self._deadlines.idle_s
             case Picture():
                 await self._add_frame(result)
+            case Started(tracks=tracks) if self._forbidden(tracks):
+                message = f"This token is for tracks of {self._speaker} alone."
+                self._outbox.notify(Error("forbidden", message, fatal=True))
+                self._outbox.end("refused")
+                self.chunks.close()
             case Started(tracks=tracks):
                 self._outbox.notify(SessionStarted(self._conversation, tuple(track.id for track in tracks)))
                 group.create_task(self._session(), name=f"publisher of {self._conversation}")
@@ -133,6 +141,9 @@ class IngestSocket:
                 self.chunks.close()
             case Error():
                 self._outbox.notify(result)
+
+    def _forbidden(self, tracks: Iterable[Track]) -> bool:
+        return self._speaker is not None and any(track.speaker != self._speaker for track in tracks)
 
     async def _session(self) -> None:
         try:

@@ -4,13 +4,19 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
+from starlette.responses import Response
 
+from engine.access.guard import Access
+from engine.access.tokens import AccessError
 from engine.config import Settings
+from engine.delivery.wire import encode
 from engine.errors import EngineError
+from engine.events import Error
 from engine.ingest.webrtc.ice import parse_ice_servers
 from engine.ingest.webrtc.peer import PeerConfig
 from engine.ingest.webrtc.whip import OpenSlot, Publish, Whip
@@ -29,17 +35,22 @@ class EngineApp(Starlette):
     """From `create_app`."""
 
     def __init__(
-        self, supervisor: Supervisor, sinks: EventSinks, limits: ClientLimits, sockets: Sockets, whip: Whip,
-        middleware: list[Middleware],
-    ) -> None:  # fmt: skip
+        self,
+        supervisor: Supervisor,
+        sinks: EventSinks,
+        limits: ClientLimits,
+        sockets: Sockets,
+        whip: Whip,
+        **options: Any,
+    ) -> None:
         self.limits = limits
         self._supervisor = supervisor
         self._hub = sinks.hub
         self._sockets = sockets
         self._whip = whip
         super().__init__(
-            routes=[*page_routes(supervisor, sinks), *history_routes(sinks), *sockets.routes, *whip.routes],
-            middleware=middleware,
+            **options,
+            exception_handlers={AccessError: _denied},
             lifespan=lambda app: self._running(),
         )
 
@@ -65,15 +76,28 @@ class EngineApp(Starlette):
         await self._sockets.all_closed(0.2 * within_s)
 
 
-def create_app(supervisor: Supervisor, settings: Settings, sinks: EventSinks | None = None) -> EngineApp:
+def create_app(
+    supervisor: Supervisor, settings: Settings, sinks: EventSinks | None = None, *, access: Access
+) -> EngineApp:
     """The application. It owns nothing: `supervisor` and `sinks` outlive it. Raises EngineError for wrong settings."""
     sinks = sinks or EventSinks(supervisor.hub)
     limits = ClientLimits(settings, supervisor.runs)
-    sockets, whip = Sockets(supervisor, settings, sinks, limits), _whip(supervisor, settings, limits)
-    return EngineApp(supervisor, sinks, limits, sockets, whip, [Middleware(RequestGuard, settings)])
+    sockets = Sockets(supervisor, settings, sinks, limits, access)
+    whip = _whip(supervisor, settings, limits, access)
+    pages, history = page_routes(supervisor, sinks, access), history_routes(sinks, access)
+    routes = [*pages, *history, *sockets.routes, *whip.routes]
+    guard = Middleware(RequestGuard, settings)
+    return EngineApp(supervisor, sinks, limits, sockets, whip, routes=routes, middleware=[guard])
 
 
-def _whip(supervisor: Supervisor, settings: Settings, limits: ClientLimits) -> Whip:
+async def _denied(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AccessError)
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+    body = encode(Error(error.code, str(error), fatal=True))
+    return Response(body, error.status, headers, media_type="application/json")
+
+
+def _whip(supervisor: Supervisor, settings: Settings, limits: ClientLimits, access: Access) -> Whip:
     try:
         servers = parse_ice_servers(settings.ice_servers)
     except ValueError as error:
@@ -82,6 +106,7 @@ def _whip(supervisor: Supervisor, settings: Settings, limits: ClientLimits) -> W
     def admit(request: Request, conversation: str, speaker: str) -> OpenSlot:
         client = client_address(request)
         limits.offer(client)
+        access.check(request, "publish", conversation, speaker)
 
         @contextmanager
         def open_slot() -> Iterator[Publish]:
@@ -91,5 +116,12 @@ def _whip(supervisor: Supervisor, settings: Settings, limits: ClientLimits) -> W
 
         return open_slot
 
+    def may_publish(request: Request, conversation: str) -> bool:
+        try:
+            access.check(request, "publish", conversation)
+        except AccessError:
+            return False
+        return True
+
     config = PeerConfig(servers, settings.video_fps, settings.media_timeout_s)
-    return Whip(admit, config, settings.max_tracks, settings.allow_origin)
+    return Whip(admit, may_publish, config, settings.max_tracks, settings.allow_origin)

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from engine.access.guard import Access
 from engine.delivery.wire import encode
 from engine.events import Error
 from engine.server.sinks import EventSinks
@@ -16,12 +17,13 @@ MAX_LISTED = 1000
 MAX_EVENTS = 1000  # per page
 
 
-def history_routes(sinks: EventSinks) -> list[Route]:
+def history_routes(sinks: EventSinks, access: Access) -> list[Route]:
     """`/conversations` and below."""
     hub, event_writer = sinks.hub, sinks.event_writer
     kept = event_writer if event_writer is not None and event_writer.keeps_events else None
 
     async def conversations(request: Request) -> Response:
+        access.check(request, "all")
         listed = {it.id: asdict(it) for it in hub.conversations()}
         for it in await kept.call(kept.log.conversations, MAX_LISTED) if kept else ():
             unknown = {"id": it.id, "speakers": (), "active": False, "last_seq": it.last_seq}
@@ -29,6 +31,7 @@ def history_routes(sinks: EventSinks) -> list[Route]:
         return JSONResponse({"conversations": list(listed.values())})
 
     async def events(request: Request) -> Response:
+        access.check(request, "history", request.path_params["id"])
         if kept is None:
             return _error(404, "no_event_log", "This engine has no event log: see the setting event_log.")
         after = request.query_params.get("after_seq", "0")
@@ -50,6 +53,7 @@ def history_routes(sinks: EventSinks) -> list[Route]:
 
     async def delete(request: Request) -> Response:
         conversation = request.path_params["id"]
+        access.check(request, "delete", conversation)
         if any(it.id == conversation and it.active for it in hub.conversations()):
             return _error(409, "running", f"{conversation[:64]} is running: delete it when it has ended.")
         if not await known(conversation):

@@ -1,5 +1,6 @@
 """HTTP: the pages, the state of the engine, and the wire contract."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from starlette.requests import Request
@@ -7,6 +8,8 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from engine.access.guard import Access, set_cookie, token_of
+from engine.access.tokens import AccessError
 from engine.delivery.wire import json_schema
 from engine.server.contract import asyncapi
 from engine.server.sinks import EventSinks
@@ -16,7 +19,7 @@ DASHBOARD = Path(__file__).resolve().parents[2] / "clients" / "dashboard"
 CALL = DASHBOARD.parent / "call"
 
 
-def page_routes(supervisor: Supervisor, sinks: EventSinks) -> list[BaseRoute]:
+def page_routes(supervisor: Supervisor, sinks: EventSinks, access: Access) -> list[BaseRoute]:
     async def index(request: Request) -> Response:
         page = DASHBOARD / "index.html"
         if not page.is_file():
@@ -30,9 +33,22 @@ def page_routes(supervisor: Supervisor, sinks: EventSinks) -> list[BaseRoute]:
         return JSONResponse({"status": "ok"})
 
     async def readyz(request: Request) -> Response:
+        """With a token that allows metrics, the state of the parts, too."""
         ready = supervisor.ready
-        status = {"ready": ready, **supervisor.status, **sinks.status()}
+        status: dict[str, object] = {"ready": ready}
+        with suppress(AccessError):
+            access.check(request, "metrics")
+            status |= {**supervisor.status, **sinks.status()}
         return JSONResponse(status, status_code=200 if ready else 503)
+
+    async def session(request: Request) -> Response:
+        """A page swaps the token of its link for a cookie."""
+        token = token_of(request)
+        grant = access.read(token)
+        response = Response(status_code=204)
+        if token:
+            set_cookie(request, response, token, grant)
+        return response
 
     async def contract(request: Request) -> Response:
         return JSONResponse(asyncapi())
@@ -47,6 +63,7 @@ def page_routes(supervisor: Supervisor, sinks: EventSinks) -> list[BaseRoute]:
         Mount("/static", StaticFiles(directory=DASHBOARD, check_dir=False)),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
+        Route("/session", session, methods=["POST"]),
         Route("/asyncapi.json", contract),
         Route("/schema/events.json", schema),
     ]

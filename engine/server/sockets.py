@@ -1,15 +1,19 @@
 """The WebSockets `/events` and `/ingest`: what is asked for is checked, and all of them end at shutdown."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
+from engine.access.guard import Access, token_of
+from engine.access.tokens import MAX_TOKEN_BYTES, AccessError, Grant
 from engine.config import Settings
 from engine.delivery.events_socket import CLOSE, events_socket, refuse, send_all
+from engine.delivery.subscription import Subscription
 from engine.errors import RefusedError
 from engine.events import Error
 from engine.ingest.picture_decoder import PictureDecoder
@@ -21,7 +25,9 @@ from engine.server.client_limits import ClientLimits, client_address
 from engine.server.sinks import EventSinks
 from engine.server.supervisor import Supervisor
 
-Endpoint = Callable[[WebSocket], Coroutine[Any, Any, None]]
+Endpoint = Callable[[WebSocket, Grant], Coroutine[Any, Any, None]]
+
+RECHECK_S = 5.0  # how often the tokens of open sockets are checked
 
 
 class BadRequestError(Exception):
@@ -35,11 +41,14 @@ class BadRequestError(Exception):
 class Sockets:
     """All WebSockets of the application."""
 
-    def __init__(self, supervisor: Supervisor, settings: Settings, sinks: EventSinks, limits: ClientLimits) -> None:
+    def __init__(
+        self, supervisor: Supervisor, settings: Settings, sinks: EventSinks, limits: ClientLimits, access: Access
+    ) -> None:
         self._supervisor = supervisor
         self._settings = settings
         self._sinks = sinks
         self._limits = limits
+        self._access = access
         self._pictures = PictureDecoder()
         self._open: set[asyncio.Task[Any]] = set()
         self._publishers: dict[asyncio.Task[bool], IngestSocket] = {}
@@ -69,7 +78,7 @@ class Sockets:
         if self._open:
             await asyncio.wait(self._open, timeout=within_s)
 
-    def _endpoint(self, endpoint: Endpoint) -> Endpoint:
+    def _endpoint(self, endpoint: Endpoint) -> Callable[[WebSocket], Coroutine[Any, Any, None]]:
         async def run(websocket: WebSocket) -> None:
             task = asyncio.current_task()
             assert task is not None
@@ -80,7 +89,10 @@ class Sockets:
             with suppress(asyncio.CancelledError):
                 try:
                     with self._limits.socket(client_address(websocket)):
-                        await endpoint(websocket)
+                        token = await self._token(websocket)
+                        await self._while_valid(token, endpoint(websocket, self._access.read(token)))
+                except AccessError as denied:
+                    await refuse(websocket, Error(denied.code, str(denied), fatal=True))
                 except RefusedError as refused:
                     await refuse(websocket, Error(refused.code, f"{refused}.", fatal=True), CLOSE["too_many"][0])
                 except BadRequestError as bad:
@@ -88,28 +100,59 @@ class Sockets:
 
         return run
 
-    async def _events(self, websocket: WebSocket) -> None:
+    async def _token(self, websocket: WebSocket) -> str | None:
+        """Of its header or cookie; else the first message has it."""
+        token = token_of(websocket)
+        if token is None and self._access.required:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.request_timeout_s):
+                    token = token_in(await websocket.receive())
+        return token
+
+    async def _while_valid(self, token: str | None, work: Coroutine[Any, Any, None]) -> None:
+        """Raises AccessError when the token has expired or was withdrawn, which ends the work."""
+        working = asyncio.create_task(work, name="socket")
+        try:
+            while not working.done():
+                await asyncio.wait([working], timeout=RECHECK_S)
+                if not working.done():
+                    self._access.read(token)
+            working.result()
+        finally:
+            working.cancel()
+            await asyncio.wait([working])
+
+    async def _events(self, websocket: WebSocket, grant: Grant) -> None:
         conversation, resume = _conversation(websocket), websocket.query_params.get("resume_from_seq")
         if resume is not None and not (resume.isascii() and resume.isdigit() and len(resume) < 16):
             raise BadRequestError("bad_request", f"resume_from_seq is a number from 0 on, not {resume[:40]!r}.")
         if resume is not None and conversation == ALL_CONVERSATIONS:
             raise BadRequestError("bad_request", "All conversations (*) are live only: no resume_from_seq.")
+        if conversation == ALL_CONVERSATIONS:
+            grant.check("all")
+        else:
+            grant.check("listen", conversation)
         after_seq = None if resume is None else int(resume)
         await events_socket(websocket, self._sinks.hub, self._sinks.replay, conversation, after_seq)
 
-    async def _ingest(self, websocket: WebSocket) -> None:
+    async def _ingest(self, websocket: WebSocket, grant: Grant) -> None:
         conversation, settings = _conversation(websocket), self._settings
         if conversation == ALL_CONVERSATIONS:
             raise BadRequestError("bad_name", "'*' means all conversations, and is not the name of one.")
+        grant.check("publish", conversation)
 
         async def join(source: ChunkSource) -> None:
             self._limits.conversation(client_address(websocket), conversation)
             await self._supervisor.join(conversation, source, live=True)
 
-        outbox = self._sinks.hub.subscribe(conversation)
+        # Without "listen", a publisher receives answers to its own messages alone.
+        private = Subscription(settings.subscriber_queue, on_end=lambda it: None)
+        outbox = self._sinks.hub.subscribe(conversation) if "listen" in grant.scopes else private
         protocol = IngestProtocol(settings.max_message_bytes, settings.max_tracks, settings.video_fps)
         deadlines = MediaDeadlines(settings.first_media_s, settings.idle_media_s)
-        publisher = IngestSocket(websocket, conversation, protocol, join, outbox, self._pictures, deadlines)
+        publisher = IngestSocket(
+            websocket, conversation, protocol, join, outbox, self._pictures, deadlines, grant.speaker
+        )
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(send_all(websocket, outbox), name="ingest writer")
             running = group.create_task(publisher.run(), name=f"publisher socket of {conversation}")
@@ -118,6 +161,18 @@ class Sockets:
             await asyncio.wait([running])
             if running.cancelled() or running.exception() or running.result():
                 writer.cancel()  # it may wait for a send buffer that is no longer read
+
+
+def token_in(message: Mapping[str, Any]) -> str | None:
+    """The token in a message of a client that can send no header: {"type": "authenticate", "token": "…"}."""
+    text = message.get("text") or ""
+    try:
+        body = json.loads(text) if len(text) <= 2 * MAX_TOKEN_BYTES else None
+    except ValueError:
+        return None
+    if not isinstance(body, dict) or body.get("type") != "authenticate":
+        return None
+    return str(body.get("token"))
 
 
 def _conversation(websocket: WebSocket) -> str:

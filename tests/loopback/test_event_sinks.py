@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from engine.access.guard import Access
 from engine.config import Settings
 from engine.errors import CommandError
 from engine.server.app import create_app
@@ -32,7 +33,7 @@ def test_sockets_log_and_broker_receive_the_same_finals_and_commands_are_execute
                 open_supervisor(settings, sinks.hub) as supervisor,
                 asyncio.TaskGroup() as tasks,
             ):
-                app = create_app(supervisor, settings, sinks)
+                app = create_app(supervisor, settings, sinks, access=Access(None))
                 server = tasks.create_task(serve(app, settings, url.set_result))
                 supervisor.start("demo")
                 refused = [

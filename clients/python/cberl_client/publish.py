@@ -10,11 +10,10 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from cberl_client.address import socket_url
+from cberl_client.address import connect_options, socket_url
 from cberl_client.errors import ClientError, ConnectionLostError, RefusedError
 from cberl_client.events import Error, Message, SessionEnded, decode
 from cberl_client.pcm import Pcm, frame, pieces
-from cberl_client.subscribe import LARGEST_BYTES
 
 Audio = Pcm | AsyncIterable[Pcm | tuple[float, Pcm]]
 
@@ -41,6 +40,7 @@ async def publish_audio(
     sample_rate: int = 16_000,
     start_s: float = 0.0,
     captions: Mapping[str, Captions] | None = None,
+    token: str | None = None,
     **options: Any,
 ) -> AsyncGenerator[Message, None]:
     """Send one track per speaker; yield every message of the engine, `SessionEnded` last.
@@ -48,8 +48,8 @@ async def publish_audio(
     `audio` maps a speaker to mono samples: bytes (pcm_s16le), an int16 or float array, or, for live audio, an async
     iterator of such pieces. Media time starts at `start_s` seconds and follows the samples; after a gap, a live piece
     is `(media time, samples)`. Arrays of several speakers are sent interleaved by media time. `captions` replace speech
-    to text: for each speaker, in order, or for live ones as an async iterator. `options` are those of
-    `websockets.connect`.
+    to text: for each speaker, in order, or for live ones as an async iterator. `token` is one of `cberl token`; without
+    it, that of the environment variable CBERL_TOKEN. `options` are those of `websockets.connect`.
 
     Raises RefusedError where the engine refuses the request; ConnectionLostError where the connection is lost, which
     does not affect what was sent before; ClientError where samples are not audio, or captions have no audio.
@@ -61,7 +61,7 @@ async def publish_audio(
     tracks = {speaker: f"audio-{n + 1}" for n, speaker in enumerate(audio)}
     address = socket_url(url, "/ingest", conversation=conversation)
     try:
-        async with connect(address, **({"max_size": LARGEST_BYTES} | options)) as socket:
+        async with connect(address, **connect_options(token, options)) as socket:
             await socket.send(_session_start(tracks, sample_rate, captions))
             sending = _send(socket, audio, captions, tracks, sample_rate, start_s)
             sender = asyncio.create_task(sending, name="publish_audio")

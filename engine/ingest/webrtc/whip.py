@@ -35,6 +35,7 @@ STATUS = {"full": 503, "too_many": 429, "speaker_taken": 409, "failed": 500}
 Publish = Callable[[ChunkSource], Coroutine[Any, Any, None]]
 OpenSlot = Callable[[], AbstractContextManager[Publish]]
 Admit = Callable[[Request, str, str], OpenSlot]  # for a conversation and a speaker; raises RefusedError
+MayPublish = Callable[[Request, str], bool]  # whether the sender may publish in a conversation
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +87,11 @@ class Publication:
 class Whip:
     """All publishers that use WHIP. The routes work inside `running()`."""
 
-    def __init__(self, admit: Admit, config: PeerConfig, max_tracks: int, allow_origin: str = "") -> None:
+    def __init__(
+        self, admit: Admit, may_publish: MayPublish, config: PeerConfig, max_tracks: int, allow_origin: str = ""
+    ) -> None:
         self._admit = admit
+        self._may_publish = may_publish
         self._config = config
         self._max_tracks = max_tracks
         self._allow_origin = allow_origin
@@ -102,7 +106,7 @@ class Whip:
             CORSMiddleware,
             allow_origins=[self._allow_origin] if self._allow_origin else [],
             allow_methods=["POST", "PATCH", "DELETE"],
-            allow_headers=["Content-Type", "If-Match"],
+            allow_headers=["Authorization", "Content-Type", "If-Match"],
             expose_headers=["Location", "Link", "ETag", "Accept-Post"],
         )
         return [
@@ -191,8 +195,9 @@ class Whip:
                 del self._publications[publication.token]
 
     async def _options(self, request: Request) -> Response:
-        """Browsers need the ICE servers before they make an offer."""
-        return self._linked(Response(status_code=204, headers={"Accept-Post": SDP}))
+        """Browsers need the ICE servers before they make an offer. Others must not learn their passwords."""
+        answer = Response(status_code=204, headers={"Accept-Post": SDP})
+        return self._linked(answer) if self._may_publish(request, request.path_params["conversation"]) else answer
 
     async def _patch(self, request: Request) -> Response:
         publication = self._found(request)

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from engine.access.guard import Access
 from engine.config import Settings
 from engine.delivery.wire import decode
 from engine.events import SpeakerJoined
@@ -233,7 +234,7 @@ def test_a_live_sender_loses_its_oldest_chunks_and_is_informed():
 def test_a_port_in_use_is_one_sentence():
     async def main(port):
         settings = Settings(port=port)
-        await serve(create_app(Counter(settings), settings), settings, print)
+        await serve(create_app(Counter(settings), settings, access=Access(None)), settings, print)
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -243,6 +244,7 @@ def test_a_port_in_use_is_one_sentence():
 
 SERVER = """
 import asyncio, sys
+from engine.access.guard import Access
 from engine.config import Settings
 from engine.server.app import create_app
 from engine.server.serve import serve
@@ -251,7 +253,8 @@ from testing.counting import Counter
 
 async def main():
     settings = Settings(port=0)
-    await serve(create_app(Counter(settings), settings), settings, lambda url: print(url, flush=True))
+    app = create_app(Counter(settings), settings, access=Access(None))
+    await serve(app, settings, lambda url: print(url, flush=True))
 
 asyncio.run(main())
 print("ended")
