@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8765, ge=0, le=65_535, description="Port for pages and sockets; 0 takes a free one.")
     insecure: bool = Field(False, description="Allow a host that other machines can reach without TLS.")
+    tls_cert: str = Field("", description="PEM file of the engine's certificate for https; loaded again on change.")
+    tls_key: str = Field("", description="PEM file of that certificate's key.")
     no_auth: bool = Field(False, description="Ask nobody for a token: whoever reaches the engine may do everything.")
     keys: str = Field("", description="File with the keys of tokens; empty: cberl/keys.json in the user's state.")
     allow_origin: str = Field("", description="One other web origin whose pages may connect; * for all.")
@@ -135,11 +137,13 @@ class Settings(BaseSettings):
         return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=dict(cls._file))
 
     @model_validator(mode="after")
-    def _loopback_or_insecure(self) -> Self:
-        if not (self.insecure or is_loopback(self.host)):
+    def _tls_beyond_loopback(self) -> Self:
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ValueError("tls_cert and tls_key belong together")
+        if not (self.tls_cert or self.insecure or is_loopback(self.host)):
             raise ValueError(
                 f"host {self.host} can be reached from other machines, and what is sent can be read on the way: "
-                "use a proxy with TLS on this machine, or give --insecure"
+                "give --tls-cert and --tls-key, use a proxy with TLS on this machine, or give --insecure"
             )
         return self
 

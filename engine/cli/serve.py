@@ -72,7 +72,8 @@ def _greet(settings: Settings, admin_token: str | None, url: str) -> None:
     if admin_token:
         click.echo(f"Open it once with this link, which is for you alone:\n  {url}/#token={admin_token}", err=True)
         click.echo("`cberl token --help` makes others, for less and for a shorter time.", err=True)
-    if not is_loopback(settings.host):
-        click.echo(f"WARNING: other machines can reach it at {settings.host}, without TLS (--insecure).", err=True)
+    if not (is_loopback(settings.host) or settings.tls_cert):
+        reached = "every address of this machine" if settings.host in ("0.0.0.0", "::") else settings.host
+        click.echo(f"WARNING: other machines can reach it, at {reached}, without TLS (--insecure).", err=True)
     if settings.no_auth:
         click.echo("WARNING: whoever reaches it may listen, publish and delete (--no-auth).", err=True)

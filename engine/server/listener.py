@@ -29,6 +29,8 @@ BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close
 
 log = logging.getLogger(__name__)
 
+NewProtocol = Callable[[socket.socket], asyncio.Protocol]  # of an accepted connection
+
 
 def raise_open_files() -> int:
     """Raise this process's limit of open files as far as it may. Returns how many more can be opened."""
@@ -139,7 +141,7 @@ class Listener:
         self,
         listening: socket.socket,
         config: ListenerConfig,
-        new_protocol: Callable[[socket.socket], asyncio.Protocol],
+        new_protocol: NewProtocol,
         tls: Callable[[], ssl.SSLContext | None],
     ) -> None:
         self._listening = listening

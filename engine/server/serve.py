@@ -1,12 +1,15 @@
 """Serves the application on one port until a signal: uvicorn, with connections accepted by `listener.py`."""
 
 import asyncio
+import ipaddress
 import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -14,8 +17,9 @@ import uvicorn
 from engine.config import Settings
 from engine.errors import EngineError
 from engine.server.app import EngineApp
-from engine.server.listener import Connections, HttpProtocol, Listener, ListenerConfig, WebSocketProtocol
+from engine.server.listener import Connections, HttpProtocol, Listener, ListenerConfig, NewProtocol, WebSocketProtocol
 from engine.server.requests import trusted_proxies
+from engine.server.tls import Certificate
 
 DRAIN_S = 6.0  # at shutdown: for the turns in progress, and for their events to reach the sockets
 SOCKETS_S = 2  # then, for the sockets to close
@@ -37,8 +41,10 @@ async def serve(
     """Serve until SIGINT, SIGTERM or cancellation. Then end the turns, deliver their events, close the sockets (1012).
 
     `started` is called with the URL when connections are accepted, `on_signal` on the first signal. Without
-    `until_signal`, signals are left to the caller. Raises ServerError where it cannot listen.
+    `until_signal`, signals are left to the caller. Raises ServerError where it cannot listen,
+    TlsError where the certificate cannot be used.
     """
+    certificate = Certificate(Path(settings.tls_cert), Path(settings.tls_key)) if settings.tls_cert else None
     listening = await _listen(settings.host, settings.port)
     host, port = listening.getsockname()[:2]
     config = ListenerConfig(
@@ -60,8 +66,9 @@ async def serve(
     )
     config.connections = Connections(app.limits.connections, trusted_proxies(settings.trusted_proxy))
     config.request_timeout_s = settings.request_timeout_s
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    server = _Server(config, app, listening, lambda: started(url), on_signal if until_signal else None)
+    url = _url(host, port, "https" if certificate else "http")
+    listener = partial(Listener, listening, config, tls=certificate or (lambda: None))
+    server = _Server(config, app, listener, lambda: started(url), on_signal if until_signal else None)
     serving = asyncio.create_task(server.serve(sockets=[]), name="server")
     try:
         await asyncio.shield(serving)
@@ -80,14 +87,14 @@ class _Server(uvicorn.Server):
         self,
         config: ListenerConfig,
         app: EngineApp,
-        listening: socket.socket,
+        new_listener: Callable[[NewProtocol], Listener],
         on_started: Callable[[], None],
         on_signal: Callable[[], None] | None,
     ) -> None:
         super().__init__(config)
         self._app = app
         self._config = config
-        self._listener = Listener(listening, config, self._new_protocol, lambda: None)
+        self._listener = new_listener(self._new_protocol)
         self._accepting: asyncio.Task[None] | None = None
         self._on_started = on_started
         self._on_signal = on_signal
@@ -128,6 +135,13 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _url(host: str, port: int, scheme: str) -> str:
+    """Where this machine reaches it: the unspecified address stands for all addresses, and is none itself."""
+    if ipaddress.ip_address(host).is_unspecified:
+        host = "::1" if ":" in host else "127.0.0.1"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 async def _listen(host: str, port: int) -> socket.socket:
