@@ -113,7 +113,8 @@ async def running(*, access=OPEN, **flags):
     url = asyncio.get_running_loop().create_future()
     async with open_event_sinks(settings) as sinks, asyncio.TaskGroup() as group:
         engine = Counter(settings, sinks.hub)
-        server = group.create_task(serve(create_app(engine, settings, sinks, access=access), settings, url.set_result))
+        engine.app = create_app(engine, settings, sinks, access=access)
+        server = group.create_task(serve(engine.app, settings, url.set_result))
         await asyncio.wait([server, url], return_when=asyncio.FIRST_COMPLETED)
         try:
             yield engine, await url
