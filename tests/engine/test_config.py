@@ -68,9 +68,12 @@ def test_a_named_file_must_exist():
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.2", "::", "example.org"])
 def test_a_host_that_others_can_reach_must_be_requested(host):
-    with pytest.raises(SettingsError, match=f"host {host} can be reached .* no tokens.* --insecure"):
+    with pytest.raises(SettingsError, match=f"host {host} can be reached .* --tls-cert .* --insecure"):
         load_settings({"host": host})
     assert load_settings({"host": host, "insecure": True}).host == host
+    assert load_settings({"host": host, "tls_cert": "cert.pem", "tls_key": "key.pem"}).host == host
+    with pytest.raises(SettingsError, match="tls_cert and tls_key belong together"):
+        load_settings({"host": host, "tls_cert": "cert.pem"})
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "::1"])

@@ -156,7 +156,7 @@ def test_only_pages_of_the_allowed_origin_may_publish():
                 asked["Access-Control-Request-Headers"] = "content-type"
                 preflight = await http.options("/whip/demo?speaker=alice", headers=asked)
                 assert (preflight.status_code, "access-control-allow-origin" in preflight.headers) == (
-                    (200, True) if allowed else (400, False)
+                    (200, True) if allowed else (403, False)
                 )
             good = SDP | {"Origin": "https://good.example"}
             answer = await http.post("/whip/demo?speaker=alice", content=OFFER, headers=good)
