@@ -1,5 +1,6 @@
 """Checks whether an SDP offer can be answered, before aiortc acts on it. No sockets."""
 
+from aiortc import RTCIceCandidate
 from aiortc.sdp import MediaDescription, SessionDescription
 
 from engine.errors import EngineError
@@ -34,9 +35,17 @@ def check_offer(sdp: str, max_tracks: int) -> SessionDescription:
         raise _bad(f"The offer has more than {MAX_CANDIDATES} ICE candidates.")
     for media in offer.media:
         _check_media(media)
+        for candidate in media.ice_candidates:
+            check_candidate(candidate)
     if not any(media.kind == "audio" and media.direction in SENDS for media in offer.media):
         raise OfferError(422, "no_audio", "The offer sends no audio: turns are found in audio.")
     return offer
+
+
+def check_candidate(candidate: RTCIceCandidate) -> None:
+    """Raises OfferError where nothing can be sent to it, which aioice finds out too late to tell."""
+    if not 0 <= candidate.port <= 65_535:
+        raise _bad(f"The port of an ICE candidate is from 0 to 65535, not {str(candidate.port)[:20]}.")
 
 
 def _parse(sdp: str) -> SessionDescription:

@@ -6,7 +6,7 @@ from aiortc import RTCIceCandidate
 from aiortc.sdp import candidate_from_sdp
 
 from engine.ingest.webrtc._aiortc_compat import MALFORMED
-from engine.ingest.webrtc.sdp import OfferError
+from engine.ingest.webrtc.sdp import OfferError, check_candidate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +34,7 @@ def parse_trickle(body: str) -> Trickle:
                 candidates.append(candidate_from_sdp(value))
             except MALFORMED as error:
                 raise OfferError(400, "bad_sdp", f"This is not an ICE candidate: {value[:100]!r}.") from error
+            check_candidate(candidates[-1])
     if ufrag is None and not candidates and not last:
         raise OfferError(400, "bad_sdp", "The body is not an SDP fragment with ICE candidates.")
     return Trickle(ufrag, tuple(candidates), last)
