@@ -123,5 +123,5 @@ def _whip(supervisor: Supervisor, settings: Settings, limits: ClientLimits, acce
             return False
         return True
 
-    config = PeerConfig(servers, settings.video_fps, settings.media_timeout_s)
+    config = PeerConfig(servers, settings.video_fps, settings.media_timeout_s, settings.require_consent)
     return Whip(admit, may_publish, config, settings.max_tracks, settings.allow_origin)

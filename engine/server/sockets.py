@@ -148,7 +148,12 @@ class Sockets:
         # Without "listen", a publisher receives answers to its own messages alone.
         private = Subscription(settings.subscriber_queue, on_end=lambda it: None)
         outbox = self._sinks.hub.subscribe(conversation) if "listen" in grant.scopes else private
-        protocol = IngestProtocol(settings.max_message_bytes, settings.max_tracks, settings.video_fps)
+        protocol = IngestProtocol(
+            settings.max_message_bytes,
+            settings.max_tracks,
+            settings.video_fps,
+            require_consent=settings.require_consent,
+        )
         deadlines = MediaDeadlines(settings.first_media_s, settings.idle_media_s)
         publisher = IngestSocket(
             websocket, conversation, protocol, join, outbox, self._pictures, deadlines, grant.speaker
