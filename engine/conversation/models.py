@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from cberl.checkpoint import STARTER, Checkpoint, resolve_device
 from cberl.encoders.audio import AudioEncoder, DescribedAudio
@@ -74,6 +75,9 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
     vad = await asyncio.to_thread(SileroVad)
     speakers = await asyncio.to_thread(_speaker_encoder, settings)
     async with AsyncExitStack() as stack:
+        # NumPy multiplies small matrices here (log-mel features): more threads gain nothing, and wait for each other by
+        # spinning, which took a third of the processor time of a recognition.
+        stack.enter_context(threadpool_limits(1, user_api="blas"))
         models = Models(
             checkpoint=checkpoint,
             text_encoder=encoders.text,
