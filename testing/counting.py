@@ -23,6 +23,7 @@ from engine.server.sinks import open_event_sinks
 
 MIC = {"id": "mic", "speaker": "alice", "kind": "audio", "codec": "pcm_s16le", "sample_rate": 16_000, "channels": 1}
 OPEN = Access(None)
+FROM_ONE_ADDRESS = {"new_sockets_per_s": 1000.0, "max_connections_per_address": 1000}  # as all clients of tests are
 END = json.dumps({"type": "session.end"})
 
 
@@ -109,7 +110,7 @@ def utterance(conversation="demo", speaker="alice", text="hi", status="final"):
 @asynccontextmanager
 async def running(*, access=OPEN, **flags):
     """Yields (engine, URL) of a running server, which asks for no tokens unless `access` does."""
-    settings = Settings(port=0, **{"new_sockets_per_s": 1000.0} | flags)
+    settings = Settings(port=0, **FROM_ONE_ADDRESS | flags)
     url = asyncio.get_running_loop().create_future()
     async with open_event_sinks(settings) as sinks, asyncio.TaskGroup() as group:
         engine = Counter(settings, sinks.hub)
