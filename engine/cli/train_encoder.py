@@ -26,7 +26,7 @@ def command() -> None:
 
 @command.command(
     epilog="""\b
-Example:
+Examples:
   cberl train-encoder speech --data RAVDESS --tess TESS --vocal VOCAL --noise NOISE --whisper model.safetensors""",
 )
 @click.option("--data", type=_PATH, required=True, help="RAVDESS's folder: 03-01-*.flac or .wav.")
@@ -47,7 +47,7 @@ def speech(data: Path, tess: Path, vocal: Path, noise: Path, whisper: Path, out:
 
 @command.command(
     epilog="""\b
-Example:
+Examples:
   cberl train-encoder expression --data fer2013_jpeg.npz --out runs/expression""",
 )
 @click.option("--data", type=_PATH, required=True, help="FER2013's .npz.")

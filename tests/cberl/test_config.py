@@ -13,7 +13,7 @@ from cberl.config import ModelConfig
         ({"direction": "backwards"}, "direction is"),
         ({"graph": "gcn"}, "graph is"),
         ({"lookahead": -1}, "lookahead is a whole number from 0 to"),
-        ({"lookahead": 2, "direction": "offline"}, "lookahead is a whole number from 0 to"),
+        ({"lookahead": 2, "direction": "offline"}, "lookahead is 0 or more"),
         ({"lookahead": 1, "graph_layers": 0}, "needs a graph layer"),
         ({"hidden_dim": 10, "heads": 4}, "hidden_dim 10 cannot be split into 4 heads"),
         ({"hidden_dim": 9, "heads": 3, "direction": "offline"}, "hidden_dim 9 cannot be split into two directions"),
