@@ -65,7 +65,8 @@ def test_another_face_detector_gives_other_features_and_is_recorded(shared: Path
     visual = [load_features(path).x["visual"] for path in (tmp_path / "cache").glob("films-dev-*.safetensors")]
     assert len(visual) == 2
     assert (visual[0] - visual[1]).abs().max() > 1e-3
-    refused = CliRunner().invoke(cli, [*words, "--face-detector", str(tmp_path / "none.onnx")])
+    other = ["--out", str(tmp_path / "other"), "--face-detector", str(tmp_path / "none.onnx")]
+    refused = CliRunner().invoke(cli, [*words, *other])
     assert refused.exit_code == 1
     assert "none.onnx is missing: --face-detector takes" in refused.output
 
