@@ -1,7 +1,9 @@
 """Where tests find real data and models, and how many threads they take."""
 
+import logging
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,19 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Keys that commands make belong to the tests, not to the user who runs them.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="cberl-tests-")
+
+
+@pytest.fixture(autouse=True)
+def _same_logging() -> Iterator[None]:
+    """Commands that run inside the test process set levels, and filters of the root's handlers."""
+    loggers = [logging.getLogger(name) for name in ("", "engine", "cberl", "uvicorn", "aioice", "aiortc")]
+    levels = [logger.level for logger in loggers]
+    filters = [(handler, list(handler.filters)) for handler in logging.getLogger().handlers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    for handler, before in filters:
+        handler.filters[:] = before
 
 
 @pytest.fixture(scope="session")
