@@ -9,7 +9,7 @@ Chromium in the call page: by WHIP to a real server, and back by /events.
 The main figure is (time from the end of speech to the event - the silence that ends a turn) / bare recognition
 time of the same turns, each recognised whole and alone by the same process in the same run. 1 means that recognition
 starts when the turn is over; the target at the median is 0.1. The silence that ends a turn is what its words ask for
-(see `EndSilence`), or what it was where the words came too late to lengthen it.
+(see `EndSilence`), or what it was where the words came too late to lengthen it ("turn" in the table).
 
 The end of speech is where the turn's last voiced window ends. In a session, it counts from when that sample arrived. In
 the browser it counts from when the page's own microphone track had it: a script in the page records when the track's
@@ -54,6 +54,7 @@ from engine.server.supervisor import Supervisor, open_supervisor
 from engine.speech.turn import Turn
 from engine.speech.turn_detector import TAIL_MS, TurnDetector, segmenter_config
 from engine.speech.turn_end import EndSilence
+from engine.speech.vad import WINDOW
 from testing.browser_page import BROWSER, Page, browser
 from testing.call_page import capture_devices, join
 
@@ -61,6 +62,7 @@ DEMO = Path(engine.demo.__file__).parent / "conversation.flac"
 SPEAKERS = ["maya", "tom"]
 TARGET = 0.1
 LEAD_S = 4.0  # of silence, until the call is connected
+HALF_WINDOW_MS = WINDOW * 500 / SAMPLE_RATE  # silence is measured to the nearest window
 CLOSE_S = 0.3  # two measurements of a time differ by less
 LOUD = 0.02  # louder than any sample of silence
 # The clock time of the track's first loud sample: the earliest that any of its blocks gives.
@@ -92,7 +94,7 @@ async def in_process(settings: Settings, seconds: float) -> dict[str, Any]:
         subscription.end("done")
         # The first turn warms up. A turn that the end of the source cut short had no silence, and does not count.
         least_ms = min(settings.end_silence_ms, settings.end_silence_min_ms)
-        counted = [it for it in (await heard)[1:] if it.timings_ms["turn"] >= least_ms]
+        counted = [it for it in (await heard)[1:] if it.timings_ms["turn"] >= least_ms - HALF_WINDOW_MS]
         bare_ms = [await bare(channels[it.speaker], it.start_s, it.end_s, supervisor.models) for it in counted]
     late_ms = [it.timings_ms["after_speech"] - silence_ms(it, settings) for it in counted]
     return summary(late_ms, bare_ms, [it.timings_ms for it in counted])
@@ -113,7 +115,8 @@ def silence_ms(event: EmotionEvent, settings: Settings) -> float:
     if not settings.provisional_ms:
         return settings.end_silence_ms
     silence = EndSilence(settings.end_silence_ms, settings.end_silence_min_ms, settings.end_silence_max_ms)
-    return min(silence.after(event.text or ""), event.timings_ms["turn"])
+    asked_ms, was_ms = silence.after(event.text or ""), event.timings_ms["turn"]
+    return asked_ms if was_ms >= asked_ms - HALF_WINDOW_MS else was_ms
 
 
 async def finals(subscription: Subscription) -> list[EmotionEvent]:
@@ -152,13 +155,22 @@ async def in_browser(settings: Settings, seconds: float) -> dict[str, Any]:
             async with browser(Path(folder) / "profile", *flags) as page:
                 arrived, first_sound_s = await call(page, url, side, turns[-1].end_s - turns[0].start_s)
         began_s = first_sound_s - int(np.argmax(np.abs(recording) > LOUD)) / SAMPLE_RATE
-        shift_s = turns[0].start_s - arrived[0][1].start_s  # from the conversation's time to the recording's
+        shift_s = shift(turns, [it for _, it in arrived])
         times_s = [(it.start_s + shift_s, it.end_s + shift_s) for _, it in arrived]
         bare_ms = [await bare(recording, *it, supervisor.models) for it in times_s]
     after_ms = [1e3 * (at_s - began_s - end_s) for (at_s, _), (_, end_s) in zip(arrived, times_s, strict=True)]
     late_ms = [after - silence_ms(it, settings) for after, (_, it) in zip(after_ms, arrived, strict=True)]
     stages = [it.timings_ms | {"end_to_end": ms} for (_, it), ms in zip(arrived, after_ms, strict=True)]
     return summary(late_ms[1:], bare_ms[1:], stages[1:])
+
+
+def shift(turns: list[Turn], events: list[EmotionEvent]) -> float:
+    """Seconds from the conversation's time to the recording's: by the first start, then by all ends, each to its turn.
+
+    A single time is exact to a window of the VAD only.
+    """
+    about_s = turns[0].start_s - events[0].start_s
+    return about_s + median(min((turn.end_s - it.end_s - about_s for turn in turns), key=abs) for it in events)
 
 
 @asynccontextmanager
