@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cberl.encoders.text import TextEncoder, encoder_files
+from cberl.encoders.text import encoder_files
 from cberl.errors import TrainingError, train_extra
 from cberl.losses import class_weights, focal_loss
 from cberl.metrics import Scores
@@ -29,7 +29,8 @@ def restore(exported: Path, task: Task, out: Path) -> Scores:
     the class weights of the encoder's own training. Raises `EncoderError`, or `TrainingError` for an encoder that
     `export` did not write.
     """
-    config, epoch = load_config(exported / "text.json")
+    *_, about = encoder_files(exported)
+    config, epoch = load_config(about)
     encoder, folder = load_base(config.base)
     model = TextClassifier(encoder, {task.corpus: len(task.labels)})
     missing, unknown = model.load_state_dict(_encoder_weights(exported), strict=False)
