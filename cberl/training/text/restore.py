@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cberl.encoders.text import encoder_files
+from cberl.encoders.text import TextEncoder, encoder_files
 from cberl.errors import TrainingError, train_extra
 from cberl.losses import class_weights, focal_loss
 from cberl.metrics import Scores
