@@ -6,6 +6,7 @@ import struct
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 from websockets.asyncio.client import connect
@@ -17,6 +18,7 @@ from engine.config import Settings
 from engine.delivery.hub import Hub
 from engine.errors import RefusedError
 from engine.events import EmotionEvent, SpeakerJoined, SpeakerLeft
+from engine.runtime.load_shedding import EngineLoad
 from engine.server.app import create_app
 from engine.server.serve import serve
 from engine.server.sinks import open_event_sinks
@@ -34,6 +36,9 @@ class Counter:
         self.hub = hub or Hub(settings.replay_events, settings.subscriber_queue)
         self.ready = True
         self.status = {"asr": "none"}
+        self.conversations = self.publishers = self.dropped_chunks = self.failed = 0
+        self.load = EngineLoad()
+        self.models = SimpleNamespace(workers=[], checkpoint=SimpleNamespace(name="none"), asr="none")
         self.open = asyncio.Event()  # chunks are processed only while it is set
         self.open.set()
         self.heard_s = 0.0

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from cberl.types import SAMPLE_RATE, Float32
 from engine.config import Settings
 from engine.conversation.classifier import GraphRequest, GraphResult, run_graph
 from engine.media import Track, VideoFrame
+from engine.runtime.durations import STAGE_S, Durations
 from engine.runtime.worker import Worker
 from engine.speech.choose import choose_transcriber
 from engine.speech.speaker_embedding import SpeakerEncoder, SpeakerEncoderError, load_speaker_encoder
@@ -46,6 +48,10 @@ class Models:
     describe_visual: Worker[tuple[VideoFrame, ...], Seen | None]
     graph: Worker[GraphRequest, GraphResult]
     embed_speaker: Worker[Float32, Float32] | None = None  # where a speaker encoder is installed
+
+    @property
+    def workers(self) -> list[Worker[Any, Any]]:
+        return [it for it in (getattr(self, field.name) for field in fields(self)) if isinstance(it, Worker)]
 
     @property
     def looks(self) -> bool:
@@ -104,6 +110,8 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
             embed_speaker=await stack.enter_async_context(Worker(speakers.embed, name="speaker")) if speakers else None,
         )
         await _warm(models)
+        for worker in models.workers:
+            worker.durations = Durations(STAGE_S)  # without the first calls
         yield models
 
 

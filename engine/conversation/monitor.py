@@ -44,6 +44,10 @@ class SessionMonitor:
                 reported_at = loop.time()
                 self._hub.publish(self._stats())
 
+    @property
+    def dropped_chunks(self) -> int:
+        """Since the conversation started."""
+        return self._dropped_before + sum(source.dropped() for source in self._sources)
+
     def _stats(self) -> SessionStats:
-        dropped = self._dropped_before + sum(source.dropped() for source in self._sources)
-        return SessionStats(self._conversation, self.lag_s, dropped, self._hub.dropped(self._conversation))
+        return SessionStats(self._conversation, self.lag_s, self.dropped_chunks, self._hub.dropped(self._conversation))

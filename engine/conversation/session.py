@@ -83,6 +83,11 @@ class Session:
     def name_of(self, speaker: str) -> str:
         return self._names[speaker]
 
+    @property
+    def dropped_chunks(self) -> int:
+        """Chunks of audio that were dropped because the engine was behind live."""
+        return self._monitor.dropped_chunks
+
     async def join(self, media: AsyncIterable[AudioChunk], *, live: bool, dropped: Callable[[], int]) -> None:
         """One source's media, until it ends and the event of its last turn is published.
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from cberl.recent import MAX_SPEAKERS
+from engine.delivery.statistics import HubStatistics
 from engine.delivery.subscription import EndReason, Entry, Subscription
 from engine.delivery.wire import EncodedEvent, encode
 from engine.events import (
@@ -97,6 +98,7 @@ class Hub:
         self.replay_events = replay_events
         self.subscriber_queue = subscriber_queue
         self.keep_ended = keep_ended
+        self.statistics = HubStatistics()
         self.not_encoded = 0  # events that were left out because they cannot be encoded
         self._topics: dict[str, _Topic] = {}
         self._to_all: set[Subscription] = set()  # subscriptions to all conversations
@@ -180,16 +182,20 @@ class Hub:
 
     def subscribe_all(self) -> Subscription:
         """All conversations: a snapshot of each, then live events. There is no replay."""
-        subscription = Subscription(self.subscriber_queue, on_end=self._to_all.discard)
+        subscription = Subscription(self.subscriber_queue, on_end=self._leave_all)
         self._to_all.add(subscription)
         known = [self.snapshot(name) for name, topic in self._topics.items() if topic.seq > topic.first_seq]
         subscription.replay(Entry(0, encode(snapshot)) for snapshot in known)
         return subscription
 
+    @property
+    def subscriptions(self) -> list[Subscription]:
+        """All that have not ended."""
+        return [*(it for topic in self._topics.values() for it in topic.subscriptions), *self._to_all]
+
     def end_subscriptions(self, reason: EndReason) -> None:
         """End all of them, after the events that are queued."""
-        everywhere = [subscription for topic in self._topics.values() for subscription in topic.subscriptions]
-        for subscription in (*everywhere, *self._to_all):
+        for subscription in self.subscriptions:
             subscription.end(reason)
 
     def replay_start(self, conversation: str) -> int:
@@ -251,10 +257,16 @@ class Hub:
         topic.seq = entry.seq
         topic.replay.append(entry)
         _remember(topic.speakers, event)
+        self.statistics.event(event)
         for subscription in (*topic.subscriptions, *self._to_all):
             subscription.push(entry)
 
+    def _leave_all(self, subscription: Subscription) -> None:
+        self._to_all.discard(subscription)
+        self.statistics.end(subscription)
+
     def _leave(self, conversation: str, subscription: Subscription) -> None:
+        self.statistics.end(subscription)
         topic = self._topics[conversation]
         topic.subscriptions.discard(subscription)
         if topic.numbered == topic.first_seq and not topic.subscriptions:

@@ -37,6 +37,11 @@ class Subscription:
         self._waiting: deque[Entry] = deque()
         self._arrived = asyncio.Event()
 
+    @property
+    def waiting(self) -> int:
+        """Events to be sent, without those of a replay."""
+        return len(self._waiting)
+
     def notify(self, notice: Notice) -> None:
         """Queue a notice for this reader alone. It is never dropped."""
         self.push(Entry(0, encode(notice)))

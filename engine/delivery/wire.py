@@ -58,6 +58,11 @@ def event_id(conversation: str, seq: int, run: str) -> str:
     return f"{conversation}/{seq}@{run}"
 
 
+def message_type(message: Message) -> str:
+    """Its `type` on the wire."""
+    return _NAMES[type(message)]
+
+
 def encode(message: Message, seq: int | None = None, run: str = "0") -> str:
     """One line of JSON. Events need a `seq` of 1 or more, notices have none.
 

@@ -1,6 +1,7 @@
 """What is left out of a conversation that falls behind live, and whether another one may begin. Pure."""
 
 import time
+from collections import Counter
 from statistics import median_low
 
 from engine.runtime.clocks import Clock
@@ -69,6 +70,16 @@ class EngineLoad:
         """The conversation has ended. No effect where it has begun again since."""
         if self._conversations.get(conversation) is load:
             del self._conversations[conversation]
+
+    @property
+    def lag_s(self) -> float:
+        """Of the conversation furthest behind."""
+        return max((load.lag_s for load in self._conversations.values()), default=0.0)
+
+    @property
+    def levels(self) -> Counter[int]:
+        """How many conversations are at each level of load shedding."""
+        return Counter(load.level for load in self._conversations.values())
 
     @property
     def refusal(self) -> str | None:

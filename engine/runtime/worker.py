@@ -1,11 +1,14 @@
 """The only way off the event loop: one bounded queue per model, shared by all sessions, answered in batches."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
+
+from engine.runtime.durations import STAGE_S, Durations
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
@@ -73,6 +76,8 @@ class Worker(Generic[Req, Res]):
     ) -> None:
         self.name = name
         self.pending = 0  # requests without an answer, waiting callers included
+        self.durations = Durations(STAGE_S)  # from request to answer
+        self.failures = 0  # requests that ended with an error of `run`
         self._run = run
         self._max_batch = max_batch
         self._max_wait_s = max_wait_ms / 1e3
@@ -89,11 +94,14 @@ class Worker(Generic[Req, Res]):
 
     async def __call__(self, request: Req, key: Hashable = None) -> Res:
         self.pending += 1
+        began = time.monotonic()
         try:
             async with self._slots:
                 if not self._open:
                     raise WorkerClosedError(f"the {self.name} worker is not running")
-                return await self._ask(request, key)
+                answer = await self._ask(request, key)
+                self.durations.observe(time.monotonic() - began)
+                return answer
         finally:
             self.pending -= 1
 
@@ -170,6 +178,7 @@ class Worker(Generic[Req, Res]):
                 if not job.answer.done():
                     await self._answer([job])
         elif not batch[0].answer.done():
+            self.failures += 1
             batch[0].answer.set_exception(results)
 
     async def _execute(self, requests: list[Req]) -> list[Res] | BaseException:

@@ -20,9 +20,12 @@ from engine.events import Error
 from engine.ingest.webrtc.ice import parse_ice_servers
 from engine.ingest.webrtc.peer import PeerConfig
 from engine.ingest.webrtc.whip import OpenSlot, Publish, Whip
+from engine.runtime.loop_lag import LoopLag
 from engine.server.client_limits import ClientLimits, client_address
 from engine.server.history import history_routes
+from engine.server.metrics import Measured, metrics_route
 from engine.server.pages import page_routes
+from engine.server.refusals import Refusals
 from engine.server.requests import RequestGuard
 from engine.server.sinks import EventSinks
 from engine.server.sockets import Sockets
@@ -41,23 +44,38 @@ class EngineApp(Starlette):
         limits: ClientLimits,
         sockets: Sockets,
         whip: Whip,
+        refusals: Refusals,
+        loop_lag: LoopLag,
         **options: Any,
     ) -> None:
         self.limits = limits
+        self._refusals = refusals
         self._supervisor = supervisor
         self._hub = sinks.hub
         self._sockets = sockets
         self._whip = whip
+        self._loop_lag = loop_lag
         super().__init__(
             **options,
-            exception_handlers={AccessError: _denied},
+            exception_handlers={AccessError: self._denied},
             lifespan=lambda app: self._running(),
         )
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
-        async with self._sockets.running(), self._whip.running():
-            yield
+        async with self._sockets.running(), self._whip.running(), asyncio.TaskGroup() as tasks:
+            measuring = tasks.create_task(self._loop_lag.run(), name="event loop lag")
+            try:
+                yield
+            finally:
+                measuring.cancel()
+
+    async def _denied(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, AccessError)
+        self._refusals.add(error)
+        headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+        body = encode(Error(error.code, str(error), fatal=True))
+        return Response(body, error.status, headers, media_type="application/json")
 
     async def drain(self, within_s: float) -> None:
         """For shutdown: end all turns and conversations, deliver their events, then close the sockets (1012).
@@ -82,22 +100,17 @@ def create_app(
     """The application. It owns nothing: `supervisor` and `sinks` outlive it. Raises EngineError for wrong settings."""
     sinks = sinks or EventSinks(supervisor.hub)
     limits = ClientLimits(settings, supervisor.runs)
-    sockets = Sockets(supervisor, settings, sinks, limits, access)
-    whip = _whip(supervisor, settings, limits, access)
+    refusals, loop_lag = Refusals(), LoopLag()
+    sockets = Sockets(supervisor, settings, sinks, limits, access, refusals)
+    whip = _whip(supervisor, settings, limits, access, refusals)
+    measured = Measured(settings, supervisor, sinks, limits, refusals, sockets.pictures, loop_lag)
     pages, history = page_routes(supervisor, sinks, access), history_routes(sinks, access)
-    routes = [*pages, *history, *sockets.routes, *whip.routes]
+    routes = [*pages, *history, metrics_route(measured, access), *sockets.routes, *whip.routes]
     guard = Middleware(RequestGuard, settings)
-    return EngineApp(supervisor, sinks, limits, sockets, whip, routes=routes, middleware=[guard])
+    return EngineApp(supervisor, sinks, limits, sockets, whip, refusals, loop_lag, routes=routes, middleware=[guard])
 
 
-async def _denied(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AccessError)
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
-    body = encode(Error(error.code, str(error), fatal=True))
-    return Response(body, error.status, headers, media_type="application/json")
-
-
-def _whip(supervisor: Supervisor, settings: Settings, limits: ClientLimits, access: Access) -> Whip:
+def _whip(supervisor: Supervisor, settings: Settings, limits: ClientLimits, access: Access, refusals: Refusals) -> Whip:
     try:
         servers = parse_ice_servers(settings.ice_servers)
     except ValueError as error:
@@ -105,14 +118,16 @@ def _whip(supervisor: Supervisor, settings: Settings, limits: ClientLimits, acce
 
     def admit(request: Request, conversation: str, speaker: str) -> OpenSlot:
         client = client_address(request)
-        limits.offer(client)
-        access.check(request, "publish", conversation, speaker)
+        with refusals.counted():
+            limits.offer(client)
+        access.check(request, "publish", conversation, speaker)  # a denial is counted by its handler
 
         @contextmanager
         def open_slot() -> Iterator[Publish]:
-            limits.conversation(client, conversation)
-            with limits.peer(client), supervisor.open_slot(conversation, speaker) as publish:
-                yield publish
+            with refusals.counted():
+                limits.conversation(client, conversation)
+                with limits.peer(client), supervisor.open_slot(conversation, speaker) as publish:
+                    yield publish
 
         return open_slot
 

@@ -36,6 +36,11 @@ class RunningConversation:
         self._begun = False  # somebody has spoken
         self._expiry: asyncio.TimerHandle | None = None
 
+    @property
+    def publishers(self) -> int:
+        """How many there are."""
+        return len(self._slots)
+
     async def run(self) -> None:
         """Until `close()`. Raises whatever ended the session."""
         try:

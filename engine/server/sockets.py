@@ -22,6 +22,7 @@ from engine.ingest.websocket import IngestSocket, MediaDeadlines
 from engine.media import ChunkSource
 from engine.names import ALL_CONVERSATIONS, name_problem
 from engine.server.client_limits import ClientLimits, client_address
+from engine.server.refusals import Refusals
 from engine.server.sinks import EventSinks
 from engine.server.supervisor import Supervisor
 
@@ -42,14 +43,21 @@ class Sockets:
     """All WebSockets of the application."""
 
     def __init__(
-        self, supervisor: Supervisor, settings: Settings, sinks: EventSinks, limits: ClientLimits, access: Access
+        self,
+        supervisor: Supervisor,
+        settings: Settings,
+        sinks: EventSinks,
+        limits: ClientLimits,
+        access: Access,
+        refusals: Refusals,
     ) -> None:
         self._supervisor = supervisor
         self._settings = settings
         self._sinks = sinks
         self._limits = limits
         self._access = access
-        self._pictures = PictureDecoder()
+        self._refusals = refusals
+        self.pictures = PictureDecoder()
         self._open: set[asyncio.Task[Any]] = set()
         self._publishers: dict[asyncio.Task[bool], IngestSocket] = {}
 
@@ -63,7 +71,7 @@ class Sockets:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The sockets work inside."""
-        async with self._pictures:
+        async with self.pictures:
             yield
 
     async def end_publishers(self) -> None:
@@ -88,7 +96,7 @@ class Sockets:
             # Uvicorn cancels endpoints that still run when the time for a shutdown is over. That is not an error.
             with suppress(asyncio.CancelledError):
                 try:
-                    with self._limits.socket(client_address(websocket)):
+                    with self._refusals.counted(), self._limits.socket(client_address(websocket)):
                         token = await self._token(websocket)
                         await self._while_valid(token, endpoint(websocket, self._access.read(token)))
                 except AccessError as denied:
@@ -142,8 +150,9 @@ class Sockets:
         grant.check("publish", conversation)
 
         async def join(source: ChunkSource) -> None:
-            self._limits.conversation(client_address(websocket), conversation)
-            await self._supervisor.join(conversation, source, live=True)
+            with self._refusals.counted():
+                self._limits.conversation(client_address(websocket), conversation)
+                await self._supervisor.join(conversation, source, live=True)
 
         # Without "listen", a publisher receives answers to its own messages alone.
         private = Subscription(settings.subscriber_queue, on_end=lambda it: None)
@@ -156,7 +165,7 @@ class Sockets:
         )
         deadlines = MediaDeadlines(settings.first_media_s, settings.idle_media_s)
         publisher = IngestSocket(
-            websocket, conversation, protocol, join, outbox, self._pictures, deadlines, grant.speaker
+            websocket, conversation, protocol, join, outbox, self.pictures, deadlines, grant.speaker
         )
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(send_all(websocket, outbox), name="ingest writer")

@@ -28,8 +28,11 @@ class Supervisor:
         self.models = models
         self._settings = settings
         self._tasks = tasks
-        self._load = EngineLoad()
+        self.load = EngineLoad()
+        self.failed = 0  # conversations
         self._conversations: dict[str, RunningConversation] = {}
+        self._dropped_chunks = 0  # of conversations that are over
+        self._unfinished: set[RunningConversation] = set()  # those that are ending, too
         self._running_tasks: set[asyncio.Task[None]] = set()
         self._ending = False
 
@@ -47,6 +50,21 @@ class Supervisor:
             "conversations": len(self._conversations),
             "max_sessions": self._settings.max_sessions,
         }
+
+    @property
+    def conversations(self) -> int:
+        """How many run."""
+        return len(self._conversations)
+
+    @property
+    def publishers(self) -> int:
+        """How many there are, in all conversations."""
+        return sum(it.publishers for it in self._conversations.values())
+
+    @property
+    def dropped_chunks(self) -> int:
+        """Chunks of audio that were dropped because the engine was behind live."""
+        return self._dropped_chunks + sum(it.session.dropped_chunks for it in self._unfinished)
 
     def runs(self, conversation: str) -> bool:
         return conversation in self._conversations
@@ -133,14 +151,15 @@ class Supervisor:
         if len(self._conversations) >= most:
             message = f"all {most} conversations are taken: try again later, or raise max_sessions"
             raise RefusedError("full", message, RETRY_AFTER_S)
-        if self._load.refusal:
-            raise RefusedError("full", self._load.refusal, RETRY_AFTER_S)
-        load = self._load.open(conversation)
+        if self.load.refusal:
+            raise RefusedError("full", self.load.refusal, RETRY_AFTER_S)
+        load = self.load.open(conversation)
         saved = self.hub.saved_state(conversation)
         session = Session(conversation, self.models, self.hub, self._settings, load, saved)
         expired = partial(self.end, conversation)
         opened = RunningConversation(session, self.hub, self._settings, expired)
         self._conversations[conversation] = opened
+        self._unfinished.add(opened)
         self.hub.publish(Disclosure(conversation))
         running = self._tasks.create_task(self._run(conversation, opened, load), name=f"conversation {conversation}")
         self._running_tasks.add(running)
@@ -151,9 +170,12 @@ class Supervisor:
         try:
             await opened.run()
         except Exception:  # noqa: BLE001 - the failure of one session must not reach another
+            self.failed += 1
             log.exception("conversation %s failed and was ended; others continue", name)
         finally:
-            self._load.close(name, load)
+            self.load.close(name, load)
+            self._unfinished.discard(opened)
+            self._dropped_chunks += opened.session.dropped_chunks
             if self._conversations.get(name, opened) is opened:  # not opened again meanwhile
                 self._conversations.pop(name, None)
                 self.hub.close(name)

@@ -108,6 +108,11 @@ class EventWriter:
     def keeps_events(self) -> bool:
         return bool(self._config.path)
 
+    @property
+    def waiting(self) -> int:
+        """Events that are not stored and delivered yet."""
+        return self._appended - self._delivered
+
     def last_seq(self, conversation: str) -> int:
         """See `hub.EventWriter`."""
         return max(self._floor, self._limits.get(conversation, 0))

@@ -47,6 +47,7 @@ ROUTES: list[tuple[str, str, Scope]] = [
     ("GET", "/conversations", "all"),
     ("GET", "/conversations/demo/events", "history"),
     ("DELETE", "/conversations/demo", "delete"),
+    ("GET", "/metrics", "metrics"),
     ("POST", "/whip/demo?speaker=alice", "publish"),
 ]
 PUBLIC = {"/", "/call", "/healthz", "/readyz", "/asyncapi.json", "/schema/events.json", "/static/app.js"}
@@ -59,7 +60,7 @@ def test_every_route_needs_its_scope(issuer: Issuer) -> None:
                 others = tuple(other for other in SCOPES if other != scope)
                 elsewhere = issuer.token(*SCOPES, conversations="other")
                 for token, status in ((None, 401), ("nonsense", 401), (issuer.token(*others), 403), (elsewhere, 403)):
-                    if token == elsewhere and scope == "all":
+                    if token == elsewhere and scope in ("all", "metrics"):
                         continue
                     async with http(url, token) as client:
                         answer = await client.request(method, path, content=OFFER, headers=SDP)
@@ -75,6 +76,9 @@ def test_every_route_needs_its_scope(issuer: Issuer) -> None:
                 assert (await client.get(f"/conversations?token={issuer.token(*SCOPES)}")).status_code == 401
             async with http(url, issuer.token("metrics")) as client:
                 assert "asr" in (await client.get("/readyz")).json()
+                counted = (await client.get("/metrics")).text
+                assert f'cberl_refused_total{{code="unauthorized"}} {2 * len(ROUTES) + 1:.1f}' in counted
+                assert f'cberl_refused_total{{code="forbidden"}} {2 * len(ROUTES) - 2:.1f}' in counted
 
     asyncio.run(main())
 

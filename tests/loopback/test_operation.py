@@ -1,0 +1,89 @@
+"""One server as an operator runs it, after one conversation: what it measures, and what it logs."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from testing.live_engine import FIRST, SCRIPT, Message, publish, stretch
+from testing.serving import Served, served
+
+NO_BROKER = "mqtt://127.0.0.1:1"
+CONVERSATION = "confidential"
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """With an event log, and a broker that is not there."""
+    folder = tmp_path_factory.mktemp("operated")
+    with served(folder, "--event-log", str(folder / "log"), "--mqtt", NO_BROKER, "--rejoin-grace-s", "0") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def messages(server: Served) -> list[Message]:
+    """Those of the publisher of one conversation."""
+    return asyncio.run(publish(server.url, CONVERSATION, stretch(*FIRST)))
+
+
+def scrape(server: Served) -> str:
+    return httpx.get(f"{server.url}/metrics", trust_env=False).raise_for_status().text
+
+
+def samples(text: str) -> Samples:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in parse(text)
+        for sample in family.samples
+    }
+
+
+def test_metrics_count_what_a_publisher_received(server: Served, messages: list[Message]) -> None:
+    found = samples(scrape(server))
+    received = Counter((it["type"], it.get("status", "")) for it in messages if "seq" in it)
+    assert received["emotion", "final"] == 5
+    for (kind, status), count in received.items():
+        assert found["cberl_events_total", (("status", status), ("type", kind))] == count, kind
+    after_speech = [it["timings_ms"]["after_speech"] / 1e3 for it in messages if it["type"] == "emotion"]
+    assert found["cberl_after_speech_seconds_count", ()] == 5
+    assert found["cberl_after_speech_seconds_sum", ()] == pytest.approx(sum(after_speech), abs=1e-3)
+    within_1_s = sum(it <= 1.0 for it in after_speech)
+    assert found["cberl_after_speech_seconds_bucket", (("le", "1.0"),)] == within_1_s
+    for stage in ("transcribe", "text", "audio", "graph"):
+        assert found["cberl_stage_seconds_count", (("stage", stage),)] >= 5
+        assert found["cberl_stage_pending", (("stage", stage),)] == 0
+    assert found["cberl_stage_seconds_count", (("stage", "vad"),)] > 5
+    assert found["cberl_stage_seconds_count", (("stage", "visual"),)] == 0
+    assert found["cberl_event_loop_lag_seconds_count", ()] > 0
+    assert found["cberl_mqtt_outbox_length", (("broker", "127.0.0.1:1"),)] >= 5
+    assert found["cberl_mqtt_connected", (("broker", "127.0.0.1:1"),)] == 0
+    assert found["cberl_dropped_total", (("reason", "behind_live"),)] == 0
+    assert found["cberl_event_log_failures_total", ()] == 0
+    assert 0 < found["process_open_fds", ()] < found["process_max_fds", ()]
+    assert found["process_resident_memory_bytes", ()] > 1 << 28
+
+
+def test_no_metric_names_a_conversation_or_a_speaker(server: Served, messages: list[Message]) -> None:
+    text = scrape(server)
+    assert not [name for name in (CONVERSATION, *SCRIPT.speakers) if name in text]
+    values = Counter(name for name, _ in samples(text))
+    assert max(values.values()) < 150  # buckets by stage
+
+
+def test_metrics_follow_the_formats_of_prometheus_and_openmetrics(server: Served) -> None:
+    accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    answer = httpx.get(f"{server.url}/metrics", headers=accept, trust_env=False)
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    strict = {family.name: family for family in parse_openmetrics(answer.text)}
+    units = ("_seconds", "_bytes")
+    for name, family in strict.items():
+        if name.startswith("cberl_"):
+            assert family.documentation.endswith("."), name
+            assert family.type != "histogram" or name.endswith(units), name
+    assert {name for name, it in strict.items() if it.type == "counter"} >= {"cberl_events", "cberl_dropped"}
