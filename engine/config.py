@@ -101,6 +101,13 @@ class Settings(BaseSettings):
     event_log_days: float = Field(30.0, gt=0, le=36_500, description="Older events are deleted.")
     event_log_mb: int = Field(1024, ge=1, le=1 << 20, description="The oldest events of a larger log are deleted.")
 
+    conversation_store: str = Field(
+        "", description="redis://host: conversations continue on another engine; empty: on this one alone."
+    )
+    store_lease_s: float = Field(
+        5.0, ge=0.5, le=300, description="An engine silent for longer may lose its conversations to another."
+    )
+
     mqtt: str = Field("", description="MQTT v5 brokers, comma-separated: mqtt://user:password@host or mqtts://host.")
     mqtt_prefix: str = Field("cberl", pattern=LEVEL, description="First level of every topic.")
     mqtt_node: str = Field("engine", pattern=LEVEL, description="This engine's name in topics, unique per prefix.")

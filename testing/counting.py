@@ -3,7 +3,7 @@
 import asyncio
 import json
 import struct
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -55,8 +55,8 @@ class Counter:
     async def all_ended(self):
         pass  # its conversations are not opened, so they need not be ended
 
-    @contextmanager
-    def open_slot(self, conversation, speaker):
+    @asynccontextmanager
+    async def open_slot(self, conversation, speaker):
         if speaker == "mallory":
             raise RefusedError("full", "All slots are taken.", retry_after_s=5.0)
         if speaker in self.taken:

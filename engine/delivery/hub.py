@@ -5,9 +5,10 @@ numbered at once and delivered when the writer has stored it, so that no subscri
 undo.
 """
 
+import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
@@ -60,8 +61,20 @@ class EventWriter(Protocol):
         `state`: that of the conversation after the event, stored with it until the conversation ends.
         """
 
+    async def claim(self, conversation: str) -> Sequence[tuple[int, str]]:
+        """Must precede the conversation's first event. Returns the latest events of other engines: (seq, JSON).
+
+        Raises RefusedError where another engine runs it.
+        """
+
+    async def latest_events(self, conversation: str) -> Sequence[tuple[int, str]]:
+        """Those of `claim`, for subscribers of a conversation that does not run here."""
+
+    async def lost(self) -> str:
+        """Waits for a conversation that another engine has continued, and must end here."""
+
     def take_state(self, conversation: str) -> bytes | None:
-        """The state from an earlier run, once, if the conversation may continue."""
+        """The state from an earlier run, or of another engine, once, if the conversation may continue."""
 
     def hold_states(self) -> None:
         """Conversations that end from now on may continue in the next run."""
@@ -112,6 +125,26 @@ class Hub:
             topic.active = True
             self._ended.pop(conversation, None)
             self._append(topic, ConversationStarted(conversation))
+
+    async def claim(self, conversation: str) -> None:
+        """Before a conversation that does not run. Raises RefusedError where another engine runs it."""
+        if self._event_writer is not None and not self._active(conversation):
+            self._restore(conversation, await self._event_writer.claim(conversation))
+
+    async def load(self, conversation: str) -> None:
+        """Before `subscribe`, so that a subscriber can resume what another engine has published."""
+        if self._event_writer is not None and not self._active(conversation):
+            self._restore(conversation, await self._event_writer.latest_events(conversation))
+
+    async def lost(self) -> str:
+        """Waits for a conversation that another engine has continued. Its subscribers here were disconnected."""
+        if self._event_writer is None:
+            never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            return await never
+        conversation = await self._event_writer.lost()
+        for subscription in tuple(self._topic(conversation).subscriptions):
+            subscription.end("restart")
+        return conversation
 
     @property
     def keeps_states(self) -> bool:
@@ -223,6 +256,26 @@ class Hub:
             for name, topic in self._topics.items()
             if topic.seq > topic.first_seq
         ]
+
+    def _active(self, conversation: str) -> bool:
+        topic = self._topics.get(conversation)
+        return topic is not None and topic.active
+
+    def _restore(self, conversation: str, events: Sequence[tuple[int, str]]) -> None:
+        """Adds what another engine has published since this one saw the conversation."""
+        if not events or self._active(conversation):
+            return
+        topic = self._topic(conversation)
+        kept = topic.replay[-1].seq if topic.replay else 0
+        for entry in (Entry(seq, text) for seq, text in events if seq > kept):
+            topic.replay.append(entry)
+            if entry.seq > topic.seq:
+                for subscription in (*topic.subscriptions, *self._to_all):
+                    subscription.push(entry)
+        unused = topic.numbered == topic.first_seq
+        topic.numbered = topic.seq = max(topic.numbered, self._first(conversation))
+        if unused:
+            topic.first_seq = topic.numbered
 
     def _topic(self, conversation: str) -> _Topic:
         topic = self._topics.get(conversation)

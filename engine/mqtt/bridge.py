@@ -113,19 +113,19 @@ class MqttBridge:
         if not authorised(received, self._token):
             log.warning("a command without the right token came on %s and was ignored", message.topic)
             return
-        problem = self._execute(received)
+        problem = await self._execute(received)
         topic = getattr(message.properties, "ResponseTopic", None)
         if topic:
             answer = {"ok": problem is None} | ({"error": problem} if problem else {})
             await client.publish(topic, json.dumps(answer), qos=1, properties=_reply(message.properties))
 
-    def _execute(self, received: ReceivedMessage) -> str | None:
+    async def _execute(self, received: ReceivedMessage) -> str | None:
         """Why the command was not executed, or None."""
         try:
             command = parse_command(received)
             if self._conversations is None:
                 raise CommandError("The engine is starting or shutting down.")
-            execute(command, self._conversations)
+            await execute(command, self._conversations)
         except CommandError as error:
             log.warning("a command was not executed: %s", error)
             return str(error)

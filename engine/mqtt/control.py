@@ -23,7 +23,7 @@ MAX_BYTES = 4096
 class Conversations(Protocol):
     """What commands act on. Every method raises CommandError where it cannot do what it is asked to."""
 
-    def start(self, conversation: str) -> None: ...
+    async def start(self, conversation: str) -> None: ...
 
     def stop(self, conversation: str) -> None: ...
 
@@ -74,11 +74,11 @@ def parse_command(received: ReceivedMessage) -> Command:
     return command
 
 
-def execute(command: Command, conversations: Conversations) -> None:
+async def execute(command: Command, conversations: Conversations) -> None:
     """Raises CommandError."""
     match command.command:
         case "start":
-            conversations.start(command.conversation)
+            await conversations.start(command.conversation)
         case "stop":
             conversations.stop(command.conversation)
         case "rename":

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
@@ -122,12 +122,13 @@ def _whip(supervisor: Supervisor, settings: Settings, limits: ClientLimits, acce
             limits.offer(client)
         access.check(request, "publish", conversation, speaker)  # a denial is counted by its handler
 
-        @contextmanager
-        def open_slot() -> Iterator[Publish]:
+        @asynccontextmanager
+        async def open_slot() -> AsyncIterator[Publish]:
             with refusals.counted():
                 limits.conversation(client, conversation)
-                with limits.peer(client), supervisor.open_slot(conversation, speaker) as publish:
-                    yield publish
+                with limits.peer(client):
+                    async with supervisor.open_slot(conversation, speaker) as publish:
+                        yield publish
 
         return open_slot
 

@@ -12,6 +12,7 @@ from engine.access.guard import Access
 from engine.delivery.wire import encode
 from engine.events import Error
 from engine.server.sinks import EventSinks
+from engine.store.shared.conversation_store import ConversationStoreError
 
 MAX_LISTED = 1000
 MAX_EVENTS = 1000  # per page
@@ -63,6 +64,8 @@ def history_routes(sinks: EventSinks, access: Access) -> list[Route]:
             deleted = await asyncio.shield(sinks.forget(conversation))
         except sqlite3.Error as error:
             return _error(500, "not_deleted", f"The event log cannot delete it: {error}.")
+        except ConversationStoreError as error:
+            return _error(503, "not_deleted", f"Try again: {error}.")
         return JSONResponse({"deleted_events": deleted})
 
     return [

@@ -12,9 +12,12 @@ from engine.mqtt.broker import parse_brokers
 from engine.runtime.clocks import unix_s
 from engine.store.replay import replay_from_log
 from engine.store.retention import RetentionConfig, keep_within_limits
+from engine.store.shared.redis_store import RedisStoreConfig, open_redis_store
+from engine.store.shared.writer import SharedEventWriter, SharedWriterConfig, open_shared_writer
 from engine.store.writer import EventWriter, EventWriterConfig, open_event_writer
 
 DAY_S = 86_400.0
+CLAIM_S = 1.0  # beyond the lease of an owner that has died
 RESTART_S = 60.0  # to load the models, which publishers wait for, too
 
 
@@ -25,15 +28,23 @@ class EventSinks:
     hub: Hub
     event_writer: EventWriter | None = None
     mqtt: MqttBridge | None = None
+    shared: SharedEventWriter | None = None
 
     def replay(self, conversation: str, after_seq: int) -> AsyncIterator[tuple[int, list[str]]]:
         """Older events from the event log. See `store.replay`."""
-        return replay_from_log(self.hub, self.event_writer, conversation, after_seq)
+        # With a shared store, the log lacks what other engines have published.
+        event_writer = None if self.shared else self.event_writer
+        return replay_from_log(self.hub, event_writer, conversation, after_seq)
 
     async def forget(self, conversation: str) -> int:
-        """Delete an ended conversation from every sink. Returns how many events the log had. Raises sqlite3.Error."""
+        """Delete an ended conversation from every sink. Returns how many events the log had.
+
+        Raises sqlite3.Error or ConversationStoreError.
+        """
         await self.hub.flush()
         self.hub.forget(conversation)
+        if self.shared:
+            await self.shared.forget(conversation)
         if self.event_writer is None:
             return 0
         speakers = await self.event_writer.call(self.event_writer.log.speakers, conversation)
@@ -47,6 +58,8 @@ class EventSinks:
         status: dict[str, object] = {"events_not_encoded": self.hub.not_encoded}
         if self.event_writer and self.event_writer.keeps_events:
             status["event_log"] = {"not_kept": self.event_writer.not_kept}
+        if self.shared:
+            status["conversation_store"] = {"not_kept": self.shared.not_kept}
         if self.mqtt:
             status["brokers"] = self.mqtt.status()
         return status
@@ -54,18 +67,22 @@ class EventSinks:
 
 @asynccontextmanager
 async def open_event_sinks(settings: Settings) -> AsyncIterator[EventSinks]:
-    """Raises StoreError where the event log cannot be opened, BrokerError where the settings of a broker are wrong."""
+    """Raises StoreError where the event log cannot be opened, BrokerError where the settings of a broker are wrong,
+    ConversationStoreError where the shared store does not answer.
+    """
     run = f"{round(unix_s() * 1e3):x}"
     async with AsyncExitStack() as stack:
-        event_writer, mqtt = None, None
+        event_writer, mqtt, shared = None, None, None
         feed = mqtt_feed(settings) if settings.mqtt else None
         if settings.event_log or feed:
             event_writer = await stack.enter_async_context(open_event_writer(_event_writer_config(settings), feed))
             await stack.enter_async_context(_retention(event_writer, settings))
         if event_writer and feed:
             mqtt = await stack.enter_async_context(open_mqtt_bridge(settings, event_writer, feed))
-        hub = Hub(settings.replay_events, settings.subscriber_queue, run=run, event_writer=event_writer)
-        yield EventSinks(hub, event_writer, mqtt)
+        if settings.conversation_store:
+            shared = await stack.enter_async_context(_shared(settings, event_writer))
+        hub = Hub(settings.replay_events, settings.subscriber_queue, run=run, event_writer=shared or event_writer)
+        yield EventSinks(hub, event_writer, mqtt, shared)
 
 
 def _event_writer_config(settings: Settings) -> EventWriterConfig:
@@ -76,6 +93,15 @@ def _event_writer_config(settings: Settings) -> EventWriterConfig:
         outbox_rows=settings.mqtt_outbox_events,
         grace_s=settings.rejoin_grace_s + RESTART_S,
     )
+
+
+@asynccontextmanager
+async def _shared(settings: Settings, inner: EventWriter | None) -> AsyncIterator[SharedEventWriter]:
+    grace_s = settings.rejoin_grace_s + RESTART_S
+    stored = RedisStoreConfig(settings.conversation_store, settings.store_lease_s, grace_s, settings.replay_events)
+    config = SharedWriterConfig(settings.store_lease_s, settings.store_lease_s + CLAIM_S, settings.keep_text)
+    async with open_redis_store(stored) as store, open_shared_writer(store, config, inner) as writer:
+        yield writer
 
 
 @asynccontextmanager

@@ -141,6 +141,7 @@ class Sockets:
         else:
             grant.check("listen", conversation)
         after_seq = None if resume is None else int(resume)
+        await self._sinks.hub.load(conversation)
         await events_socket(websocket, self._sinks.hub, self._sinks.replay, conversation, after_seq)
 
     async def _ingest(self, websocket: WebSocket, grant: Grant) -> None:
@@ -156,6 +157,7 @@ class Sockets:
 
         # Without "listen", a publisher receives answers to its own messages alone.
         private = Subscription(settings.subscriber_queue, on_end=lambda it: None)
+        await self._sinks.hub.load(conversation)
         outbox = self._sinks.hub.subscribe(conversation) if "listen" in grant.scopes else private
         protocol = IngestProtocol(
             settings.max_message_bytes,

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 from engine.config import Settings
@@ -71,11 +71,13 @@ class Supervisor:
 
     async def join(self, conversation: str, source: ChunkSource, *, live: bool) -> None:
         """Run one source in a slot of its own. Raises RefusedError as `open_slot` does."""
-        with self.open_slot(conversation, live=live) as slot:
+        async with self.open_slot(conversation, live=live) as slot:
             await slot(source)
 
-    @contextmanager
-    def open_slot(self, conversation: str, speaker: str | None = None, *, live: bool = True) -> Iterator[Slot]:
+    @asynccontextmanager
+    async def open_slot(
+        self, conversation: str, speaker: str | None = None, *, live: bool = True
+    ) -> AsyncIterator[Slot]:
         """One publisher's part in a conversation. Inside, call the slot with the publisher's media.
 
         The name `speaker` is reserved from now on, those of other speakers with their first chunk. When the last
@@ -83,12 +85,12 @@ class Supervisor:
         those who return. Raises RefusedError, here and in the call: full, speaker_taken, stopped, or failed when the
         conversation broke.
         """
-        joined = self._conversations.get(conversation) or self._open(conversation)
+        joined = self._conversations.get(conversation) or await self._claim_and_open(conversation)
         grace_s = self._settings.rejoin_grace_s if live else 0.0
         with joined.open_slot(speaker, grace_s, live=live) as slot:
             yield slot
 
-    def start(self, conversation: str) -> None:
+    async def start(self, conversation: str) -> None:
         """Open a conversation, which is announced to its subscribers. No effect where it runs.
 
         It ends again where nobody publishes within `rejoin_grace_s`. Raises CommandError.
@@ -97,7 +99,7 @@ class Supervisor:
             raise CommandError(problem)
         if conversation not in self._conversations:
             try:
-                opened = self._open(conversation)
+                opened = await self._claim_and_open(conversation)
             except RefusedError as error:
                 raise CommandError(f"{error}.") from error
             opened.expire_after(self._settings.rejoin_grace_s)
@@ -119,6 +121,11 @@ class Supervisor:
         found = self._conversations.pop(conversation, None)
         if found is not None:
             found.close(stopped=stopped)
+
+    async def end_lost(self) -> None:
+        """Ends conversations that another engine has continued, until cancelled."""
+        while True:
+            self.end(await self.hub.lost())
 
     def refuse_new(self) -> None:
         """For shutdown: from now on nobody may join. The next run may continue the conversations."""
@@ -143,6 +150,10 @@ class Supervisor:
         if conversation not in self._conversations:
             raise CommandError(f"No conversation {conversation} is running.")
         return self._conversations[conversation]
+
+    async def _claim_and_open(self, conversation: str) -> RunningConversation:
+        await self.hub.claim(conversation)
+        return self._conversations.get(conversation) or self._open(conversation)  # opened meanwhile, by another
 
     def _open(self, conversation: str) -> RunningConversation:
         if self._ending:
@@ -190,7 +201,9 @@ async def open_supervisor(settings: Settings, hub: Hub | None = None) -> AsyncIt
     hub = hub or Hub(settings.replay_events, settings.subscriber_queue)
     async with open_models(settings) as models, asyncio.TaskGroup() as tasks:
         supervisor = Supervisor(models, settings, tasks, hub)
+        losses = tasks.create_task(supervisor.end_lost(), name="lost conversations")
         try:
             yield supervisor
         finally:
+            losses.cancel()
             supervisor.end_all()

@@ -117,6 +117,19 @@ class EventWriter:
         """See `hub.EventWriter`."""
         return max(self._floor, self._limits.get(conversation, 0))
 
+    async def claim(self, conversation: str) -> Sequence[tuple[int, str]]:
+        """See `hub.EventWriter`. The file belongs to this engine, and so do all its conversations."""
+        return ()
+
+    async def latest_events(self, conversation: str) -> Sequence[tuple[int, str]]:
+        """See `hub.EventWriter`."""
+        return ()
+
+    async def lost(self) -> str:
+        """See `hub.EventWriter`."""
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
+
     def take_state(self, conversation: str) -> bytes | None:
         """See `hub.EventWriter`."""
         saved = self._saved.pop(conversation, None)

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from typing import Any, cast, get_args
 from urllib.parse import quote
@@ -33,7 +33,7 @@ SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 STATUS = {"full": 503, "too_many": 429, "speaker_taken": 409, "failed": 500}
 
 Publish = Callable[[ChunkSource], Coroutine[Any, Any, None]]
-OpenSlot = Callable[[], AbstractContextManager[Publish]]
+OpenSlot = Callable[[], AbstractAsyncContextManager[Publish]]
 Admit = Callable[[Request, str, str], OpenSlot]  # for a conversation and a speaker; raises RefusedError
 MayPublish = Callable[[Request, str], bool]  # whether the sender may publish in a conversation
 
@@ -72,7 +72,7 @@ class Publication:
         """Raises RefusedError and OfferError, possibly in an exception group. The caller reports them in `answer`."""
         async with AsyncExitStack() as stack, open_peer(self.speaker, config, self.analyse) as self.peer:
             if predecessor is None:
-                publish = stack.enter_context(open_slot())
+                publish = await stack.enter_async_context(open_slot())
             answer = await self.peer.answer(offer)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.peer.run(), name=f"media of {self.speaker} in {self.conversation}")
@@ -80,7 +80,7 @@ class Publication:
                 if predecessor is not None:  # its last turn precedes the first of this one
                     predecessor.end()
                     await predecessor.over.wait()
-                    publish = stack.enter_context(open_slot())
+                    publish = await stack.enter_async_context(open_slot())
                 await publish(CoalescedChunks(self.peer.chunks))
 
 

@@ -1,0 +1,1 @@
+"""Conversations kept outside this process, so that another engine can continue them."""
