@@ -4,7 +4,7 @@ import asyncio
 import json
 import struct
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -73,18 +73,25 @@ async def play(
 
 
 async def _send(socket: websockets.ClientConnection, source: AsyncIterable[AudioChunk], speakers: list[str]) -> None:
-    tracks = [
-        {"id": f"audio-{n + 1}", "speaker": speaker, "kind": "audio", "codec": "pcm_s16le", "sample_rate": SAMPLE_RATE}
-        for n, speaker in enumerate(speakers)
-    ]
-    await socket.send(json.dumps({"type": "session.start", "tracks": [track | {"channels": 1} for track in tracks]}))
+    await socket.send(session_start(speakers))
     async for chunk in source:
         await socket.send(frame(chunk))
     await socket.send(json.dumps({"type": "session.end"}))
 
 
+def session_start(speakers: Sequence[str], *, captions: bool = False) -> str:
+    """Names the tracks audio-1, audio-2, …"""
+    form = {"kind": "audio", "codec": "pcm_s16le", "sample_rate": SAMPLE_RATE, "channels": 1, "captions": captions}
+    tracks = [{"id": f"audio-{n + 1}", "speaker": speaker} | form for n, speaker in enumerate(speakers)]
+    return json.dumps({"type": "session.start", "tracks": tracks})
+
+
 def frame(chunk: AudioChunk) -> bytes:
-    """A binary message of /ingest: header (version, track id, media time), then pcm_s16le."""
-    track = chunk.track.id.encode()
-    pcm = (np.clip(chunk.pcm, -1, 1) * 32767).astype("<i2")
-    return struct.pack(f"<BB{len(track)}sd", 1, len(track), track, chunk.start_s) + pcm.tobytes()
+    """A binary message of /ingest with this audio as pcm_s16le."""
+    return message(chunk.track.id, chunk.start_s, (np.clip(chunk.pcm, -1, 1) * 32767).astype("<i2").tobytes())
+
+
+def message(track_id: str, media_s: float, payload: bytes) -> bytes:
+    """A binary message of /ingest: header (version, track id, media time), then the payload."""
+    track = track_id.encode()
+    return struct.pack(f"<BB{len(track)}sd", 1, len(track), track, media_s) + payload
