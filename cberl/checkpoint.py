@@ -3,7 +3,8 @@
 In addition to the network, config.json holds its `name`, the configuration of its `encoders` and its `provenance`.
 """
 
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ class Checkpoint:
     calibration: Calibration
     encoders: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def on_cpu(self) -> "Checkpoint":
+        """The same with its network on the CPU: a copy, unless it is there."""
+        if self.model.to_graph.weight.device.type == "cpu":
+            return self
+        return replace(self, model=deepcopy(self.model).cpu())
 
     def save(self, folder: Path) -> None:
         """Writes both files, and replaces an existing checkpoint."""

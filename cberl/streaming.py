@@ -25,6 +25,10 @@ class ConversationState:
     layers: tuple[Tensor, ...]  # for each graph layer, its input at the last utterances: (K <= P, hidden)
     speakers: tuple[str, ...]  # of these utterances, oldest first, length K
 
+    def to(self, like: Tensor) -> "ConversationState":
+        """With the type of this tensor, and on its device."""
+        return ConversationState(self.hidden.to(like), tuple(it.to(like) for it in self.layers), self.speakers)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepInput:

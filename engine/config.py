@@ -62,6 +62,11 @@ class Settings(BaseSettings):
     text_encoder: str = Field("", description="Text encoder of the checkpoint; empty: the bundled one.")
     face_detector: str = Field("", description="Face detector (YuNet's ONNX file); empty: the bundled cascade.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run.")
+    model_timeout_s: float = Field(20.0, ge=0.1, le=3600, description="Longest time of one call of a model.")
+    transcribe_timeout_s: float = Field(60.0, ge=0.1, le=3600, description="The same of speech to text.")
+    max_hung_calls: int = Field(
+        4, ge=1, le=1000, description="The engine ends with status 70 when as many calls hang at the same time."
+    )
 
     end_silence_ms: int = Field(500, ge=100, le=10_000, description="Silence that ends a turn.")
     end_silence_min_ms: int = Field(400, ge=100, le=10_000, description="The same after a finished sentence.")

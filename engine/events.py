@@ -12,6 +12,9 @@ class Shift:
     turns_ago: int
 
 
+Missing = Literal["timeout", "out_of_memory", "failed"]  # why a model has no result
+
+
 @dataclass(frozen=True, slots=True)
 class EmotionEvent:
     """The result for one utterance. The fields are those on the wire; the hub adds `seq` and `id`."""
@@ -39,6 +42,7 @@ class EmotionEvent:
     status: Literal["interim", "final", "corrected"] = "final"
     language: str | None = None  # of `text`, as an ISO 639 code; the text encoder reads English
     vocal_events: tuple[str, ...] = ()  # such as "laughter", where the audio encoder is sure
+    missing: dict[str, Missing] = field(default_factory=dict)  # text, audio, visual, speaker: left out by a fault
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,12 @@ from engine.cli.table import TurnTable
 from engine.config import Settings
 from engine.delivery.subscription import Subscription
 from engine.delivery.wire import decode
+from engine.errors import EngineError
 from engine.events import EmotionEvent
 from engine.ingest.file import FileSource
 from engine.ingest.live import LiveSource, is_live
 from engine.names import name_problem
+from engine.runtime.hangs import Hangs
 from engine.server.supervisor import open_supervisor
 
 Show = Callable[[str, EmotionEvent], None]
@@ -77,6 +79,7 @@ async def _run(file: str, realtime: bool, speakers: list[str] | None, settings: 
         subscription = supervisor.hub.subscribe(conversation)
         async with asyncio.TaskGroup() as tasks:
             showing = tasks.create_task(_show_events(subscription, show))
+            watching = tasks.create_task(_fail_on_hang(supervisor.models.hangs))
             looks = supervisor.models.looks
             recording = None if is_live(file) else FileSource(file, realtime=realtime, speakers=speakers, look=looks)
             source = recording or LiveSource(file, speakers)
@@ -84,10 +87,16 @@ async def _run(file: str, realtime: bool, speakers: list[str] | None, settings: 
                 await supervisor.join(conversation, source, live=False)
             finally:
                 subscription.end("done")
+                watching.cancel()
     if not showing.result():
         click.echo(f"No speech was detected in {file}.", err=True)
     if recording:
         recording.raise_error()
+
+
+async def _fail_on_hang(hangs: Hangs) -> None:
+    await hangs.restart_needed.wait()
+    raise EngineError("a model does not answer: start again, with a larger --model-timeout-s on a slow machine")
 
 
 async def _show_events(subscription: Subscription, show: Show) -> int:

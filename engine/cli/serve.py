@@ -1,9 +1,12 @@
 """`cberl serve`"""
 
+import asyncio
 import gc
 import multiprocessing
 import os
+import signal
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -13,12 +16,15 @@ import click
 from engine.access.setup import open_access
 from engine.cli.common import run_async, settings_from, settings_options
 from engine.config import Settings, is_loopback
+from engine.runtime.hangs import Hangs
 from engine.server.app import create_app
 from engine.server.serve import serve
 from engine.server.sinks import open_event_sinks
 from engine.server.supervisor import open_supervisor
 
 EXIT_S = 10.0  # from the signal
+THREADS_S = 0.5  # for threads to end, when all else has
+HUNG_STATUS = 70  # EX_SOFTWARE: for whoever restarts the engine
 
 
 @click.command(
@@ -37,10 +43,49 @@ def command(**flags: Any) -> None:
     A setting comes from its flag, else from the environment (CBERL_PORT=9000), else from cberl.toml.
     """
     settings = settings_from(flags)
-    run_async(_serve(settings))
+    ending = _Ending()
+    run_async(_serve(settings, ending))
+    if ending.status:
+        raise click.exceptions.Exit(ending.status)
 
 
-async def _serve(settings: Settings) -> None:
+class _Ending:
+    """The process ends within EXIT_S of the signal, whatever hangs."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self._signalled = False
+
+    def begin(self) -> None:
+        """On the signal."""
+        self._signalled = True
+        _in_background(EXIT_S, self._give_up)
+
+    async def on_hang(self, hangs: Hangs) -> None:
+        """As on the signal, with another status, when a model hangs without which nothing goes on."""
+        await hangs.restart_needed.wait()
+        self.status = HUNG_STATUS
+        signal.raise_signal(signal.SIGTERM)
+
+    def all_closed(self) -> None:
+        """Everything is stored. Threads may be left that wait for a name server."""
+        if self._signalled:
+            _in_background(THREADS_S, lambda: os._exit(self.status))
+
+    def _give_up(self) -> None:
+        click.echo(f"the engine did not end within {EXIT_S:.0f} s and is stopped", err=True)
+        for child in multiprocessing.active_children():
+            child.kill()
+        os._exit(self.status or 1)
+
+
+def _in_background(after_s: float, work: Callable[[], None]) -> None:
+    timer = threading.Timer(after_s, work)
+    timer.daemon = True
+    timer.start()
+
+
+async def _serve(settings: Settings, ending: _Ending) -> None:
     click.echo("loading models ...", err=True)
     async with open_event_sinks(settings) as sinks, open_supervisor(settings, sinks.hub) as supervisor:
         if supervisor.models.asr_note:
@@ -50,21 +95,12 @@ async def _serve(settings: Settings) -> None:
             gc.freeze()  # models have a million objects, which a full collection would visit: pauses of 0.5 s
             access, admin_token = open_access(settings)
             app = create_app(supervisor, settings, sinks, access=access)
-            await serve(app, settings, partial(_greet, settings, admin_token), on_signal=_end_in_time)
-
-
-def _end_in_time() -> None:
-    """After a signal: where a model or a disk hangs, the process ends without it."""
-    timer = threading.Timer(EXIT_S, _give_up)
-    timer.daemon = True
-    timer.start()
-
-
-def _give_up() -> None:
-    click.echo(f"the engine did not end within {EXIT_S:.0f} s and is stopped", err=True)
-    for child in multiprocessing.active_children():
-        child.kill()
-    os._exit(1)
+            watching = asyncio.create_task(ending.on_hang(supervisor.models.hangs), name="watch models")
+            try:
+                await serve(app, settings, partial(_greet, settings, admin_token), on_signal=ending.begin)
+            finally:
+                watching.cancel()
+    ending.all_closed()
 
 
 def _greet(settings: Settings, admin_token: str | None, url: str) -> None:

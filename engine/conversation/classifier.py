@@ -38,8 +38,9 @@ GraphStep = Callable[[GraphRequest], Awaitable[GraphResult]]
 
 
 def run_graph(checkpoint: Checkpoint, requests: Sequence[GraphRequest]) -> list[GraphResult]:
-    """One step for utterances of several conversations. Blocking: belongs in a worker."""
-    logits, states = step(checkpoint.model, [one.state for one in requests], [one.utterance for one in requests])
+    """One step for utterances of several conversations, whatever device their states are on. Blocking."""
+    before = [one.state.to(checkpoint.model.to_graph.weight) for one in requests]
+    logits, states = step(checkpoint.model, before, [one.utterance for one in requests])
     rows = checkpoint.calibration.probabilities(logits.double()).tolist()
     return [GraphResult(row, state) for row, state in zip(rows, states, strict=True)]
 
@@ -152,6 +153,7 @@ class EmotionClassifier:
             lag_s=0.0,
             language=_language(utterance),
             vocal_events=utterance.vocal_events,
+            missing=dict(utterance.missing),
             uncertain=probabilities[emotion] < self._checkpoint.calibration.uncertain_below,
         )
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from engine.config import Settings
 from engine.conversation.classifier import GraphRequest, GraphResult, run_graph
 from engine.media import Track, VideoFrame
 from engine.runtime.durations import STAGE_S, Durations
+from engine.runtime.hangs import Deadline, Hangs
 from engine.runtime.worker import Worker
 from engine.speech.choose import choose_transcriber
 from engine.speech.speaker_embedding import SpeakerEncoder, SpeakerEncoderError, load_speaker_encoder
@@ -47,6 +48,7 @@ class Models:
     describe_audio: Worker[Float32, DescribedAudio]
     describe_visual: Worker[tuple[VideoFrame, ...], Seen | None]
     graph: Worker[GraphRequest, GraphResult]
+    hangs: Hangs
     embed_speaker: Worker[Float32, Float32] | None = None  # where a speaker encoder is installed
 
     @property
@@ -84,30 +86,45 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
         # NumPy multiplies small matrices here (log-mel features): more threads gain nothing, and wait for each other by
         # spinning, which took a third of the processor time of a recognition.
         stack.enter_context(threadpool_limits(1, user_api="blas"))
+        hangs = Hangs(settings.max_hung_calls)
+        deadline = Deadline(settings.model_timeout_s, hangs)
+        essential = replace(deadline, essential=True)
         models = Models(
             checkpoint=checkpoint,
             text_encoder=encoders.text,
             audio_encoder=encoders.audio,
             asr=transcriber.name,
             asr_note=note,
-            vad=await stack.enter_async_context(Worker(vad.run, name="vad", max_batch=64)),
+            vad=await stack.enter_async_context(Worker(vad.run, name="vad", max_batch=64, deadline=essential)),
             transcribe=await stack.enter_async_context(
                 Worker(
                     transcriber.transcribe,
                     name="transcribe",
                     max_batch=TRANSCRIBE_BATCH,
                     threads=transcriber.parallel,
+                    deadline=Deadline(settings.transcribe_timeout_s, hangs),
                 )
             ),
-            encode_text=await stack.enter_async_context(Worker(encoders.text.encode, name="text")),
+            encode_text=await stack.enter_async_context(Worker(encoders.text.encode, name="text", deadline=deadline)),
             describe_audio=await stack.enter_async_context(
-                Worker(partial(_describe_all, encoders.audio), name="audio", max_batch=4)
+                Worker(partial(_describe_all, encoders.audio), name="audio", max_batch=4, deadline=deadline)
             ),
             describe_visual=await stack.enter_async_context(
-                Worker(partial(_see_all, encoders.visual), name="visual", max_batch=4)
+                Worker(partial(_see_all, encoders.visual), name="visual", max_batch=4, deadline=deadline)
             ),
-            graph=await stack.enter_async_context(Worker(partial(run_graph, checkpoint), name="graph", max_batch=64)),
-            embed_speaker=await stack.enter_async_context(Worker(speakers.embed, name="speaker")) if speakers else None,
+            graph=await stack.enter_async_context(
+                Worker(
+                    partial(run_graph, checkpoint),
+                    name="graph",
+                    max_batch=64,
+                    deadline=essential,
+                    fallback=partial(run_graph, checkpoint.on_cpu()),
+                )
+            ),
+            hangs=hangs,
+            embed_speaker=await stack.enter_async_context(Worker(speakers.embed, name="speaker", deadline=deadline))
+            if speakers
+            else None,
         )
         await _warm(models)
         for worker in models.workers:

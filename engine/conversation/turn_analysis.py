@@ -2,32 +2,33 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, TypeVar
-
-import numpy as np
 
 from cberl.encoders.audio import DescribedAudio
 from cberl.encoders.text import TextInput
 from cberl.encoders.visual import Seen
 from cberl.types import Float32
+from engine.conversation.faults import result_or_fault
 from engine.conversation.models import Models
+from engine.events import Missing
 from engine.media import Track, VideoFrame
 from engine.runtime.clocks import Stopwatch
 from engine.speech.captions import Captions
 from engine.speech.transcriber import Transcript
 from engine.speech.turn import Turn
 
-Transcribe = Callable[[Float32], Awaitable[Transcript]]
-DescribeAudio = Callable[[Float32], Awaitable[DescribedAudio]]
-DescribeVisual = Callable[[tuple[VideoFrame, ...]], Awaitable[Seen | None]]
-EmbedSpeaker = Callable[[Float32], Awaitable[Float32]]
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+Model = Callable[[Given], Awaitable[Result]]
+Transcribe = Model[Float32, Transcript]
+DescribeAudio = Model[Float32, DescribedAudio]
+DescribeVisual = Model[tuple[VideoFrame, ...], Seen | None]
+EmbedSpeaker = Model[Float32, Float32]
 OnWords = Callable[[Transcript], None]
 
 PREVIEW_MS = 100.0  # a recogniser slower than this would delay final turns by the text of interim events
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,51 +36,50 @@ class TurnAnalysis:
     """The results for one turn. They do not depend on other turns, so several turns are analysed at once."""
 
     turn: Turn
-    transcript: Transcript | None  # None: not requested
-    audio: DescribedAudio
+    transcript: Transcript | None
+    audio: DescribedAudio | None
     visual: Seen | None
     timings_ms: dict[str, float]
     speaker_embedding: Float32 | None = None  # float32[d] of length 1, where speakers are distinguished
-    encoded: tuple[TextInput, Float32] | None = None  # text vector, computed with the conversation as it was then
+    encoded: tuple[TextInput, Float32 | None] | None = None  # text vector of the conversation as it was then, or none
+    missing: dict[str, Missing] = field(default_factory=dict)  # see EmotionEvent
 
 
 async def analyze_turn(
     turn: Turn,
     transcribe: Transcribe | None,
-    describe_audio: DescribeAudio,
+    describe_audio: DescribeAudio | None,
     describe_visual: DescribeVisual,
     embed_speaker: EmbedSpeaker | None = None,
     on_words: OnWords | None = None,
 ) -> TurnAnalysis:
-    """Run the models concurrently. `transcribe` and `embed_speaker` are None where their result is not requested.
+    """Run the models concurrently; those that are None are not asked. The result of one that fails is `missing`.
 
     `on_words` is called with the transcript while the other models may still be running.
     """
     watch = Stopwatch()
+    missing: dict[str, Missing] = {}
 
-    async def timed(stage: str, work: Awaitable[Result]) -> Result:
+    async def attempt(part: str, stage: str, model: Model[Given, Result] | None, given: Given) -> Result | None:
+        if model is None:
+            return None
         with watch(stage):
-            return await work
+            return await result_or_fault(part, model(given), missing)
 
-    async def words(transcribe: Transcribe) -> Transcript:
-        transcript = await timed("transcribe", transcribe(turn.pcm))
-        if on_words:
+    async def words() -> Transcript | None:
+        transcript = await attempt("text", "transcribe", transcribe, turn.pcm)
+        if transcript and on_words:
             on_words(transcript)
         return transcript
 
+    look = describe_visual if turn.frames else None
     async with asyncio.TaskGroup() as tasks:
-        audio = tasks.create_task(timed("describe_audio", describe_audio(turn.pcm)))
-        transcript = tasks.create_task(words(transcribe)) if transcribe else None
-        visual = tasks.create_task(timed("describe_visual", describe_visual(turn.frames))) if turn.frames else None
-        speaker = tasks.create_task(timed("voice", embed_speaker(turn.pcm))) if embed_speaker else None
-    return TurnAnalysis(
-        turn,
-        transcript.result() if transcript else None,
-        audio.result(),
-        visual.result() if visual else None,
-        watch.timings_ms,
-        speaker.result() if speaker else None,
-    )
+        audio = tasks.create_task(attempt("audio", "describe_audio", describe_audio, turn.pcm))
+        transcript = tasks.create_task(words())
+        visual = tasks.create_task(attempt("visual", "describe_visual", look, turn.frames))
+        speaker = tasks.create_task(attempt("speaker", "voice", embed_speaker, turn.pcm))
+    results = transcript.result(), audio.result(), visual.result()
+    return TurnAnalysis(turn, *results, watch.timings_ms, speaker.result(), missing=missing)
 
 
 class TurnAnalyzer:
@@ -119,16 +119,12 @@ class TurnAnalyzer:
         captioned = captions.expected(turn.track.speaker)
         transcribe = captions.instead_of(self._transcribe, turn)
         text_only = turn.track.analyse != "all"
-        describe_audio = self._unheard if text_only else self._describe_audio
+        describe_audio = None if text_only else self._describe_audio
         embed_speaker = self._embed_speaker if self.is_shared(turn.track) and not text_only else None
         analysis = await analyze_turn(turn, transcribe, describe_audio, self._describe_visual, embed_speaker, on_words)
         if not captioned:
             self._transcribe_ms = analysis.timings_ms["transcribe"]
         return analysis
-
-    async def _unheard(self, pcm: Float32) -> DescribedAudio:
-        """Of a speaker whose words alone may be analysed: a modality that is absent."""
-        return DescribedAudio(np.full(self._models.audio_encoder.config.raw_dim, np.nan, np.float32))
 
     async def preview(self, turn: Turn, *, with_text: bool) -> TurnAnalysis:
         """Voice and face of a turn in progress, and its words so far."""

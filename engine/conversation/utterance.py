@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from cberl.types import Float32
+from engine.events import Missing
 from engine.speech.transcriber import Transcript
 from engine.speech.turn import Turn
 
@@ -22,3 +23,4 @@ class Utterance:
     visual_quality: float = 1.0
     vocal_events: tuple[str, ...] = ()
     timings_ms: dict[str, float] = field(default_factory=dict)
+    missing: dict[str, Missing] = field(default_factory=dict)

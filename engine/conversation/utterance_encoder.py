@@ -6,6 +6,7 @@ from dataclasses import replace
 from cberl.encoders.conversation import ConversationHistory
 from cberl.encoders.text import TextInput
 from cberl.types import Float32
+from engine.conversation.faults import result_or_fault
 from engine.conversation.turn_analysis import TurnAnalysis
 from engine.conversation.utterance import Utterance
 from engine.runtime.clocks import Stopwatch
@@ -29,32 +30,54 @@ class UtteranceEncoder:
         watch = Stopwatch()
         with watch("encode"):
             text = self.history.peek(analysis.turn.speaker, _words(analysis)).text
-            if text is None or (analysis.encoded is not None and analysis.encoded[0] == text):
+            if text is None or _has_vector_of(analysis, text):
                 return analysis
-            vector = await self._encode_text(text)
-        return replace(analysis, timings_ms=analysis.timings_ms | watch.timings_ms, encoded=(text, vector))
+            analysis = await self._with_vector(analysis, text)
+        return replace(analysis, timings_ms=analysis.timings_ms | watch.timings_ms)
 
     async def encode(self, analysis: TurnAnalysis) -> Utterance:
         """The next utterance. A modality without content is absent (None), never a vector of zeros."""
         watch = Stopwatch(analysis.timings_ms)
-        turn, vector = analysis.turn, None
         with watch("encode"):
-            text, audio = self.history.push(turn.speaker, _words(analysis), analysis.audio.raw)
-            if text is not None:
-                encoded, ahead = analysis.encoded or (None, None)
-                vector = ahead if encoded == text else await self._encode_text(text)
-        visual, quality = (analysis.visual.vector, analysis.visual.quality) if analysis.visual else (None, 0.0)
-        events = analysis.audio.vocal_events
-        return Utterance(turn, analysis.transcript, vector, audio, visual, quality, events, watch.timings_ms)
+            text, audio = self.history.push(analysis.turn.speaker, _words(analysis), _audio(analysis))
+            if text is not None and not _has_vector_of(analysis, text):
+                analysis = await self._with_vector(analysis, text)
+        return _utterance(replace(analysis, timings_ms=watch.timings_ms), audio)
 
     async def preview(self, analysis: TurnAnalysis) -> Utterance:
         """The utterance of a turn in progress. The history does not change."""
-        ahead = await self.encode_ahead(analysis)
-        vector = ahead.encoded[1] if ahead.encoded else None
-        audio = self.history.peek(analysis.turn.speaker, audio=analysis.audio.raw).audio
-        visual, quality = (analysis.visual.vector, analysis.visual.quality) if analysis.visual else (None, 0.0)
-        turn, events = analysis.turn, analysis.audio.vocal_events
-        return Utterance(turn, analysis.transcript, vector, audio, visual, quality, events, ahead.timings_ms)
+        audio = self.history.peek(analysis.turn.speaker, audio=_audio(analysis)).audio
+        return _utterance(await self.encode_ahead(analysis), audio)
+
+    async def _with_vector(self, analysis: TurnAnalysis, text: TextInput) -> TurnAnalysis:
+        """With the vector of this text, or without where the encoder fails."""
+        missing = {part: why for part, why in analysis.missing.items() if part != "text"}
+        vector = await result_or_fault("text", self._encode_text(text), missing)
+        return replace(analysis, encoded=(text, vector), missing=missing)
+
+
+def _has_vector_of(analysis: TurnAnalysis, text: TextInput) -> bool:
+    """Or the encoder has failed to make one."""
+    return analysis.encoded is not None and analysis.encoded[0] == text
+
+
+def _utterance(analysis: TurnAnalysis, audio: Float32 | None) -> Utterance:
+    visual, quality = (analysis.visual.vector, analysis.visual.quality) if analysis.visual else (None, 0.0)
+    return Utterance(
+        analysis.turn,
+        analysis.transcript,
+        analysis.encoded[1] if analysis.encoded else None,
+        audio,
+        visual,
+        quality,
+        analysis.audio.vocal_events if analysis.audio else (),
+        analysis.timings_ms,
+        analysis.missing,
+    )
+
+
+def _audio(analysis: TurnAnalysis) -> Float32 | None:
+    return analysis.audio.raw if analysis.audio else None
 
 
 def _words(analysis: TurnAnalysis) -> str:

@@ -4,11 +4,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Self, TypeVar
 
 from engine.runtime.durations import STAGE_S, Durations
+from engine.runtime.hangs import Deadline
+from engine.runtime.memory import is_out_of_memory, releasing_memory
+from engine.runtime.model_thread import ModelThread
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
@@ -61,7 +64,11 @@ class Worker(Generic[Req, Res]):
     are taken in turn, so that a conversation with many does not delay the others; those with the same key in order.
     `max_wait_ms` is how long a first request may wait for others. Callers beyond `capacity` wait.
 
-    Errors: what `run` raises reaches only the request that caused it; WorkerClosedError outside `async with`.
+    A call of `run` that takes longer than `deadline` hangs (see `ModelThread`). A request for which there is not
+    enough memory, not even by itself, is given to `fallback`, if there is one.
+
+    Errors: what `run` raises reaches only the request that caused it; ModelTimeoutError the one that hangs;
+    WorkerClosedError outside `async with`.
     """
 
     def __init__(
@@ -73,15 +80,20 @@ class Worker(Generic[Req, Res]):
         max_wait_ms: float = 0.0,
         capacity: int = 256,
         threads: int = 1,
+        deadline: Deadline | None = None,
+        fallback: Callable[[list[Req]], list[Res]] | None = None,
     ) -> None:
         self.name = name
         self.pending = 0  # requests without an answer, waiting callers included
         self.durations = Durations(STAGE_S)  # from request to answer
         self.failures = 0  # requests that ended with an error of `run`
+        self.out_of_memory = 0  # calls of `run` that had not enough
         self._run = run
+        self._fallback = fallback
         self._max_batch = max_batch
         self._max_wait_s = max_wait_ms / 1e3
         self._threads = threads
+        self._deadline = deadline
         self._open = False
         self._slots = asyncio.Semaphore(capacity)
         self._queue: _FairQueue[Req, Res] = _FairQueue()
@@ -115,11 +127,9 @@ class Worker(Generic[Req, Res]):
             self._queue.discard(key, job)  # the caller may have been cancelled before its turn came
 
     async def __aenter__(self) -> Self:
-        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix=self.name)
+        self._running = [ModelThread[Res](self.name, self._deadline or Deadline()) for _ in range(self._threads)]
         self._tasks = await asyncio.TaskGroup().__aenter__()
-        self._serving = [
-            self._tasks.create_task(self._serve(), name=f"worker {self.name}") for _ in range(self._threads)
-        ]
+        self._serving = [self._tasks.create_task(self._serve(it), name=f"worker {self.name}") for it in self._running]
         self._open = True
         return self
 
@@ -132,13 +142,16 @@ class Worker(Generic[Req, Res]):
         finally:
             while self._queue:
                 self._close(self._queue.pop())
-            await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
+            for thread in self._running:
+                thread.end()
+            for thread in self._running:
+                await asyncio.to_thread(thread.join)
 
-    async def _serve(self) -> None:
+    async def _serve(self, thread: ModelThread[Res]) -> None:
         while True:
             batch = await self._next_batch()
             try:
-                await self._answer(batch)
+                await self._answer(thread, batch)
             finally:  # cancelled half-way: nobody is left waiting for ever
                 for job in batch:
                     self._close(job)
@@ -167,8 +180,8 @@ class Worker(Generic[Req, Res]):
         except TimeoutError:
             return
 
-    async def _answer(self, batch: list[_Job[Req, Res]]) -> None:
-        results = await self._execute([job.request for job in batch])
+    async def _answer(self, thread: ModelThread[Res], batch: list[_Job[Req, Res]]) -> None:
+        results = await self._execute(thread, [job.request for job in batch])
         if isinstance(results, list):
             for job, result in zip(batch, results, strict=True):
                 if not job.answer.done():
@@ -176,20 +189,28 @@ class Worker(Generic[Req, Res]):
         elif len(batch) > 1:
             for job in batch:  # one by one, to find the request that caused the error
                 if not job.answer.done():
-                    await self._answer([job])
-        elif not batch[0].answer.done():
+                    await self._answer(thread, [job])
+        else:
             self.failures += 1
-            batch[0].answer.set_exception(results)
+            if not batch[0].answer.done():
+                batch[0].answer.set_exception(results)
 
-    async def _execute(self, requests: list[Req]) -> list[Res] | BaseException:
+    async def _execute(self, thread: ModelThread[Res], requests: list[Req]) -> list[Res] | BaseException:
         """Results, or the exception, which is returned because it may be of any class."""
-        future = asyncio.get_running_loop().run_in_executor(self._executor, self._run, requests)
-        try:
-            await asyncio.wait([future])
-        finally:
-            future.cancel()  # where this is cancelled, nobody retrieves an exception
-        if error := future.exception():
-            return error
-        if len(future.result()) != len(requests):
-            return RuntimeError(f"{self.name}: {len(future.result())} results for {len(requests)} requests")
-        return future.result()
+        results = await _outcome(thread, partial(releasing_memory, self._run, requests))
+        if not isinstance(results, list) and is_out_of_memory(results):
+            self.out_of_memory += 1
+            if len(requests) == 1 and self._fallback:
+                results = await _outcome(thread, partial(self._fallback, requests))
+        if isinstance(results, list) and len(results) != len(requests):
+            return RuntimeError(f"{self.name}: {len(results)} results for {len(requests)} requests")
+        return results
+
+
+async def _outcome(thread: ModelThread[Res], work: Callable[[], list[Res]]) -> list[Res] | BaseException:
+    try:
+        return await thread(work)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - for the caller of the worker
+        return error

@@ -38,8 +38,8 @@ class Supervisor:
 
     @property
     def ready(self) -> bool:
-        """False while shutting down. Models are loaded before there is a supervisor."""
-        return not self._ending
+        """False while shutting down, or when a model hangs. Models are loaded before there is a supervisor."""
+        return not (self._ending or self.models.hangs.restart_needed.is_set())
 
     @property
     def status(self) -> dict[str, object]:
@@ -49,6 +49,7 @@ class Supervisor:
             "asr": self.models.asr,
             "conversations": len(self._conversations),
             "max_sessions": self._settings.max_sessions,
+            "hung_calls": dict(self.models.hangs.total),
         }
 
     @property
@@ -144,6 +145,11 @@ class Supervisor:
         for conversation in list(self._conversations):
             self.end(conversation)
 
+    def abandon(self) -> None:
+        """End all conversations without the turns in progress, which a model that hangs holds up."""
+        for running in self._running_tasks:
+            running.cancel()
+
     def _running(self, conversation: str) -> RunningConversation:
         if problem := name_problem("conversation", conversation):
             raise CommandError(problem)
@@ -207,3 +213,5 @@ async def open_supervisor(settings: Settings, hub: Hub | None = None) -> AsyncIt
         finally:
             losses.cancel()
             supervisor.end_all()
+            if models.hangs.restart_needed.is_set():
+                supervisor.abandon()

@@ -8,12 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cberl.types import SAMPLE_RATE, Float32
+from cberl.types import SAMPLE_RATE
+from engine.conversation.classifier import GraphRequest, GraphResult, run_graph
 from engine.runtime.worker import Worker
-from engine.speech.transcriber import Transcript
 from engine.speech.vad import VadRequest, VadResult
-from engine.speech.whisper import WhisperTranscriber
-from testing.bundled_whisper import require_whisper
 from testing.live_engine import (
     END,
     FIRST,
@@ -36,19 +34,18 @@ from testing.live_engine import (
 
 def test_a_session_that_fails_is_reported_and_another_continues(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> tuple[list[Message], list[Message]]:
-        whisper = WhisperTranscriber(require_whisper())
+        async with running() as (supervisor, url), asyncio.TaskGroup() as tasks:
 
-        def fragile(clips: list[Float32]) -> list[Transcript]:
-            if any(len(clip) > 5 * SAMPLE_RATE for clip in clips):
-                raise RuntimeError("too long")
-            return whisper.transcribe(clips)
+            def fragile(requests: list[GraphRequest]) -> list[GraphResult]:
+                if any(request.utterance.speaker == "mallory" for request in requests):
+                    raise RuntimeError("not her")
+                return run_graph(supervisor.models.checkpoint, requests)
 
-        transcriber = Worker(fragile, name="fragile")
-        async with transcriber, running() as (supervisor, url), asyncio.TaskGroup() as tasks:
-            supervisor.models = replace(supervisor.models, transcribe=transcriber)
-            good = tasks.create_task(publish(url, "good", stretch(*FIRST)))
-            bad = tasks.create_task(received_by_publisher(url, "bad", endless_speech()))
-            return await good, await bad
+            async with Worker(fragile, name="fragile") as graph:
+                supervisor.models = replace(supervisor.models, graph=graph)
+                good = tasks.create_task(publish(url, "good", stretch(*FIRST)))
+                bad = tasks.create_task(received_by_publisher(url, "bad", endless_speech(), "mallory"))
+                return await good, await bad
 
     good, bad = asyncio.run(main())
     assert_same(emotions(good), emotions(alone(FIRST)[0]))
@@ -66,10 +63,10 @@ def endless_speech() -> list[bytes]:
     return frames(np.concatenate([speech, speech, speech, np.zeros(SAMPLE_RATE, np.float32)]))
 
 
-async def received_by_publisher(url: str, conversation: str, media: list[bytes]) -> list[Message]:
+async def received_by_publisher(url: str, conversation: str, media: list[bytes], *speakers: str) -> list[Message]:
     """All messages to a publisher that sends this and then keeps its socket open."""
     async with ws(url, f"/ingest?conversation={conversation}") as client:
-        await client.send(start())
+        await client.send(start(*speakers))
         await send(client, media)
         return await rest(client)
 

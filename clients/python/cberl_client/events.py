@@ -52,6 +52,7 @@ class EmotionEvent:
     status: Literal["interim", "final", "corrected"] = "final"
     language: str | None = None  # of `text`, as an ISO 639 code; text in another language than English is unreliable
     vocal_events: tuple[str, ...] = ()  # laughter, crying, sigh, scream, panting, where the engine is sure
+    missing: dict[str, str] = field(default_factory=dict)  # text, audio, visual or speaker, and why it has no result
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from cberl.checkpoint import WEIGHTS
 from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig, AudioHistory, DescribedAudio
@@ -16,6 +17,8 @@ from engine.conversation.turn_analysis import PREVIEW_MS, TurnAnalysis, TurnAnal
 from engine.conversation.utterance import Utterance
 from engine.conversation.utterance_encoder import UtteranceEncoder
 from engine.media import Track, VideoFrame
+from engine.runtime.model_thread import ModelTimeoutError
+from engine.runtime.worker import WorkerClosedError
 from engine.speech.captions import Captions
 from engine.speech.transcriber import Transcript
 from engine.speech.turn import Turn
@@ -181,3 +184,39 @@ def test_interim_events_have_text_only_where_the_recogniser_is_fast() -> None:
         return [*found, analyzer.previews_text]
 
     assert asyncio.run(main()) == [False, True, False]
+
+
+def test_what_a_model_cannot_do_is_missing_and_the_turn_goes_on(
+    encoder: TextEncoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hang(pcm: Float32) -> Transcript:
+        raise ModelTimeoutError("too long")
+
+    async def describe_audio(pcm: Float32) -> DescribedAudio:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    async def embed_speaker(pcm: Float32) -> Float32:
+        raise ZeroDivisionError
+
+    async def fail(text: TextInput) -> Float32:
+        raise ZeroDivisionError
+
+    async def end(pcm: Float32) -> Transcript:
+        raise WorkerClosedError
+
+    async def look(frames: tuple[VideoFrame, ...]) -> None:
+        raise AssertionError("there are no frames")
+
+    async def main() -> None:
+        found = await analyze_turn(turn(), hang, describe_audio, look, embed_speaker)
+        assert (found.transcript, found.audio, found.speaker_embedding) == (None, None, None)
+        assert found.missing == {"text": "timeout", "audio": "out_of_memory", "speaker": "failed"}
+        utterance_encoder = UtteranceEncoder(fail, ConversationHistory(encoder.prompt, AudioHistory(AUDIO)))
+        ahead = await utterance_encoder.encode_ahead(heard("hello"))
+        utterance = await utterance_encoder.encode(ahead)  # does not ask again
+        assert (utterance.transcript.text, utterance.text, utterance.missing) == ("hello", None, {"text": "failed"})
+        with pytest.raises(ExceptionGroup):
+            await analyze_turn(turn(), end, None, look)
+
+    asyncio.run(main())
+    assert len([record for record in caplog.records if record.exc_info]) == 2
