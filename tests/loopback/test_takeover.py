@@ -1,17 +1,19 @@
-"""Two engines share their conversations in Redis: where one dies, the other continues with the same graph."""
+"""Two engines behind HAProxy share their conversations in Redis: where one dies, the other continues with its graph."""
 
 import asyncio
 import json
 import signal
 from pathlib import Path
 
+import httpx
 import pytest
 
+from testing.haproxy import haproxy, needs_haproxy
 from testing.live_engine import FIRST, SECOND, Message, assert_same, emotions, publish, rest, start, stretch, ws
 from testing.redis_server import needs_redis, redis_server
 from testing.serving import Served, served
 
-pytestmark = [needs_redis, pytest.mark.timeout(400)]
+pytestmark = [needs_redis, needs_haproxy, pytest.mark.timeout(400)]
 
 
 def untimed(events: list[Message]) -> list[Message]:
@@ -20,35 +22,47 @@ def untimed(events: list[Message]) -> list[Message]:
 
 
 def test_another_engine_continues_with_the_same_graph_and_no_final_is_lost_or_doubled(tmp_path: Path) -> None:
-    (tmp_path / "one").mkdir()
-    (tmp_path / "other").mkdir()
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
     with redis_server() as redis:
         flags = ("--conversation-store", redis, "--store-lease-s", "1", "--keep-text", "--rejoin-grace-s", "120")
-        with served(tmp_path / "one", *flags) as one, served(tmp_path / "other", *flags) as other:
-            asyncio.run(publish(one.url, "whole", stretch(*FIRST)))
-            uninterrupted = untimed(asyncio.run(publish(one.url, "whole", stretch(*SECOND))))
-            asyncio.run(killed(one, other, uninterrupted))
-            other.assert_calm()
+        with (
+            served(folders[0], *flags) as one,
+            served(folders[1], *flags) as other,
+            haproxy(one.url, other.url) as url,
+        ):
+            asyncio.run(publish(url, "whole", stretch(*FIRST)))
+            uninterrupted = untimed(asyncio.run(publish(url, "whole", stretch(*SECOND))))
+            asyncio.run(one_is_killed(url, [one, other], uninterrupted))
 
 
-async def killed(one: Served, other: Served, uninterrupted: list[Message]) -> None:
-    finals = emotions(first := await publish(one.url, "demo", stretch(*FIRST)))
+async def one_is_killed(url: str, edges: list[Served], uninterrupted: list[Message]) -> None:
+    finals = emotions(first := await publish(url, "demo", stretch(*FIRST)))
     assert len(finals) == 5, first
-    async with ws(one.url, "/ingest?conversation=demo") as client:
+    last_seen = finals[1]["seq"]  # a subscriber has not received the rest
+    (owner,) = [edge for edge in edges if await runs(edge.url, "demo")]
+    async with ws(url, "/ingest?conversation=demo") as client:
         await client.send(start())
-        for media in stretch(SECOND[0], SECOND[0] + 3.0):
+        for media in stretch(SECOND[0], SECOND[0] + 3.0):  # in the middle of a turn
             await client.send(media)
-        one.process.send_signal(signal.SIGKILL)
+        owner.process.send_signal(signal.SIGKILL)
         finals += emotions(await rest(client))
-    last_seen = finals[1]["seq"]  # a subscriber who had not received the rest
-    async with ws(other.url, f"/events?conversation=demo&resume_from_seq={last_seen}") as watcher:
-        replayed = [json.loads(await watcher.recv()) for _ in range(1 + len(finals[2:]))]
-        assert replayed[0]["type"] == "snapshot"
-        continued = untimed(await publish(other.url, "demo", stretch(*SECOND)))
+    edges.remove(owner)
+    async with ws(url, f"/events?conversation=demo&resume_from_seq={last_seen}") as watcher:
+        messages = [json.loads(await watcher.recv()) for _ in range(1 + len(finals[2:]))]
+        continued = untimed(await publish(url, "demo", stretch(*SECOND)))
         assert_same(continued, uninterrupted)
-        messages = replayed + [json.loads(await watcher.recv()) for _ in range(len(continued) + 4)]
+        while len(emotions(messages)) < len(finals[2:]) + len(continued):
+            messages.append(json.loads(await watcher.recv()))
     numbers = [message["seq"] for message in messages if "seq" in message]
     assert numbers == sorted(set(numbers))
     assert "resync" not in {message["type"] for message in messages}
-    seen = emotions(messages)
-    assert [event["seq"] for event in seen[: len(finals) - 2]] == [event["seq"] for event in finals[2:]]
+    assert [event["seq"] for event in emotions(messages)][: len(finals) - 2] == [event["seq"] for event in finals[2:]]
+    edges[0].assert_calm()
+
+
+async def runs(url: str, conversation: str) -> bool:
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+        found = (await http.get("/conversations")).json()["conversations"]
+    return conversation in {it["id"] for it in found if it["active"]}
