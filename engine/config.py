@@ -43,12 +43,24 @@ class Settings(BaseSettings):
     trusted_proxy: str = Field("", description="Addresses of proxies whose X-Forwarded headers count, comma-separated.")
 
     max_connections: int = Field(1000, ge=1, le=60_000, description="Maximum number of connections.")
-    max_connections_per_address: int = Field(100, ge=1, le=60_000, description="The same for one client address.")
-    max_sessions_per_address: int = Field(
-        0, ge=0, le=10_000, description="Conversations one address may publish in; 0: half of max_sessions."
+    max_connections_per_client: int = Field(
+        100, ge=1, le=60_000, description="The same for one client: an address, or a token."
+    )
+    max_sessions_per_client: int = Field(
+        0, ge=0, le=10_000, description="Conversations one client may open; 0: as many as are free for others."
     )
     new_sockets_per_s: float = Field(
-        10.0, gt=0, le=10_000, description="New WebSockets per second and address; an offer of WebRTC counts as 5."
+        10.0, gt=0, le=10_000, description="New WebSockets per second and client; an offer of WebRTC counts as 5."
+    )
+    media_mb_per_s: float = Field(
+        16.0, gt=0, le=10_000, description="Megabytes per second read from the WebSockets of one client."
+    )
+    captions_per_s: float = Field(
+        100.0, gt=0, le=100_000, description="Captions and other text messages read per second and client."
+    )
+    pictures_per_s: float = Field(100.0, gt=0, le=10_000, description="Pictures decoded per second and client.")
+    video_cores: float = Field(
+        1.0, gt=0, le=1000, description="Processor time for decoding WebRTC video of one client, per second."
     )
     request_timeout_s: float = Field(
         10.0, ge=0.1, le=600, description="Longest time for the header of a request, and for its body."

@@ -25,7 +25,7 @@ from engine.server.sinks import open_event_sinks
 
 MIC = {"id": "mic", "speaker": "alice", "kind": "audio", "codec": "pcm_s16le", "sample_rate": 16_000, "channels": 1}
 OPEN = Access(None)
-FROM_ONE_ADDRESS = {"new_sockets_per_s": 1000.0, "max_connections_per_address": 1000}  # as all clients of tests are
+FROM_ONE_ADDRESS = {"new_sockets_per_s": 1000.0, "max_connections_per_client": 1000}  # as all clients of tests are
 END = json.dumps({"type": "session.end"})
 
 
@@ -46,9 +46,6 @@ class Counter:
         self.captions = []  # as (speaker, caption)
         self.taken = set()
 
-    def runs(self, conversation):
-        return False
-
     def refuse_new(self):
         self.ready = False
 
@@ -56,7 +53,7 @@ class Counter:
         pass  # its conversations are not opened, so they need not be ended
 
     @asynccontextmanager
-    async def open_slot(self, conversation, speaker):
+    async def open_slot(self, conversation, speaker, *, client=()):
         if speaker == "mallory":
             raise RefusedError("full", "All slots are taken.", retry_after_s=5.0)
         if speaker in self.taken:
@@ -67,7 +64,7 @@ class Counter:
         finally:
             self.taken.discard(speaker)
 
-    async def join(self, conversation, source, *, live):
+    async def join(self, conversation, source, *, live, client=()):
         self.source = source
         speakers, turns = [], {}
         async for chunk in source:

@@ -114,12 +114,19 @@ class Published:
 
 @asynccontextmanager
 async def publishing(
-    url: str, conversation: str, speaker: str, *tracks: MediaStreamTrack, resume: str | None = None, **query: str
+    url: str,
+    conversation: str,
+    speaker: str,
+    *tracks: MediaStreamTrack,
+    resume: str | None = None,
+    token: str | None = None,
+    **query: str,
 ) -> AsyncIterator[Published]:
     """Post an offer; close the connection on exit, without a DELETE (see `hang_up`). Raises httpx.HTTPStatusError."""
     query |= {"speaker": speaker} | ({"resume": resume} if resume else {})
     connection = peer(*tracks)
-    async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with httpx.AsyncClient(base_url=url, trust_env=False, headers=headers) as http:
         try:
             offer = await offer_of(connection)
             answer = await http.post(f"/whip/{conversation}", params=query, content=offer, headers=SDP, timeout=60)

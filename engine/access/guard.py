@@ -1,5 +1,6 @@
 """Who asks: the token of a request, from its `Authorization` header or its cookie."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
@@ -9,6 +10,7 @@ from starlette.responses import Response
 
 from engine.access.tokens import EVERYTHING, AccessError, Grant, Scope
 
+RECHECK_S = 5.0  # how often the token of an open connection is checked
 NO_TOKEN = "A token is needed: open the link that `cberl serve` printed, or send `Authorization: Bearer TOKEN`."
 
 
@@ -33,6 +35,12 @@ class Access:
         if not token:
             raise AccessError(401, NO_TOKEN)
         return self._verify(token)
+
+    async def until_invalid(self, token: str | None) -> None:
+        """Raises AccessError once the token has expired or was withdrawn."""
+        while True:
+            await asyncio.sleep(RECHECK_S)
+            self.read(token)
 
     def check(
         self, connection: HTTPConnection, scope: Scope, conversation: str | None = None, speaker: str | None = None

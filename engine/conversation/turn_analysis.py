@@ -15,6 +15,7 @@ from engine.conversation.models import Models
 from engine.events import Missing
 from engine.media import Track, VideoFrame
 from engine.runtime.clocks import Stopwatch
+from engine.runtime.limits import Client
 from engine.speech.captions import Captions
 from engine.speech.transcriber import Transcript
 from engine.speech.turn import Turn
@@ -83,15 +84,18 @@ async def analyze_turn(
 
 
 class TurnAnalyzer:
-    """Analyses turns with the shared models. `diarize`: whether speakers who share a track are distinguished."""
+    """Analyses turns of one conversation with the shared models.
 
-    def __init__(self, models: Models, diarize: Literal["auto", "on", "off"]) -> None:
+    `diarize`: whether speakers who share a track are distinguished. `client` has opened the conversation.
+    """
+
+    def __init__(self, models: Models, diarize: Literal["auto", "on", "off"], client: Client = ()) -> None:
         self._models = models
-        # Conversations take turns at every model.
-        self._transcribe = partial(models.transcribe, key=self)
-        self._describe_audio = partial(models.describe_audio, key=self)
-        self._describe_visual = partial(models.describe_visual, key=self)
-        self._embed_speaker = partial(models.embed_speaker, key=self) if models.embed_speaker else None
+        key = client[:1], self  # addresses, and the conversations of one address, take turns at every model
+        self._transcribe = partial(models.transcribe, key=key)
+        self._describe_audio = partial(models.describe_audio, key=key)
+        self._describe_visual = partial(models.describe_visual, key=key)
+        self._embed_speaker = partial(models.embed_speaker, key=key) if models.embed_speaker else None
         self._diarize = diarize
         self._transcribe_ms = float("inf")  # of the last turn
 

@@ -133,7 +133,7 @@ def turn_pipelines(
 ) -> Callable[[MediaSource], TurnPipeline]:
     """What makes the pipelines of one conversation's sources."""
     config, turn_ids = segmenter_config(settings), itertools.count(first_turn_id)
-    analyzer = TurnAnalyzer(models, settings.diarize)
+    analyzer = TurnAnalyzer(models, settings.diarize, load.client)
     end_silence = EndSilence(settings.end_silence_ms, settings.end_silence_min_ms, settings.end_silence_max_ms)
 
     def pipeline(source: MediaSource) -> TurnPipeline:

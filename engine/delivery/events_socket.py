@@ -33,14 +33,23 @@ Replay = Callable[[str, int], AsyncIterator[tuple[int, list[str]]]]
 
 
 async def events_socket(
-    websocket: WebSocket, hub: Hub, replay: Replay, conversation: str, resume_from_seq: int | None
+    websocket: WebSocket,
+    hub: Hub,
+    replay: Replay,
+    conversation: str,
+    resume_from_seq: int | None,
+    slow_down: Callable[[str | bytes], float],
 ) -> None:
-    """Send the requested events to an accepted socket until either side ends. Incoming messages are ignored."""
+    """Send the requested events to an accepted socket until either side ends.
+
+    Incoming messages are ignored. `slow_down` returns for how many seconds none is read after each.
+    """
     async with asyncio.TaskGroup() as group:
         sending = _send_events(websocket, hub, replay, conversation, resume_from_seq)
         writer = group.create_task(sending, name="events writer")
-        while (await websocket.receive())["type"] != "websocket.disconnect":
-            pass
+        while (message := await websocket.receive())["type"] != "websocket.disconnect":
+            if wait_s := slow_down(message.get("text") or message.get("bytes") or b""):
+                await asyncio.sleep(wait_s)
         writer.cancel()  # it may wait for a send buffer that is no longer read
 
 

@@ -12,17 +12,19 @@ import struct
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Self
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cberl.processes import SPAWN, exit_with_parent, interrupts_blocked
 from engine.ingest.picture import PictureError, decode_jpeg
+from engine.runtime.limits import Client
 
 PROCESSES = 2
 DEADLINE_S = 3.0  # for one picture; a large one takes a third of a second
@@ -46,6 +48,7 @@ class PictureDecoder:
         self._deadline_s = deadline_s
         self._closed = False
         self._idle = asyncio.Semaphore(processes)
+        self._turns: WeakValueDictionary[Client, asyncio.Lock] = WeakValueDictionary()  # by address
         self._processes: set[_DecoderProcess] = set()
         self._mine = threading.local()
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="picture")
@@ -59,13 +62,22 @@ class PictureDecoder:
             process.close()  # also those that are decoding
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
 
-    async def __call__(self, jpeg: bytes) -> NDArray[np.uint8]:
-        """uint8[h, w, 3], scaled down (see `decode_jpeg`). Raises PictureError."""
-        try:
-            async with asyncio.timeout(WAIT_S):
-                await self._idle.acquire()
-        except TimeoutError as error:
-            raise PictureError("Too many pictures came at once: this one was skipped.") from error
+    async def __call__(self, jpeg: bytes, client: Client = ()) -> NDArray[np.uint8]:
+        """uint8[h, w, 3], scaled down (see `decode_jpeg`). Raises PictureError.
+
+        The pictures of one address are decoded one at a time, so that those of others need not wait long.
+        """
+        turn = self._turns.setdefault(client[:1], asyncio.Lock())
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(WAIT_S):
+                    await stack.enter_async_context(turn)
+                    await self._idle.acquire()
+            except TimeoutError as error:
+                raise PictureError("Too many pictures came at once: this one was skipped.") from error
+            return await self._in_thread(jpeg)
+
+    async def _in_thread(self, jpeg: bytes) -> NDArray[np.uint8]:
         decoding = asyncio.get_running_loop().run_in_executor(self._threads, self._decode, jpeg)
         decoding.add_done_callback(lambda _: self._idle.release())  # not before, even where this is cancelled
         return await decoding

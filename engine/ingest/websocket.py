@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from starlette.websockets import WebSocket
 
 from cberl.types import SAMPLE_RATE
@@ -15,7 +17,7 @@ from engine.errors import RefusedError
 from engine.events import Error, Notice, SessionEnded, SessionStarted
 from engine.ingest.coalesce import CoalescedChunks
 from engine.ingest.picture import PictureError
-from engine.ingest.picture_decoder import PictureDecoder, PictureTimeoutError
+from engine.ingest.picture_decoder import PictureTimeoutError
 from engine.ingest.protocol import Ended, IngestProtocol, Picture, Result, Started
 from engine.ingest.realtime_detector import RealtimeDetector
 from engine.media import AudioChunk, ChunkSource, Track, VideoFrame
@@ -34,6 +36,7 @@ class Outbox(Protocol):
     def end(self, reason: Any) -> None: ...
 
 
+DecodePicture = Callable[[bytes], Coroutine[Any, Any, NDArray[np.uint8]]]  # see PictureDecoder
 Join = Callable[[ChunkSource], Coroutine[Any, Any, None]]
 
 
@@ -45,11 +48,20 @@ class MediaDeadlines:
     idle_s: float = 600.0
 
 
+@dataclass(frozen=True, slots=True)
+class MediaRates:
+    """Called for each message, and for each picture to be decoded. Returns for how many seconds to read nothing."""
+
+    message: Callable[[str | bytes], float] = lambda message: 0.0
+    picture: Callable[[], float] = lambda: 0.0
+
+
 class IngestSocket:
     """Reads an accepted socket until its publisher leaves, while `join` consumes `chunks`.
 
-    Where the pipeline is behind, `chunks` fills up. An upload, which is ahead of real time, then waits: its socket is
-    not read, and nothing is lost. A live sender cannot wait: its oldest chunks are dropped, counted and reported.
+    A publisher that sends more than `rates` allow is read later. Where the pipeline is behind, `chunks` fills up. An
+    upload, which is ahead of real time, then waits: its socket is not read, and nothing is lost. A live sender cannot
+    wait: its oldest chunks are dropped, counted and reported.
     """
 
     def __init__(
@@ -59,8 +71,9 @@ class IngestSocket:
         protocol: IngestProtocol,
         join: Join,
         outbox: Outbox,
-        decode_picture: PictureDecoder,
+        decode_picture: DecodePicture,
         deadlines: MediaDeadlines = MediaDeadlines(),
+        rates: MediaRates = MediaRates(),
         speaker: str | None = None,
     ) -> None:
         """`speaker`: the only one whose tracks are accepted; None: any."""
@@ -77,6 +90,7 @@ class IngestSocket:
         self._received_s = 0.0
         self._report_drops_at = 1
         self._deadlines = deadlines
+        self._rates = rates
         self._speaker = speaker
         self._due_at: float | None = None  # media must come before; None: none is awaited
         self._reading: asyncio.Task[bool] | None = None
@@ -116,9 +130,10 @@ class IngestSocket:
             if message["type"] == "websocket.disconnect":
                 self._outbox.end("closed")
                 return True
-            text = message.get("text")
-            for result in self._protocol.receive(message["bytes"] if text is None else text):
+            received = message["bytes"] if message.get("text") is None else message["text"]
+            for result in self._protocol.receive(received):
                 await self._handle(result, group)
+            await self._pause(self._rates.message(received))
 
     async def _handle(self, result: Result, group: asyncio.TaskGroup) -> None:
         match result:
@@ -141,6 +156,12 @@ class IngestSocket:
                 self.chunks.close()
             case Error():
                 self._outbox.notify(result)
+
+    async def _pause(self, wait_s: float) -> None:
+        """Read nothing meanwhile, so that the sender has to wait."""
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+            self._detector.made_to_wait()
 
     def _forbidden(self, tracks: Iterable[Track]) -> bool:
         return self._speaker is not None and any(track.speaker != self._speaker for track in tracks)
@@ -168,6 +189,7 @@ class IngestSocket:
         try:
             if self._timeouts >= MAX_TIMEOUTS:
                 raise PictureError("Pictures of this session took too long to decode: no more are accepted.")
+            await self._pause(self._rates.picture())
             rgb = await self._decode_picture(picture.jpeg)
         except PictureError as error:
             self._timeouts += isinstance(error, PictureTimeoutError)

@@ -1,10 +1,12 @@
 """What is left out of a conversation that falls behind live, and whether another one may begin. Pure."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from statistics import median_low
 
 from engine.runtime.clocks import Clock
+from engine.runtime.limits import Client
 
 FEWER_INTERIM, FEWER_FRAMES, FULL = 1, 2, 3
 LAG_S = (0.0, 1.0, 2.0, 4.0)  # seconds behind live at which each level begins
@@ -18,7 +20,9 @@ class LoadShedder:
     one level at a time, so that it does not oscillate.
     """
 
-    def __init__(self, now: Clock = time.monotonic) -> None:
+    def __init__(self, now: Clock = time.monotonic, client: Client = ()) -> None:
+        """`client`: who opened the conversation."""
+        self.client = client
         self.level = 0
         self.lag_s = 0.0
         self._now = now
@@ -53,17 +57,18 @@ class LoadShedder:
 class EngineLoad:
     """The load of all conversations of a process.
 
-    A conversation that asks for more than its share falls behind by its own fault, because models serve conversations
-    in turn. So one that is behind sheds its own load, and a new conversation is refused only where most are behind.
+    Models serve clients in turn, and the conversations of one client in turn. So who asks for more than a fair share
+    falls behind by their own fault: a conversation that is behind sheds its own load, and a client whose conversations
+    are behind may open no other. Others are refused only where most clients are behind.
     """
 
     def __init__(self, now: Clock = time.monotonic) -> None:
         self._now = now
         self._conversations: dict[str, LoadShedder] = {}
 
-    def open(self, conversation: str) -> LoadShedder:
-        """That of a conversation that begins."""
-        load = self._conversations[conversation] = LoadShedder(self._now)
+    def open(self, conversation: str, client: Client = ()) -> LoadShedder:
+        """That of a conversation that begins, opened by this client."""
+        load = self._conversations[conversation] = LoadShedder(self._now, client)
         return load
 
     def close(self, conversation: str, load: LoadShedder) -> None:
@@ -81,11 +86,30 @@ class EngineLoad:
         """How many conversations are at each level of load shedding."""
         return Counter(load.level for load in self._conversations.values())
 
-    @property
-    def refusal(self) -> str | None:
-        """Why no new conversation may begin, or None."""
-        behind = [load for load in self._conversations.values() if load.level >= FULL]
-        if len(behind) < 2 or 2 * len(behind) <= len(self._conversations):
-            return None
-        lag_s = median_low(load.lag_s for load in self._conversations.values())
-        return f"the engine is {lag_s:.0f} s behind live: try again in a moment"
+    def refusal(self, client: Client = ()) -> str | None:
+        """Why this client may not open another conversation now, or None."""
+        loads = self._conversations.values()
+        own = [load for load in loads if not set(client).isdisjoint(load.client)]
+        if _mostly([load.level >= FULL for load in own]):
+            return f"your conversations are {_median_s(own):.0f} s behind live: try again in a moment"
+        for key in (0, -1):  # by address, by token
+            clients = defaultdict(list)
+            for name, load in self._conversations.items():
+                clients[load.client[key] if load.client else name].append(load)
+            behind = [_behind(theirs) for theirs in clients.values()]
+            if not _mostly(behind):
+                return None
+        return f"the engine is {_median_s(loads):.0f} s behind live: try again in a moment"
+
+
+def _behind(loads: list[LoadShedder]) -> bool:
+    return 2 * sum(load.level >= FULL for load in loads) > len(loads)
+
+
+def _mostly(behind: list[bool]) -> bool:
+    """More than half of them, and not a single one."""
+    return sum(behind) >= 2 and 2 * sum(behind) > len(behind)
+
+
+def _median_s(loads: Iterable[LoadShedder]) -> float:
+    return median_low(load.lag_s for load in loads)

@@ -16,6 +16,8 @@ from engine.runtime.model_thread import ModelThread
 Req = TypeVar("Req")
 Res = TypeVar("Res")
 
+Key = tuple[Hashable, Hashable]  # (client, conversation)
+
 
 class WorkerClosedError(Exception):
     """The worker is not running: requests are taken inside `async with worker` only."""
@@ -28,32 +30,45 @@ class _Job(Generic[Req, Res]):
 
 
 class _FairQueue(Generic[Req, Res]):
-    """Jobs by the key of who asked; one of each key in turn. Pure."""
+    """Jobs by who asked: one of each client in turn, and of a client one of each conversation in turn. Pure."""
 
     def __init__(self) -> None:
-        self._jobs: dict[Hashable, deque[_Job[Req, Res]]] = {}  # of keys with jobs; the key that is next comes first
+        # Clients and conversations that have jobs. The one whose turn is next comes first.
+        self._jobs: dict[Hashable, dict[Hashable, deque[_Job[Req, Res]]]] = {}
+        self._waiting = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._jobs.values()))
+        return self._waiting
 
-    def push(self, key: Hashable, job: _Job[Req, Res]) -> None:
-        self._jobs.setdefault(key, deque()).append(job)
+    def push(self, key: Key, job: _Job[Req, Res]) -> None:
+        client, conversation = key
+        self._jobs.setdefault(client, {}).setdefault(conversation, deque()).append(job)
+        self._waiting += 1
 
     def pop(self) -> _Job[Req, Res]:
-        key = next(iter(self._jobs))
-        jobs = self._jobs.pop(key)
+        client, conversations = next(iter(self._jobs.items()))
+        conversation, jobs = next(iter(conversations.items()))
         job = jobs.popleft()
+        self._waiting -= 1
+        del self._jobs[client], conversations[conversation]
         if jobs:
-            self._jobs[key] = jobs  # at the end: all others come before its next job
+            conversations[conversation] = jobs  # at the end: all others come before its next job
+        if conversations:
+            self._jobs[client] = conversations
         return job
 
-    def discard(self, key: Hashable, job: _Job[Req, Res]) -> None:
+    def discard(self, key: Key, job: _Job[Req, Res]) -> None:
         """Remove a job if it is still here."""
-        jobs = self._jobs.get(key, deque())
+        client, conversation = key
+        conversations = self._jobs.get(client, {})
+        jobs = conversations.get(conversation, deque())
         if job in jobs:
             jobs.remove(job)
+            self._waiting -= 1
             if not jobs:
-                del self._jobs[key]
+                del conversations[conversation]
+            if not conversations:
+                del self._jobs[client]
 
 
 class Worker(Generic[Req, Res]):
@@ -61,7 +76,8 @@ class Worker(Generic[Req, Res]):
 
     `run` gets at most `max_batch` requests and returns as many results, in order; no result may depend on the rest of
     its batch. It is called in one of `threads` threads, which take from the same queue. Requests with different keys
-    are taken in turn, so that a conversation with many does not delay the others; those with the same key in order.
+    are taken in turn, so that a client or a conversation with many does not delay others; those with the same key in
+    order.
     `max_wait_ms` is how long a first request may wait for others. Callers beyond `capacity` wait.
 
     A call of `run` that takes longer than `deadline` hangs (see `ModelThread`). A request for which there is not
@@ -104,7 +120,7 @@ class Worker(Generic[Req, Res]):
         """Whether another request would wait for a thread."""
         return self.pending >= self._threads
 
-    async def __call__(self, request: Req, key: Hashable = None) -> Res:
+    async def __call__(self, request: Req, key: Key = (None, None)) -> Res:
         self.pending += 1
         began = time.monotonic()
         try:
@@ -117,7 +133,7 @@ class Worker(Generic[Req, Res]):
         finally:
             self.pending -= 1
 
-    async def _ask(self, request: Req, key: Hashable) -> Res:
+    async def _ask(self, request: Req, key: Key) -> Res:
         job: _Job[Req, Res] = _Job(request, asyncio.get_running_loop().create_future())
         self._queue.push(key, job)
         self._asked.set()

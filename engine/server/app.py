@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -11,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from engine.access.guard import Access
+from engine.access.guard import Access, token_of
 from engine.access.tokens import AccessError
 from engine.config import Settings
 from engine.delivery.wire import encode
@@ -19,9 +20,9 @@ from engine.errors import EngineError
 from engine.events import Error
 from engine.ingest.webrtc.ice import parse_ice_servers
 from engine.ingest.webrtc.peer import PeerConfig
-from engine.ingest.webrtc.whip import OpenSlot, Publish, Whip
+from engine.ingest.webrtc.whip import Admission, Publish, Whip
 from engine.runtime.loop_lag import LoopLag
-from engine.server.client_limits import ClientLimits, client_address
+from engine.server.client_limits import ClientLimits, client_address, client_with
 from engine.server.history import history_routes
 from engine.server.metrics import Measured, metrics_route
 from engine.server.pages import page_routes
@@ -99,7 +100,7 @@ def create_app(
 ) -> EngineApp:
     """The application. It owns nothing: `supervisor` and `sinks` outlive it. Raises EngineError for wrong settings."""
     sinks = sinks or EventSinks(supervisor.hub)
-    limits = ClientLimits(settings, supervisor.runs)
+    limits = ClientLimits(settings)
     refusals, loop_lag = Refusals(), LoopLag()
     sockets = Sockets(supervisor, settings, sinks, limits, access, refusals)
     whip = _whip(supervisor, settings, limits, access, refusals)
@@ -116,21 +117,22 @@ def _whip(supervisor: Supervisor, settings: Settings, limits: ClientLimits, acce
     except ValueError as error:
         raise EngineError(str(error)) from error
 
-    def admit(request: Request, conversation: str, speaker: str) -> OpenSlot:
-        client = client_address(request)
+    def admit(request: Request, conversation: str, speaker: str) -> Admission:
         with refusals.counted():
-            limits.offer(client)
-        access.check(request, "publish", conversation, speaker)  # a denial is counted by its handler
+            limits.offer(client_address(request))
+        # A denial is counted by its handler.
+        client = client_with(request, access.check(request, "publish", conversation, speaker))
+        with refusals.counted():
+            limits.offer(*client[1:])
 
         @asynccontextmanager
         async def open_slot() -> AsyncIterator[Publish]:
-            with refusals.counted():
-                limits.conversation(client, conversation)
-                with limits.peer(client):
-                    async with supervisor.open_slot(conversation, speaker) as publish:
-                        yield publish
+            with refusals.counted(), limits.peer(client):
+                async with supervisor.open_slot(conversation, speaker, client=client) as publish:
+                    yield publish
 
-        return open_slot
+        until_invalid = partial(access.until_invalid, token_of(request))
+        return Admission(open_slot, until_invalid, partial(limits.decoding, client))
 
     def may_publish(request: Request, conversation: str) -> bool:
         try:

@@ -11,6 +11,7 @@ from engine.delivery.hub import Hub
 from engine.errors import CommandError, RefusedError
 from engine.events import SpeakerJoined, SpeakerLeft
 from engine.media import AudioChunk, ChunkSource
+from engine.runtime.limits import Client
 
 RETRY_AFTER_S = 5.0
 
@@ -23,8 +24,11 @@ class RunningConversation:
     Where no media ever came, there is nothing to keep and no such period.
     """
 
-    def __init__(self, session: Session, hub: Hub, settings: Settings, expired: Callable[[], None]) -> None:
+    def __init__(
+        self, session: Session, hub: Hub, settings: Settings, expired: Callable[[], None], client: Client = ()
+    ) -> None:
         self.name = session.conversation
+        self.client = client  # who has opened it
         self.session = session
         self.stopped = False  # by a command, so that its end is no failure
         self._hub = hub

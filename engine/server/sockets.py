@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 from starlette.routing import WebSocketRoute
@@ -18,17 +19,16 @@ from engine.errors import RefusedError
 from engine.events import Error
 from engine.ingest.picture_decoder import PictureDecoder
 from engine.ingest.protocol import IngestProtocol
-from engine.ingest.websocket import IngestSocket, MediaDeadlines
+from engine.ingest.websocket import IngestSocket, MediaDeadlines, MediaRates
 from engine.media import ChunkSource
 from engine.names import ALL_CONVERSATIONS, name_problem
-from engine.server.client_limits import ClientLimits, client_address
+from engine.runtime.limits import Client
+from engine.server.client_limits import ClientLimits, client_address, client_with
 from engine.server.refusals import Refusals
 from engine.server.sinks import EventSinks
 from engine.server.supervisor import Supervisor
 
-Endpoint = Callable[[WebSocket, Grant], Coroutine[Any, Any, None]]
-
-RECHECK_S = 5.0  # how often the tokens of open sockets are checked
+Endpoint = Callable[[WebSocket, Grant, Client], Coroutine[Any, Any, None]]
 
 
 class BadRequestError(Exception):
@@ -98,7 +98,10 @@ class Sockets:
                 try:
                     with self._refusals.counted(), self._limits.socket(client_address(websocket)):
                         token = await self._token(websocket)
-                        await self._while_valid(token, endpoint(websocket, self._access.read(token)))
+                        grant = self._access.read(token)
+                        client = client_with(websocket, grant)
+                        with self._limits.token_socket(client):
+                            await self._while_valid(token, endpoint(websocket, grant, client))
                 except AccessError as denied:
                     await refuse(websocket, Error(denied.code, str(denied), fatal=True))
                 except RefusedError as refused:
@@ -120,17 +123,16 @@ class Sockets:
     async def _while_valid(self, token: str | None, work: Coroutine[Any, Any, None]) -> None:
         """Raises AccessError when the token has expired or was withdrawn, which ends the work."""
         working = asyncio.create_task(work, name="socket")
+        watching = asyncio.create_task(self._access.until_invalid(token), name="token of a socket")
         try:
-            while not working.done():
-                await asyncio.wait([working], timeout=RECHECK_S)
-                if not working.done():
-                    self._access.read(token)
-            working.result()
+            await asyncio.wait([working, watching], return_when=asyncio.FIRST_COMPLETED)
+            (working if working.done() else watching).result()
         finally:
             working.cancel()
-            await asyncio.wait([working])
+            watching.cancel()
+            await asyncio.wait([working, watching])
 
-    async def _events(self, websocket: WebSocket, grant: Grant) -> None:
+    async def _events(self, websocket: WebSocket, grant: Grant, client: Client) -> None:
         conversation, resume = _conversation(websocket), websocket.query_params.get("resume_from_seq")
         if resume is not None and not (resume.isascii() and resume.isdigit() and len(resume) < 16):
             raise BadRequestError("bad_request", f"resume_from_seq is a number from 0 on, not {resume[:40]!r}.")
@@ -142,9 +144,10 @@ class Sockets:
             grant.check("listen", conversation)
         after_seq = None if resume is None else int(resume)
         await self._sinks.hub.load(conversation)
-        await events_socket(websocket, self._sinks.hub, self._sinks.replay, conversation, after_seq)
+        slow_down = partial(self._limits.message, client)
+        await events_socket(websocket, self._sinks.hub, self._sinks.replay, conversation, after_seq, slow_down)
 
-    async def _ingest(self, websocket: WebSocket, grant: Grant) -> None:
+    async def _ingest(self, websocket: WebSocket, grant: Grant, client: Client) -> None:
         conversation, settings = _conversation(websocket), self._settings
         if conversation == ALL_CONVERSATIONS:
             raise BadRequestError("bad_name", "'*' means all conversations, and is not the name of one.")
@@ -152,8 +155,7 @@ class Sockets:
 
         async def join(source: ChunkSource) -> None:
             with self._refusals.counted():
-                self._limits.conversation(client_address(websocket), conversation)
-                await self._supervisor.join(conversation, source, live=True)
+                await self._supervisor.join(conversation, source, live=True, client=client)
 
         # Without "listen", a publisher receives answers to its own messages alone.
         private = Subscription(settings.subscriber_queue, on_end=lambda it: None)
@@ -166,8 +168,10 @@ class Sockets:
             require_consent=settings.require_consent,
         )
         deadlines = MediaDeadlines(settings.first_media_s, settings.idle_media_s)
+        rates = MediaRates(partial(self._limits.message, client), partial(self._limits.picture, client))
+        decode = partial(self.pictures, client=client)
         publisher = IngestSocket(
-            websocket, conversation, protocol, join, outbox, self.pictures, deadlines, grant.speaker
+            websocket, conversation, protocol, join, outbox, decode, deadlines, rates, grant.speaker
         )
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(send_all(websocket, outbox), name="ingest writer")

@@ -14,6 +14,7 @@ from engine.errors import CommandError, RefusedError
 from engine.events import Disclosure
 from engine.media import ChunkSource
 from engine.names import name_problem
+from engine.runtime.limits import Client, slot_refusal
 from engine.runtime.load_shedding import EngineLoad, LoadShedder
 from engine.server.running_conversation import RETRY_AFTER_S, RunningConversation, Slot
 
@@ -67,26 +68,23 @@ class Supervisor:
         """Chunks of audio that were dropped because the engine was behind live."""
         return self._dropped_chunks + sum(it.session.dropped_chunks for it in self._unfinished)
 
-    def runs(self, conversation: str) -> bool:
-        return conversation in self._conversations
-
-    async def join(self, conversation: str, source: ChunkSource, *, live: bool) -> None:
+    async def join(self, conversation: str, source: ChunkSource, *, live: bool, client: Client = ()) -> None:
         """Run one source in a slot of its own. Raises RefusedError as `open_slot` does."""
-        async with self.open_slot(conversation, live=live) as slot:
+        async with self.open_slot(conversation, live=live, client=client) as slot:
             await slot(source)
 
     @asynccontextmanager
     async def open_slot(
-        self, conversation: str, speaker: str | None = None, *, live: bool = True
+        self, conversation: str, speaker: str | None = None, *, live: bool = True, client: Client = ()
     ) -> AsyncIterator[Slot]:
         """One publisher's part in a conversation. Inside, call the slot with the publisher's media.
 
         The name `speaker` is reserved from now on, those of other speakers with their first chunk. When the last
         publisher of a live conversation has left, its graph is kept for `rejoin_grace_s`, so that it continues for
-        those who return. Raises RefusedError, here and in the call: full, speaker_taken, stopped, or failed when the
-        conversation broke.
+        those who return. A conversation counts for the client that has opened it. Raises RefusedError, here and in the
+        call: full, too_many, speaker_taken, stopped, or failed when the conversation broke.
         """
-        joined = self._conversations.get(conversation) or await self._claim_and_open(conversation)
+        joined = self._conversations.get(conversation) or await self._claim_and_open(conversation, client)
         grace_s = self._settings.rejoin_grace_s if live else 0.0
         with joined.open_slot(speaker, grace_s, live=live) as slot:
             yield slot
@@ -157,24 +155,27 @@ class Supervisor:
             raise CommandError(f"No conversation {conversation} is running.")
         return self._conversations[conversation]
 
-    async def _claim_and_open(self, conversation: str) -> RunningConversation:
+    async def _claim_and_open(self, conversation: str, client: Client = ()) -> RunningConversation:
         await self.hub.claim(conversation)
-        return self._conversations.get(conversation) or self._open(conversation)  # opened meanwhile, by another
+        return self._conversations.get(conversation) or self._open(conversation, client)  # opened meanwhile, by another
 
-    def _open(self, conversation: str) -> RunningConversation:
+    def _open(self, conversation: str, client: Client) -> RunningConversation:
         if self._ending:
             raise RefusedError("full", "the engine is shutting down: try again in a moment", RETRY_AFTER_S)
         most = self._settings.max_sessions
         if len(self._conversations) >= most:
             message = f"all {most} conversations are taken: try again later, or raise max_sessions"
             raise RefusedError("full", message, RETRY_AFTER_S)
-        if self.load.refusal:
-            raise RefusedError("full", self.load.refusal, RETRY_AFTER_S)
-        load = self.load.open(conversation)
+        holders = [it.client for it in self._conversations.values()]
+        if refusal := slot_refusal(client, holders, most, self._settings.max_sessions_per_client):
+            raise RefusedError("too_many", refusal, RETRY_AFTER_S)
+        if refusal := self.load.refusal(client):
+            raise RefusedError("full", refusal, RETRY_AFTER_S)
+        load = self.load.open(conversation, client)
         saved = self.hub.saved_state(conversation)
         session = Session(conversation, self.models, self.hub, self._settings, load, saved)
         expired = partial(self.end, conversation)
-        opened = RunningConversation(session, self.hub, self._settings, expired)
+        opened = RunningConversation(session, self.hub, self._settings, expired, client)
         self._conversations[conversation] = opened
         self._unfinished.add(opened)
         self.hub.publish(Disclosure(conversation))

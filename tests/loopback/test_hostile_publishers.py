@@ -40,7 +40,7 @@ Attack = Callable[[str], Coroutine[Any, Any, None]]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    limits = ("--max-sessions-per-address", "1000", "--new-sockets-per-s", "1000")  # they attack what is behind these
+    limits = ("--max-sessions-per-client", "1000", "--new-sockets-per-s", "1000")  # they attack what is behind these
     with served(tmp_path_factory.mktemp("server"), "--stats-s", "1", *limits) as server:
         yield server
 

@@ -1,20 +1,24 @@
 """All uses of what aiortc does not document. Checked with the version in constraints.txt."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
-from aiortc import RTCPeerConnection, RTCRtpReceiver
-from aiortc.codecs import CODECS, is_rtx
+from aiortc import RTCPeerConnection, RTCRtpReceiver, rtcrtpreceiver
+from aiortc.codecs import CODECS, get_decoder, is_rtx
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtcpeerconnection import find_common_codecs
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 from aiortc.sdp import MediaDescription
 
 from engine.errors import EngineError
+from engine.ingest.webrtc.video import BoundedDecoder
 
 # What aiortc raises for text that is no SDP, or not the SDP that it expects: it has no error type for that.
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError, AssertionError, StopIteration, RuntimeError)
 
 JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"  # RTCRtpReceiver offers no other way to choose one
+GET_DECODER = "get_decoder"  # RTCRtpReceiver has no parameter for decoders either
+VIDEO_DECODERS = {"video/vp8": "vp8", "video/h264": "h264"}  # of FFmpeg
 ICE_TRANSPORTS, IS_CLOSED = "_RTCPeerConnection__iceTransports", "_RTCPeerConnection__isClosed"
 
 
@@ -33,6 +37,18 @@ def replace_jitter_buffer(receiver: RTCRtpReceiver, jitter_buffer: JitterBufferL
     if not hasattr(receiver, JITTER_BUFFER):
         raise AiortcVersionError("this version of aiortc has no jitter buffer to replace: see constraints.txt")
     setattr(receiver, JITTER_BUFFER, jitter_buffer)
+
+
+def bound_video_decoders() -> None:
+    """From now on, aiortc decodes video with `BoundedDecoder`. May be called again. Raises AiortcVersionError."""
+    if not hasattr(rtcrtpreceiver, GET_DECODER):
+        raise AiortcVersionError("this version of aiortc has no video decoders to limit: see constraints.txt")
+    setattr(rtcrtpreceiver, GET_DECODER, _decoder)
+
+
+def _decoder(codec: RTCRtpCodecParameters) -> Any:
+    video = VIDEO_DECODERS.get(codec.mimeType.lower())
+    return BoundedDecoder(video) if video else get_decoder(codec)
 
 
 async def close_connection(connection: RTCPeerConnection) -> None:

@@ -13,12 +13,18 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from cberl.data.pictures import to_rgb
 from cberl.types import SAMPLE_RATE
-from engine.ingest.arrival import ArrivalClock, FrameSampler
+from engine.ingest.arrival import ArrivalClock
 from engine.ingest.resampler import TrackResampler
-from engine.ingest.webrtc._aiortc_compat import close_connection, replace_jitter_buffer
+from engine.ingest.webrtc._aiortc_compat import (
+    JitterBufferLike,
+    bound_video_decoders,
+    close_connection,
+    replace_jitter_buffer,
+)
 from engine.ingest.webrtc.ice import IceServer
 from engine.ingest.webrtc.jitter_buffer import JitterBuffer
 from engine.ingest.webrtc.sdp import OfferError
+from engine.ingest.webrtc.video import ChargeDecoding, Unused, VideoBuffer
 from engine.media import Analyse, AudioChunk, Track, VideoFrame
 from engine.runtime.channel import Channel
 from engine.runtime.clocks import Watchdog
@@ -49,7 +55,12 @@ class Peer:
     """From `open_peer`. `run()` fills `chunks`, which must be read meanwhile."""
 
     def __init__(
-        self, connection: RTCPeerConnection, speaker: str, config: PeerConfig, analyse: Analyse = "all"
+        self,
+        connection: RTCPeerConnection,
+        speaker: str,
+        config: PeerConfig,
+        analyse: Analyse = "all",
+        charge_decoding: ChargeDecoding = lambda decoding_s: 0.0,
     ) -> None:
         self.chunks: Channel[AudioChunk] = Channel(CHANNEL_CHUNKS)
         self.skipped_frames = 0  # of video, for lack of room
@@ -58,6 +69,7 @@ class Peer:
         self._track = Track("audio", speaker, analyse=analyse)
         self.resampler = TrackResampler(self._track, PACKET_JITTER_S, fill=True)
         self._config = config
+        self._charge_decoding = charge_decoding
         self._watchdog = Watchdog(config.media_timeout_s)
         self._over = asyncio.Event()
         self._frames: list[VideoFrame] = []
@@ -84,23 +96,18 @@ class Peer:
 
     async def _answer(self, offer: str) -> None:
         await self._connection.setRemoteDescription(RTCSessionDescription(_passive(offer), "offer"))
-        for transceiver in self._connection.getTransceivers():
-            if transceiver.kind == "audio":
-                replace_jitter_buffer(transceiver.receiver, JitterBuffer())
+        video = VideoBuffer(self._config.video_fps, self._charge_decoding)
+        buffers: dict[str, JitterBufferLike] = {"audio": JitterBuffer(), "video": video}
+        for receiver in (transceiver.receiver for transceiver in self._connection.getTransceivers()):
+            used = receiver.track in self._used.values()
+            replace_jitter_buffer(receiver, buffers[receiver.track.kind] if used else Unused())
         await self._connection.setLocalDescription(await self._connection.createAnswer())
 
     async def run(self) -> None:
-        """Read every track until the peer leaves, sends no media for too long, or `end()`; then close `chunks`."""
-        first = {kind: next((it for it in self._tracks if it.kind == kind), None) for kind in ("audio", "video")}
+        """Read audio and video until the peer leaves, sends no media for too long, or `end()`; then close `chunks`."""
+        read = {"audio": self._listen, "video": self._watch}
         async with asyncio.TaskGroup() as group:
-            # aiortc queues the frames of a track without limit, so unused tracks must be read too.
-            readers = [
-                group.create_task(
-                    (self._listen if track is first["audio"] else self._watch)(track, wanted=track in first.values()),
-                    name=f"read {track.kind}",
-                )
-                for track in self._tracks
-            ]
+            readers = [group.create_task(read[kind](track), name=f"read {kind}") for kind, track in self._used.items()]
             await self._watchdog.wait(self._over)
             # Ends the tracks, except those that never started. Interrupted, it would make the next close hang.
             await asyncio.shield(close_connection(self._connection))
@@ -122,11 +129,16 @@ class Peer:
         except Exception as error:  # noqa: BLE001 - as in `answer`
             raise OfferError(400, "bad_sdp", "This ICE candidate cannot be used.") from error
 
+    @property
+    def _used(self) -> dict[str, MediaStreamTrack]:
+        """The first track of each kind. Others are neither decoded nor read."""
+        return {track.kind: track for track in reversed(self._tracks)}
+
     def _on_state(self) -> None:
         if self._connection.connectionState in ("failed", "closed"):
             self._over.set()
 
-    async def _listen(self, track: MediaStreamTrack, *, wanted: bool) -> None:
+    async def _listen(self, track: MediaStreamTrack) -> None:
         resampler = self.resampler
         clock = ArrivalClock()
         now = asyncio.get_running_loop().time
@@ -156,17 +168,15 @@ class Peer:
             self._offer(chunk)
         self._over.set()
 
-    async def _watch(self, track: MediaStreamTrack, *, wanted: bool) -> None:
+    async def _watch(self, track: MediaStreamTrack) -> None:
         """Video has no clock in common with the audio: a frame belongs to the audio that arrives at the same time."""
-        sampler = FrameSampler(self._config.video_fps)
-        now = asyncio.get_running_loop().time
         while True:
             try:
                 frame = await track.recv()
             except MediaStreamError:
                 return
             self._watchdog.feed()
-            if self._track.analyse != "all" or not wanted or track.kind != "video" or not sampler.wants(now()):
+            if self._track.analyse != "all":
                 continue
             if len(self.chunks) > MAX_CHUNKS_WITH_FRAMES or len(self._frames) >= MAX_FRAMES:
                 self.skipped_frames += 1
@@ -192,8 +202,14 @@ def _passive(offer: str) -> str:
 
 
 @asynccontextmanager
-async def open_peer(speaker: str, config: PeerConfig, analyse: Analyse = "all") -> AsyncIterator[Peer]:
+async def open_peer(
+    speaker: str,
+    config: PeerConfig,
+    analyse: Analyse = "all",
+    charge_decoding: ChargeDecoding = lambda decoding_s: 0.0,
+) -> AsyncIterator[Peer]:
     """A connection that only receives; closed on exit."""
+    bound_video_decoders()
     connection = RTCPeerConnection(
         RTCConfiguration(
             iceServers=[server.for_peer() for server in config.ice_servers],
@@ -201,7 +217,7 @@ async def open_peer(speaker: str, config: PeerConfig, analyse: Analyse = "all") 
         )
     )
     try:
-        yield Peer(connection, speaker, config, analyse)
+        yield Peer(connection, speaker, config, analyse, charge_decoding)
     finally:
         await close_connection(connection)
         connection.remove_all_listeners()

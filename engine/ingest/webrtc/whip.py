@@ -9,7 +9,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, cast, get_args
 from urllib.parse import quote
 
@@ -20,12 +20,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from engine.access.tokens import AccessError
 from engine.errors import RefusedError
 from engine.events import SessionEnded
 from engine.ingest.coalesce import CoalescedChunks
 from engine.ingest.webrtc.peer import Peer, PeerConfig, open_peer
 from engine.ingest.webrtc.sdp import MAX_CANDIDATES, MAX_OFFER_BYTES, OfferError, check_offer
 from engine.ingest.webrtc.trickle import parse_trickle
+from engine.ingest.webrtc.video import ChargeDecoding
 from engine.media import Analyse, ChunkSource
 from engine.names import ALL_CONVERSATIONS, name_problem
 
@@ -34,10 +36,21 @@ STATUS = {"full": 503, "too_many": 429, "speaker_taken": 409, "failed": 500}
 
 Publish = Callable[[ChunkSource], Coroutine[Any, Any, None]]
 OpenSlot = Callable[[], AbstractAsyncContextManager[Publish]]
-Admit = Callable[[Request, str, str], OpenSlot]  # for a conversation and a speaker; raises RefusedError
 MayPublish = Callable[[Request, str], bool]  # whether the sender may publish in a conversation
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A publisher that may publish. `until_invalid` raises AccessError when its token is no longer valid."""
+
+    open_slot: OpenSlot
+    until_invalid: Callable[[], Coroutine[Any, Any, None]]
+    charge_decoding: ChargeDecoding
+
+
+Admit = Callable[[Request, str, str], Admission]  # to a conversation, as a speaker. Raises RefusedError, AccessError.
 
 
 class Publication:
@@ -68,11 +81,14 @@ class Publication:
         received_s, missing_s = round(peer.received_s, 4), round(peer.resampler.missing_s, 4)
         return SessionEnded(self.conversation, received_s, peer.chunks.dropped, peer.resampler.gaps, missing_s)
 
-    async def run(self, offer: str, config: PeerConfig, open_slot: OpenSlot, predecessor: "Publication | None") -> None:
+    async def run(
+        self, offer: str, config: PeerConfig, admission: Admission, predecessor: "Publication | None"
+    ) -> None:
         """Raises RefusedError and OfferError, possibly in an exception group. The caller reports them in `answer`."""
-        async with AsyncExitStack() as stack, open_peer(self.speaker, config, self.analyse) as self.peer:
+        opening = open_peer(self.speaker, config, self.analyse, admission.charge_decoding)
+        async with AsyncExitStack() as stack, opening as self.peer:
             if predecessor is None:
-                publish = await stack.enter_async_context(open_slot())
+                publish = await stack.enter_async_context(admission.open_slot())
             answer = await self.peer.answer(offer)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.peer.run(), name=f"media of {self.speaker} in {self.conversation}")
@@ -80,8 +96,17 @@ class Publication:
                 if predecessor is not None:  # its last turn precedes the first of this one
                     predecessor.end()
                     await predecessor.over.wait()
-                    publish = await stack.enter_async_context(open_slot())
+                    publish = await stack.enter_async_context(admission.open_slot())
+                watching = group.create_task(self._end_with_token(admission), name=f"token of {self.speaker}")
                 await publish(CoalescedChunks(self.peer.chunks))
+                watching.cancel()
+
+    async def _end_with_token(self, admission: Admission) -> None:
+        try:
+            await admission.until_invalid()
+        except AccessError as denied:
+            log.info("%s is disconnected from %s: %s", self.speaker, self.conversation, denied)
+            self.end()
 
 
 class Whip:
@@ -139,10 +164,10 @@ class Whip:
     async def _post(self, request: Request) -> Response:
         try:
             conversation, speaker = _names(request)
-            open_slot = self._admit(request, conversation, speaker)
+            admission = self._admit(request, conversation, speaker)
             analyse = _analyse(request, self._config.require_consent)
             text = await _body(request, SDP)
-            publication = self._begin(conversation, speaker, text, request.query_params.get("resume"), open_slot)
+            publication = self._begin(conversation, speaker, text, request.query_params.get("resume"), admission)
             publication.analyse = analyse  # before its task begins
             answer = await publication.answer
         except OfferError as error:
@@ -159,7 +184,7 @@ class Whip:
         return response
 
     def _begin(
-        self, conversation: str, speaker: str, offer: str, resume: str | None, open_slot: OpenSlot
+        self, conversation: str, speaker: str, offer: str, resume: str | None, admission: Admission
     ) -> Publication:
         """Start its task, which sets its answer."""
         assert self._tasks is not None, "the routes of Whip work inside running()"
@@ -170,16 +195,16 @@ class Whip:
         token = predecessor.token if predecessor else secrets.token_urlsafe(16)
         publication = self._publications[token] = Publication(token, conversation, speaker, parsed)
         name = f"WHIP {speaker} in {conversation}"
-        task = self._tasks.create_task(self._run(publication, offer, predecessor, open_slot), name=name)
+        task = self._tasks.create_task(self._run(publication, offer, predecessor, admission), name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return publication
 
     async def _run(
-        self, publication: Publication, offer: str, predecessor: Publication | None, open_slot: OpenSlot
+        self, publication: Publication, offer: str, predecessor: Publication | None, admission: Admission
     ) -> None:
         try:
-            await publication.run(offer, self._config, open_slot, predecessor)
+            await publication.run(offer, self._config, admission, predecessor)
         except* (RefusedError, OfferError) as refused:
             if not publication.answer.done():
                 publication.answer.set_exception(refused.exceptions[0])

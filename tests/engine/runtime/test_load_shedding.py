@@ -28,9 +28,9 @@ def test_one_conversation_behind_sheds_its_own_load_and_no_newcomer_is_refused()
     slow, quick = engine.open("slow"), engine.open("quick")
     slow.observe(60.0)
     quick.observe(0.0)
-    assert (slow.level, quick.level, engine.refusal) == (3, 0, None)
+    assert (slow.level, quick.level, engine.refusal()) == (3, 0, None)
     engine.close("quick", quick)
-    assert engine.refusal is None
+    assert engine.refusal() is None
 
 
 def test_a_newcomer_is_refused_while_most_conversations_are_behind() -> None:
@@ -38,9 +38,30 @@ def test_a_newcomer_is_refused_while_most_conversations_are_behind() -> None:
     loads = [engine.open(name) for name in "abcd"]
     for load, lag_s in zip(loads, (9.0, 5.0, 0.0, 0.0), strict=True):
         load.observe(lag_s)
-    assert engine.refusal is None
+    assert engine.refusal() is None
     loads[2].observe(6.0)
-    assert engine.refusal == "the engine is 5 s behind live: try again in a moment"
+    assert engine.refusal() == "the engine is 5 s behind live: try again in a moment"
     engine.close("a", loads[0])
     engine.close("b", engine.open("c"))  # this one has begun again since
-    assert engine.refusal is None
+    assert engine.refusal() is None
+
+
+def test_a_client_that_is_behind_may_open_nothing_more_and_newcomers_are_accepted() -> None:
+    engine = EngineLoad(HandClock())
+    heavy = [engine.open(f"heavy {number}", ("a", f"token {number}")) for number in range(8)]
+    light = engine.open("light", ("b", "token b"))
+    for load in heavy:
+        load.observe(9.0)
+    assert engine.refusal(("a", "token 9")) == "your conversations are 9 s behind live: try again in a moment"
+    assert engine.refusal(("c", "token c")) is None
+    light.observe(5.0)
+    assert engine.refusal(("c", "token c")) == "the engine is 9 s behind live: try again in a moment"
+
+
+def test_one_token_of_many_addresses_is_one_client() -> None:
+    engine = EngineLoad(HandClock())
+    for address in "abc":
+        engine.open(address, (address, "token 1")).observe(9.0)
+    engine.open("d", ("d", "token 2"))
+    assert engine.refusal(("e", "token 3")) is None
+    assert engine.refusal(("e", "token 1")) is not None

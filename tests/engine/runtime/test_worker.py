@@ -7,7 +7,7 @@ import torch
 
 from engine.runtime.hangs import Deadline, Hangs
 from engine.runtime.model_thread import ModelTimeoutError
-from engine.runtime.worker import Worker, WorkerClosedError
+from engine.runtime.worker import Worker, WorkerClosedError, _FairQueue, _Job
 
 
 def inverses(numbers: list[int]) -> list[float]:
@@ -47,6 +47,28 @@ def test_what_waits_becomes_one_batch_of_bounded_size_in_one_thread() -> None:
     asyncio.run(main())
 
 
+def test_clients_take_turns_whatever_the_number_of_their_conversations() -> None:
+    queue: _FairQueue[str, None] = _FairQueue()
+
+    def push(client: str, conversation: int, number: int) -> _Job[str, None]:
+        job: _Job[str, None] = _Job(f"{client}{conversation}.{number}", asyncio.Future(loop=loop))
+        queue.push((client, conversation), job)
+        return job
+
+    loop = asyncio.new_event_loop()
+    for conversation in range(3):
+        push("a", conversation, 1)
+    push("a", 0, 2)
+    given_up = push("b", 0, 1)
+    push("b", 0, 2)
+    push("c", 0, 1)
+    queue.discard(("b", 0), given_up)
+    assert len(queue) == 6
+    assert [queue.pop().request for _ in range(6)] == ["a0.1", "b0.2", "c0.1", "a1.1", "a2.1", "a0.2"]
+    assert not queue
+    loop.close()
+
+
 def test_keys_take_turns_and_each_keeps_its_order() -> None:
     started, gate = threading.Event(), threading.Event()
     batches: list[list[str]] = []
@@ -59,11 +81,11 @@ def test_keys_take_turns_and_each_keeps_its_order() -> None:
 
     async def main() -> None:
         async with Worker(run, name="fair", max_batch=2) as worker, asyncio.TaskGroup() as tasks:
-            tasks.create_task(worker("first", "x"))
+            tasks.create_task(worker("first", ("x", 0)))
             await asyncio.to_thread(started.wait)
             asked = [("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b"), ("c1", "c"), ("b2", "b")]
             for name, key in asked:
-                tasks.create_task(worker(name, key))
+                tasks.create_task(worker(name, (key, 0)))
             await asyncio.sleep(0)
             gate.set()
         assert batches == [["first"], ["a1", "b1"], ["c1", "a2"], ["b2", "a3"]]

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from cberl_client import RefusedError, Snapshot, publish_audio, subscribe
 
@@ -15,7 +16,7 @@ from engine.access.keys import KeyWatcher, load_keys, save_keys
 from engine.access.tokens import SCOPES, Scope, Verifier, issue, new_grant
 from testing.counting import END, MIC, frame, rest, running, start, until, ws
 from testing.odd_sdp import OFFER
-from testing.whip_client import SDP
+from testing.whip_client import SDP, Voice, publishing
 
 
 class Issuer:
@@ -154,7 +155,7 @@ def test_a_publisher_may_use_its_speaker_alone_and_hears_others_only_with_listen
 def test_an_open_socket_ends_when_its_token_is_withdrawn_or_expires(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.server.sockets.RECHECK_S", 0.1)
+    monkeypatch.setattr("engine.access.guard.RECHECK_S", 0.1)
     monkeypatch.setattr(KeyWatcher, "CHECK_S", 0.1)
 
     async def main() -> None:
@@ -174,6 +175,33 @@ def test_an_open_socket_ends_when_its_token_is_withdrawn_or_expires(
                 assert says in messages[-1]["message"]
             await until(other, "snapshot")
             assert other.state.name == "OPEN"
+
+    asyncio.run(main())
+
+
+def test_a_webrtc_peer_is_disconnected_when_its_token_is_withdrawn_unless_it_has_come_again_with_another(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.access.guard.RECHECK_S", 0.1)
+    monkeypatch.setattr(KeyWatcher, "CHECK_S", 0.1)
+    silence = np.zeros(16_000, np.float32)
+
+    async def main() -> None:
+        grant = new_grant(frozenset({"publish"}), "*", None, 1.0)
+        token, other = issue(issuer.keys, grant), issuer.token("publish")
+        alice, bob, again = Voice(silence), Voice(silence), Voice(silence)
+        async with (
+            running(access=issuer.access) as (_, url),
+            publishing(url, "demo", "alice", alice, token=token) as withdrawn,
+            publishing(url, "demo", "bob", bob, token=token) as before,
+            publishing(url, "demo", "bob", again, token=other, resume=before.token) as renewed,
+        ):
+            save_keys(issuer.path, issuer.keys.denying(grant.id, grant.expires_s or 0))
+            async with asyncio.timeout(5), http(url) as client:
+                while (await client.patch(withdrawn.location)).status_code != 404:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+                assert (await client.patch(renewed.location)).status_code != 404
+            assert (await renewed.hang_up())["received_s"] > 0
 
     asyncio.run(main())
 
