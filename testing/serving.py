@@ -100,7 +100,7 @@ async def bystander(server: Served) -> AsyncIterator[None]:
     if server.process.pid not in _undisturbed:
         _undisturbed[server.process.pid] = emotions(await publish(server.url, "undisturbed", stretch(*FIRST)))
         assert len(_undisturbed[server.process.pid]) == 5
-    await _until_it_keeps_up(server)
+    await until_it_keeps_up(server)
     name = f"bystander-{next(_numbers)}"
     async with (
         ws(server.url, f"/events?conversation={name}") as watcher,
@@ -110,7 +110,7 @@ async def bystander(server: Served) -> AsyncIterator[None]:
         heard, seen = tasks.create_task(rest(client)), tasks.create_task(_until_left(watcher))
         hurry = asyncio.Event()
         await client.send(start())
-        sending = tasks.create_task(_stream(client, hurry))
+        sending = tasks.create_task(stream(client, hurry))
         yield
         hurry.set()
         await sending
@@ -119,7 +119,7 @@ async def bystander(server: Served) -> AsyncIterator[None]:
     assert_nothing_lost(heard.result(), seen.result(), _undisturbed[server.process.pid])
 
 
-async def _until_it_keeps_up(server: Served) -> None:
+async def until_it_keeps_up(server: Served) -> None:
     """A busy machine refuses new conversations while it is behind live; that is no matter of the attack to come."""
     refused = True
     async with asyncio.timeout(STARTS_WITHIN_S):
@@ -144,8 +144,8 @@ def assert_nothing_lost(published: list[Message], subscribed: list[Message], wan
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
-async def _stream(client: ClientConnection, hurry: asyncio.Event) -> None:
-    """In real time until `hurry` is set."""
+async def stream(client: ClientConnection, hurry: asyncio.Event) -> None:
+    """Send the conversation, in real time until `hurry` is set."""
     loop = asyncio.get_running_loop()
     media, began = stretch(*FIRST), loop.time()
     for number, message in enumerate(media):

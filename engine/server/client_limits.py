@@ -13,7 +13,8 @@ from engine.runtime.limits import Client, Quota, RateLimit, client_of
 from engine.server.listener import RESERVED_FILES, raise_open_files
 
 FILES_PER_PEER = 4  # of WebRTC: one UDP socket per address of this machine, more with TURN
-BURST_S = 5.0  # so many seconds' worth of anything at once
+BURST_S = 5.0  # so many seconds' worth at once
+MEDIA_BURST_S = 1.0  # the same of media, where a longer burst would keep the engine busy
 OFFER_COST = 5.0  # an offer of WebRTC is as much work as this many WebSockets
 MESSAGE_BYTES = 4096  # a message is as much work as this many bytes, beside its own
 RETRY_AFTER_S = 5.0
@@ -37,9 +38,9 @@ class ClientLimits:
         self._token_sockets = Quota(most, per_client)
         self.peers = Quota(max(1, files // 2 // FILES_PER_PEER), per_client)
         self._new = _rate(settings.new_sockets_per_s)
-        self._bytes = _rate(settings.media_mb_per_s * 1e6)
-        self._captions = _rate(settings.captions_per_s)
-        self._pictures = _rate(settings.pictures_per_s)
+        self._bytes = _rate(settings.media_mb_per_s * 1e6, MEDIA_BURST_S)
+        self._captions = _rate(settings.captions_per_s, MEDIA_BURST_S)
+        self._pictures = _rate(settings.pictures_per_s, MEDIA_BURST_S)
         self._decoding = _rate(settings.video_cores)
 
     @contextmanager
@@ -96,8 +97,8 @@ def client_with(connection: HTTPConnection, grant: Grant) -> Client:
     return (address,) if grant is EVERYTHING else (address, f"token {grant.id}")
 
 
-def _rate(per_s: float) -> RateLimit:
-    return RateLimit(per_s, per_s * BURST_S)
+def _rate(per_s: float, burst_s: float = BURST_S) -> RateLimit:
+    return RateLimit(per_s, per_s * burst_s)
 
 
 @contextmanager

@@ -3,58 +3,25 @@
 import asyncio
 import json
 from contextlib import AsyncExitStack
-from itertools import cycle
 
 import httpx
 
 from testing.live_engine import rest, start, stretch, until, ws
 from testing.serving import Served, bystander
+from testing.slow_connections import HOSTS, slow_connections
 
 FILES = 600  # of the server
-HOSTS = [f"127.0.0.{n}" for n in range(2, 12)]  # of attackers: all of 127.0.0.0/8 is this machine
-OPENINGS = (
-    b"",
-    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ",
-    b"POST /whip/a?speaker=b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/sdp\r\n"
-    b"Content-Length: 60000\r\n\r\nv",
-    b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 60000\r\n\r\n",
-)
 
 
 def test_more_slow_connections_than_open_files_hurt_nobody_and_end_in_time(server: Served) -> None:
     """They trickle a byte at a time, from ten addresses, and connect again when they are cut off."""
     port = int(server.url.rpartition(":")[2])
 
-    async def trickle(host: str, opening: bytes, cut_off: asyncio.Event) -> None:
-        while True:
-            try:
-                reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0))
-                writer.write(opening)
-                dripping = asyncio.create_task(drip(writer) if opening else asyncio.sleep(0))
-                try:
-                    await reader.read()  # to the end
-                finally:
-                    dripping.cancel()
-                    writer.transport.abort()
-                cut_off.set()
-            except OSError:
-                await asyncio.sleep(0.2)
-
-    async def drip(writer: asyncio.StreamWriter) -> None:
-        while True:
-            writer.write(b"x")
-            await asyncio.sleep(0.3)
-
     async def main() -> None:
-        async with bystander(server), asyncio.TaskGroup() as tasks:
-            cut_off = asyncio.Event()
-            pairs = zip(cycle(HOSTS), [opening for opening in OPENINGS for _ in range(FILES // 2)], strict=False)
-            attack = [tasks.create_task(trickle(host, opening, cut_off)) for host, opening in pairs]
+        async with bystander(server), slow_connections(port, 2 * FILES) as cut_off:
             async with asyncio.timeout(30):
                 await cut_off.wait()
             await asyncio.sleep(3)  # more than one round of deadlines
-            for one in attack:
-                one.cancel()
         async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http, asyncio.timeout(20):
             while True:
                 try:
@@ -90,7 +57,8 @@ def test_silent_publishers_lose_their_slots_and_one_address_cannot_take_them_all
         server.assert_calm()
 
     async def speak_once(conversation: str) -> None:
-        async with ws(server.url, f"/ingest?conversation={conversation}") as client:
+        path = f"/ingest?conversation={conversation}"
+        async with ws(server.url, path, local_addr=(HOSTS[1], 0)) as client:
             await client.send(start())
             await client.send(stretch(0.0, 0.2)[0])
             await until(client, "speaker.joined")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -175,6 +175,29 @@ def test_an_open_socket_ends_when_its_token_is_withdrawn_or_expires(
                 assert says in messages[-1]["message"]
             await until(other, "snapshot")
             assert other.state.name == "OPEN"
+
+    asyncio.run(main())
+
+
+def test_a_token_that_many_addresses_share_is_one_client(issuer: Issuer) -> None:
+    shared, other = bearer(issuer.token("listen")), bearer(issuer.token("listen"))
+    path = "/events?conversation=demo"
+
+    async def main() -> None:
+        flags = {"max_connections_per_client": 2, "new_sockets_per_s": 10.0}
+        async with running(access=issuer.access, **flags) as (_, url), AsyncExitStack() as stack:
+            for number, token in ((2, shared), (3, shared), (4, other)):
+                options = {"local_addr": (f"127.0.0.{number}", 0), "additional_headers": token}
+                await until(await stack.enter_async_context(ws(url, path, **options)), "snapshot")
+            async with ws(url, path, local_addr=("127.0.0.5", 0), additional_headers=shared) as refused:
+                messages, code, _ = await rest(refused)
+                assert ([it["code"] for it in messages], code) == (["too_many"], 1013)
+                assert "has 2 of at most 2" in messages[0]["message"]
+            for number in range(6, 60):  # each from another address, with one token
+                async with ws(url, path, local_addr=(f"127.0.0.{number}", 0), additional_headers=shared) as socket:
+                    if "connect too often" in (await rest(socket))[0][0]["message"]:
+                        return
+            raise AssertionError("a token may connect as often as it likes")
 
     asyncio.run(main())
 
