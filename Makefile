@@ -8,7 +8,7 @@ CYCLONEDX := 7.5.0
 GIVEN := $(DATA)
 DATA ?= $(or $(CBERL_SHARED),../shared)/data/meld
 
-.PHONY: help demo test lint bench train train-smoke lock sbom clean
+.PHONY: help demo test lint bench fuzz soak train train-smoke lock sbom clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -26,6 +26,12 @@ lint: .venv/installed ## style, types, import contracts and prose
 
 bench: .venv/installed ## every measurement in bench/, as tables
 	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || echo "(not measured)"; done
+
+fuzz: .venv/installed ## changed inputs for every parser of bytes from outside, for HOURS
+	$(BIN)/python -m testing.fuzz --hours $(or $(HOURS),0.1)
+
+soak: .venv/installed ## ten minutes, or MINUTES, of clients that come and leave: does anything grow?
+	$(BIN)/python bench/soak.py --minutes $(or $(MINUTES),10)
 
 train: .venv/installed ## train with five seeds on MELD in DATA, then score them on test
 	$(BIN)/cberl train real --data $(DATA) --out runs/meld --seeds 5 --resume

@@ -1,20 +1,24 @@
-"""Do publishers that join and leave leave anything behind?
+"""Do clients that come and leave leave anything behind?
 
-    python bench/soak.py [--cycles 1000] [--every 50] [--at-once 5] [--json]
+    python bench/soak.py [--minutes 10] [--at-once 5] [--every 20] [--plot docs/soak.svg] [--json]
 
-A server with real models in a process of its own. In each cycle one publisher by WHIP and one by /ingest join, send
-media for a fraction of a second and leave, alternating between the ways of `testing/churn.py`: by DELETE, by closing,
-by a dead network, with an offer that is not followed up, with malformed messages. After every 50 cycles, when all have
-left, the server counts its tasks, threads, file descriptors and resident memory (Linux). The first sample warms up.
-Tasks, descriptors and threads must not rise at all; memory is judged by its slope over the last half of the samples, in
-megabytes per thousand cycles, against the standard error of that slope. Exits with 1 if something grew.
+A server with real models in a process of its own. In each cycle three clients come and leave: one by WHIP, one by
+/ingest, and one that uploads, sends captions or subscribes, alternating between the ways of `testing/churn.py`: by
+DELETE, by closing, by a dead network, with an offer that is not followed up, with malformed messages, by an abort. The
+uploads are virtual sources: media that comes faster than it can be spoken, in total many times as long as the run.
+After every 20 cycles, when all have left, the server counts its tasks, threads, file descriptors and resident memory
+(Linux). The first sample warms up. Tasks, descriptors and threads must not rise at all; memory is judged by its slope
+over the last half of the samples, in megabytes per thousand sessions, against the standard error of that slope. Exits
+with 1 if something grew. `--plot` needs matplotlib.
 """
 
 import argparse
 import asyncio
 import json
 import sys
-from itertools import islice
+import time
+from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,71 +28,114 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from testing.churn import INGEST, WHIP, WHIP_TIMEOUT_S
+from testing.churn import INGEST, OTHERS, UPLOAD_S, WHIP, WHIP_TIMEOUT_S, uploads
 from testing.server_process import server_apart
 
-GROWTH_MB, SIGMAS = 1.0, 3.0  # growth is a slope per thousand cycles above both
+SESSIONS = 3  # of a cycle
+GROWTH_MB, SIGMAS = 1.0, 3.0  # growth is a slope per thousand sessions above both
+LEAST_SAMPLES = 6
+GREY, BLUE = "#808080", "#3987e5"  # legible on white and on black
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cycles", type=int, default=1000)
-    parser.add_argument("--every", type=int, default=50, help="cycles between two samples")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--every", type=int, default=20, help="cycles between two samples")
     parser.add_argument("--at-once", type=int, default=5, help="cycles that run at the same time")
+    parser.add_argument("--plot", type=Path, help="write the samples of memory as SVG")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args()
-    if options.cycles < 6 * options.every:
-        parser.error(f"a slope needs at least six samples: --cycles {6 * options.every} or more")
     result = verdict(asyncio.run(measure(options)), options.every)
-    if options.json:
-        print(json.dumps(result))
-    else:
-        show(result)
+    if options.plot:
+        plot(result, options.plot)
+    print(json.dumps(result)) if options.json else show(result)
     return int(result["grew"] != [])
 
 
 async def measure(options: argparse.Namespace) -> list[dict[str, float]]:
+    """At least LEAST_SAMPLES, however long they take."""
     samples: list[dict[str, float]] = []
     # No grace: a conversation ends with its publishers.
-    flags = {"rejoin_grace_s": 0, "media_timeout_s": WHIP_TIMEOUT_S, "max_sessions": 1000}
+    flags = {
+        "rejoin_grace_s": 0,
+        "media_timeout_s": WHIP_TIMEOUT_S,
+        "max_sessions": 1000,
+        "max_connections_per_address": 1000,
+    }
     async with server_apart(**flags) as (url, held):
-        coming = iter(range(options.cycles))
-        while batch := list(islice(coming, options.every)):
-            cycles = iter(batch)
+        coming, began = count(), time.monotonic()
+        while len(samples) < LEAST_SAMPLES or time.monotonic() < began + 60 * options.minutes:
+            cycles = islice(coming, options.every)
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(options.at_once):
                     tasks.create_task(join_and_leave(url, cycles))
-            samples.append(await held())
-            print(batch[-1] + 1, samples[-1], file=sys.stderr, flush=True)
+            samples.append(await held() | {"elapsed_s": round(time.monotonic() - began, 1)})
+            print(options.every * len(samples), samples[-1], file=sys.stderr, flush=True)
     return samples
 
 
-async def join_and_leave(url: str, cycles: Any) -> None:
+async def join_and_leave(url: str, cycles: Iterator[int]) -> None:
     for number in cycles:
-        await asyncio.gather(WHIP[number % len(WHIP)](url), INGEST[number % len(INGEST)](url))
+        ways = (WHIP, INGEST, OTHERS)
+        await asyncio.gather(*(some[number % len(some)](url) for some in ways))
 
 
 def verdict(samples: list[dict[str, float]], every: int) -> dict[str, Any]:
     last_half = [one["memory_mb"] for one in samples[len(samples) // 2 :]]
-    thousands = np.arange(len(last_half)) * every / 1000
+    thousands = np.arange(len(last_half)) * every * SESSIONS / 1000
     (slope, _), covariance = np.polyfit(thousands, last_half, 1, cov=True)
     error = float(np.sqrt(covariance[0, 0]))
     grew = [name for name in ("tasks", "descriptors", "threads") if samples[-1][name] > samples[0][name]]
     if slope > max(GROWTH_MB, SIGMAS * error):
         grew.append("memory_mb")
-    memory = {"slope_mb_per_1000": round(float(slope), 2), "standard_error": round(error, 2)}
-    return {"cycles": every * len(samples), "grew": grew} | memory | {"samples": samples}
+    cycles = every * len(samples)
+    media_s = UPLOAD_S * sum(OTHERS[number % len(OTHERS)] is uploads for number in range(cycles))
+    return {
+        "sessions": SESSIONS * cycles,
+        "elapsed_s": samples[-1]["elapsed_s"],
+        "times_real_time": round(media_s / samples[-1]["elapsed_s"], 1),
+        "grew": grew,
+        "slope_mb_per_1000": round(float(slope), 2),
+        "standard_error": round(error, 2),
+        "samples": samples,
+        "sessions_per_sample": SESSIONS * every,
+    }
 
 
 def show(result: dict[str, Any]) -> None:
-    memory = f"memory {result['slope_mb_per_1000']:+g} ± {result['standard_error']:g} MB per thousand cycles at the end"
+    memory = (
+        f"memory {result['slope_mb_per_1000']:+g} ± {result['standard_error']:g} MB per thousand sessions at the end"
+    )
     grew = f"grew: {', '.join(result['grew'])}" if result["grew"] else "nothing grew beyond noise"
-    table = Table(title=f"{result['cycles']} cycles: {grew}; {memory}", title_justify="left")
+    load = f"{result['sessions']} sessions in {result['elapsed_s']:.0f} s, {result['times_real_time']:g} x real time"
+    table = Table(title=f"{load}: {grew}; {memory}", title_justify="left")
     for heading in ("sample", *result["samples"][0]):
         table.add_column(heading, justify="right")
     for number, one in enumerate(result["samples"], start=1):
         table.add_row(str(number), *(f"{value:g}" for value in one.values()))
     Console().print(table)
+
+
+def plot(result: dict[str, Any], path: Path) -> None:
+    """Resident memory over sessions. Without a background, so that it suits light and dark pages."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    memory = [one["memory_mb"] for one in result["samples"]]
+    sessions = [result["sessions_per_sample"] * (number + 1) for number in range(len(memory))]
+    with pyplot.rc_context({"text.color": GREY, "axes.labelcolor": GREY, "svg.hashsalt": "soak", "font.size": 11}):
+        figure, axes = pyplot.subplots(figsize=(7, 3.2), layout="constrained")
+        axes.plot(sessions, memory, color=BLUE, linewidth=2)
+        axes.set(xlabel="sessions", ylabel="resident memory, MB", ylim=(0, 1.25 * max(memory)))
+        slope = f"{result['slope_mb_per_1000']:+.2f} ± {result['standard_error']:.2f} MB per thousand at the end"
+        axes.set_title(f"{result['sessions']} sessions in {result['elapsed_s'] / 60:.0f} min: {slope}", fontsize=11)
+        axes.tick_params(colors=GREY)
+        axes.grid(color=GREY, alpha=0.25)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        figure.savefig(path, transparent=True, metadata={"Date": None})
 
 
 if __name__ == "__main__":

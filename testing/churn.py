@@ -1,6 +1,7 @@
-"""Short-lived publishers: one coroutine for each way in which a publisher can connect, fail and leave."""
+"""Short-lived clients: one coroutine for each way in which a client can connect, fail and leave."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from itertools import count
 
@@ -10,7 +11,7 @@ from aiortc import RTCPeerConnection
 from websockets.asyncio.client import ClientConnection
 
 from cberl.types import SAMPLE_RATE
-from testing.live_engine import END, frames, rest, start, ws
+from testing.live_engine import END, SCRIPT, demo, emotions, frames, rest, send, start, ws
 from testing.whip_client import SDP, Voice, offer_of, peer, publishing
 
 LASTS_S = 0.3
@@ -18,6 +19,9 @@ NOISE = np.random.default_rng(0).uniform(-0.3, 0.3, round(LASTS_S * SAMPLE_RATE)
 WHIP_TIMEOUT_S = 2.0  # for the server's settings: short, so that tests do not wait for lost publishers
 
 numbers = count()
+
+UPLOAD_S = 60.0  # of a virtual source, whose media comes as fast as the engine takes it
+SILENCE = np.zeros(round(UPLOAD_S * SAMPLE_RATE), np.float32)
 
 Come = Callable[[str], Awaitable[None]]
 
@@ -89,6 +93,50 @@ async def talks_nonsense(url: str) -> None:
         await speak(client)
 
 
+async def uploads(url: str) -> None:
+    """A virtual source: UPLOAD_S of media, with noises, in a fraction of that time."""
+    pcm = SILENCE.copy()
+    pcm[:: SAMPLE_RATE * 10] = 0.5
+    pcm[: len(NOISE)] = NOISE
+    async with ws(url, f"/ingest?conversation={conversation()}") as client:
+        reading = asyncio.create_task(rest(client))
+        await client.send(start("alice"))
+        await send(client, frames(pcm))
+        await client.send(END)
+        (*_, last) = await reading
+        assert last.get("received_s") == UPLOAD_S, last
+
+
+async def captions_its_turn(url: str) -> None:
+    """A turn of real speech, whose words come as captions."""
+    name, turn = conversation(), SCRIPT.turns[0]
+    pcm = demo()[SCRIPT.speakers.index(turn.speaker), : round((turn.end_s + 1.5) * SAMPLE_RATE)]
+    opening = json.loads(start(turn.speaker))
+    opening["tracks"][0]["captions"] = True
+    words = {"type": "caption", "track": "audio-1", "start_s": turn.start_s, "end_s": turn.end_s, "text": turn.text}
+    async with ws(url, f"/ingest?conversation={name}") as client:
+        reading = asyncio.create_task(rest(client))
+        await client.send(json.dumps(opening))
+        await send(client, frames(pcm))
+        await client.send(json.dumps(words))
+        await client.send(END)
+        assert [it["text"] for it in emotions(await reading)] == [turn.text]
+
+
+async def listens(url: str) -> None:
+    """To one conversation, and to all."""
+    for name in (conversation(), "*"):
+        async with ws(url, f"/events?conversation={name}") as client:
+            if name != "*":
+                await client.recv()
+
+
+async def breaks_off_listening(url: str) -> None:
+    async with ws(url, f"/events?conversation={conversation()}") as client:
+        await client.recv()
+        client.transport.abort()
+
+
 async def speak(client: ClientConnection) -> None:
     await client.send(start("alice"))
     for one in frames(NOISE):
@@ -115,3 +163,4 @@ def cut_off(connection: RTCPeerConnection) -> None:
 
 WHIP: tuple[Come, ...] = (hangs_up, closes, falls_silent, never_comes, offers_nonsense)
 INGEST: tuple[Come, ...] = (ends_its_session, breaks_off, talks_nonsense)
+OTHERS: tuple[Come, ...] = (uploads, captions_its_turn, listens, breaks_off_listening)

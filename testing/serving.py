@@ -15,7 +15,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -58,17 +58,19 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, *flags: str, open_files: int | None = None, before: str = "") -> Iterator[Served]:
+def served(
+    folder: Path, *flags: str, open_files: int | None = None, before: str = "", inside: Sequence[str] = ()
+) -> Iterator[Served]:
     """Yields the server once it accepts connections; killed at the end.
 
     Without `--keys` it asks for no tokens. `open_files` is its limit of descriptors. `before` is Python that runs first
-    in its process, to break something.
+    in its process, to break something. `inside` precedes the command.
     """
     require_whisper()
     log = folder / "serve.log"
     access = () if "--keys" in flags else ("--no-auth",)
     fixed = ("--port", "0", "--whisper-model", "tiny.en", "--interim-ms", "0", "--stats-s", "3600")
-    command = [sys.executable, "-c", f"{before}\n{MAIN}", "serve", *fixed, *access, *flags]
+    command = [*inside, sys.executable, "-c", f"{before}\n{MAIN}", "serve", *fixed, *access, *flags]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     limit = open_files and partial(resource.setrlimit, resource.RLIMIT_NOFILE, (open_files, open_files))
     with (

@@ -85,7 +85,7 @@ def read_vocalisations(folder: Path) -> list[Vocalisation]:
     try:
         rows = [json.loads(line) for line in index.read_text(encoding="utf-8").splitlines() if line.strip()]
         named = [(Path(row["file"]).stem, str(row["label"]), str(row["speaker"])) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{index} cannot be read: {error}") from error
     files = {path.stem: path for path in _sound_files(folder, "*", "vocalisations")}
     missing = [stem for stem, _, _ in named if stem not in files]

@@ -1,7 +1,5 @@
 """Detects the corpus in a folder and reads its dialogues."""
 
-import gzip
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +9,7 @@ from cberl.data import emorynlp, iemocap, own
 from cberl.data.dialogue import SPLITS, DataError, Dialogue
 from cberl.data.emorynlp import read_emorynlp
 from cberl.data.iemocap import evaluation_files, read_iemocap, read_iemocap_release
+from cberl.data.json_lines import read_json_lines
 from cberl.data.meld import PROSODY_FILE, csv_file, read_meld
 from cberl.labels import MELD
 
@@ -90,11 +89,10 @@ def _iemocap_release(folder: Path, classes: int) -> Corpus | None:
 
 def _iemocap_file(folder: Path, classes: int) -> Corpus | None:
     path = folder / iemocap.FILE
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            known = "label6" in json.loads(file.readline())
-    except (OSError, TypeError, ValueError):
-        return None  # missing, or MELD's file of the same name
+    if not path.is_file():
+        return None
+    _, first = next(read_json_lines(path), (0, {}))
+    known = "label6" in first  # MELD has a file of the same name
     return _iemocap(folder, classes, SPLITS, (path,), release=False) if known else None
 
 

@@ -9,12 +9,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cberl.data.dialogue import DataError
+from cberl.data.npz import load_arrays
 from cberl.labels import MELD
 
 FACE_PX = 48
@@ -50,14 +52,12 @@ def read_fer2013(path: Path, usage: str) -> Faces:
     """All faces of one usage ("Training", "PublicTest"). Raises `DataError`."""
     if not path.is_file():
         raise DataError(f"{path} is missing: --data takes the .npz with FER2013's pictures")
-    with np.load(path, allow_pickle=False) as file:
-        missing = [name for name in _ARRAYS if name not in file]
-        if missing:
-            raise DataError(f"{path} has no array {', '.join(missing)}: is it FER2013 as JPEG bytes with offsets?")
-        jpeg, offsets, used, usages, label, names = (file[name] for name in _ARRAYS)
+    arrays = load_arrays(path, _ARRAYS, "is it FER2013 as JPEG bytes with offsets?")
+    jpeg, offsets, used, usages, label, names = (arrays[name] for name in _ARRAYS)
+    _require_consistent(path, arrays)
     if usage not in usages:
-        raise DataError(f"{path} holds {', '.join(usages)}; there is no {usage!r}")
-    unknown = sorted(set(names.tolist()) - set(TO_MELD))
+        raise DataError(f"{path} holds {', '.join(map(str, usages))}; there is no {usage!r}")
+    unknown = sorted(set(map(str, names.tolist())) - set(TO_MELD))
     if unknown:
         raise DataError(f"{path} names expressions that FER2013 does not have: {', '.join(unknown)}")
     rows = np.flatnonzero(used == list(usages).index(usage))
@@ -86,8 +86,23 @@ def split_faces(faces: Faces, dev_share: float, seed: int) -> tuple[Faces, Faces
     return faces.at(sorted(train)), faces.at(sorted(dev))
 
 
+def _require_consistent(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Raises `DataError` where the arrays do not fit each other."""
+    count = len(arrays["label"]) if arrays["label"].ndim else 0
+    kinds = {"jpeg": "u", "offsets": "iu", "usage": "iu", "label": "iu", "usages": "U", "labels": "U"}
+    wrong = [name for name, kind in kinds.items() if arrays[name].ndim != 1 or arrays[name].dtype.kind not in kind]
+    if wrong:
+        raise DataError(f"{path}: {', '.join(wrong)} should be one row of numbers, or of names")
+    if count == 0 or len(arrays["usage"]) != count or len(arrays["offsets"]) != count + 1:
+        raise DataError(f"{path}: label, usage and offsets are not of the same pictures")
+    for name, of in (("usage", len(arrays["usages"])), ("label", len(arrays["labels"])), ("offsets", None)):
+        most = len(arrays["jpeg"]) + 1 if of is None else of
+        if int(arrays[name].min()) < 0 or int(arrays[name].max()) >= most:
+            raise DataError(f"{path}: a number in {name} is out of range")
+
+
 def _decode(path: Path, jpeg: NDArray[np.uint8], row: np.integer) -> NDArray[np.uint8]:
-    picture = cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE)
+    picture = cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE) if len(jpeg) else None
     if picture is None or picture.shape != (FACE_PX, FACE_PX):
         raise DataError(f"{path}, picture {row}: not a {FACE_PX}x{FACE_PX} JPEG")
     return picture.astype(np.uint8)

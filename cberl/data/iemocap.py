@@ -9,17 +9,14 @@ The label sets of six and of four are the usual ones: excitement is a class amon
 the four. Session 5 is test; twelve whole dialogues of the others are dev.
 """
 
-import gzip
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cberl.data.dialogue import UNLABELLED, Clip, DataError, Dialogue, Line
+from cberl.data.json_lines import numbers_or_nan, read_json_lines
 from cberl.labels import IEMOCAP4, IEMOCAP6
 
 LABELS = {6: IEMOCAP6, 4: IEMOCAP4}
@@ -47,7 +44,9 @@ _CODES = {
 }
 
 # [6.2901 - 8.2357]	Ses01F_impro01_F000	neu	[2.5000, 2.5000, 2.5000]
-_EVALUATION = re.compile(r"\[(?P<start>[\d.]+) - (?P<end>[\d.]+)\]\s+(?P<utt>Ses\d\d\w+_[FM]\w+)\s+(?P<code>\w+)\s+\[")
+_EVALUATION = re.compile(
+    r"\[(?P<start>\d+\.?\d*) - (?P<end>\d+\.?\d*)\]\s+(?P<utt>Ses\d\d\w+_[FM]\w+)\s+(?P<code>\w+)\s+\["
+)
 # Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.
 _TRANSCRIPT = re.compile(r"(?P<utt>Ses\d\d\w+_[FM]\w+) \[[\d.]+-[\d.]+\]:(?P<text>.*)")
 
@@ -63,14 +62,12 @@ def read_iemocap(folder: Path, split: str, classes: int = 6) -> list[Dialogue]:
     if not path.is_file():
         raise DataError(f"{path} is missing: give the folder with IEMOCAP's {FILE}")
     lines: dict[str, list[Line]] = defaultdict(list)
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        for number, text in enumerate(file, 1):
-            try:
-                row = json.loads(text)
-                if split_of(row["dialogue"]) == split:
-                    lines[row["dialogue"]].append(_line(row, classes))
-            except (KeyError, TypeError, ValueError) as error:
-                raise DataError(f"{path}, line {number}: cannot read {error}") from error
+    for number, row in read_json_lines(path):
+        try:
+            if split_of(row["dialogue"]) == split:
+                lines[row["dialogue"]].append(_line(row, classes))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}, line {number}: cannot read {error}") from error
     return _dialogues(lines)
 
 
@@ -79,15 +76,13 @@ def _line(row: dict[str, Any], classes: int) -> Line:
     if label is not None and not 0 <= label < classes:
         raise ValueError(f"label{classes} {label!r}: it must be below {classes}, or null")
     audio = row["audio"]
-    if audio is not None:
-        audio = np.array([np.nan if number is None else number for number in audio], dtype=np.float32)
     return Line(
-        speaker=row["speaker"],
+        speaker=row["speaker"].strip(),
         text=row["text"].strip(),
         label=UNLABELLED if label is None else label,
         start_s=float(row["start"]),
         end_s=float(row["end"]),
-        prosody=audio,
+        prosody=None if audio is None else numbers_or_nan(audio),
     )
 
 

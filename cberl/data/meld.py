@@ -6,16 +6,13 @@ Layout: `{train,dev,test}_sent_emo.csv` as released; optionally the release's cl
 `audio` = eight numbers or null).
 """
 
-import gzip
-import json
 from collections import defaultdict
 from collections.abc import Hashable
 from pathlib import Path
 
-import numpy as np
-
 from cberl.data.csv_rows import read_rows, unique_id, whole_number
 from cberl.data.dialogue import Clip, DataError, Dialogue, Line
+from cberl.data.json_lines import numbers_or_nan, read_json_lines
 from cberl.labels import MELD
 from cberl.types import Float32
 
@@ -104,9 +101,10 @@ def _read_prosody(path: Path) -> Prosody:
     if not path.is_file():
         return {}
     found: Prosody = {}
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        for row in map(json.loads, file):
+    for number, row in read_json_lines(path):
+        try:
             if row["audio"] is not None:
-                numbers = [np.nan if number is None else number for number in row["audio"]]
-                found[row["split"], row["utt"]] = np.array(numbers, dtype=np.float32)
+                found[row["split"], row["utt"]] = numbers_or_nan(row["audio"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}, line {number}: cannot read {error}") from error
     return found

@@ -7,9 +7,10 @@ that a pickle states. Any other name is refused, with a message. Pickles of Pyth
 """
 
 import pickle
+import pickletools
 import re
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -36,6 +37,8 @@ def load_plain(path: Path) -> Any:
         raise DataError(f"{path} is missing")
     with path.open("rb") as file:
         try:
+            _require_small_memo(file, path.stat().st_size)
+            file.seek(0)
             return _plain(_Unpickler(file, encoding="latin1").load(), {})
         except pickle.UnpicklingError as error:
             raise DataError(f"{path} was not read: {error}") from error
@@ -43,6 +46,16 @@ def load_plain(path: Path) -> Any:
             raise DataError(f"{path} was not read: it is nested too deeply, or contains itself") from error
         except _BROKEN as error:
             raise DataError(f"{path} was not read: it is damaged or not a pickle ({error})") from error
+
+
+def _require_small_memo(file: IO[bytes], size: int) -> None:
+    """Raises `UnpicklingError` for the number of an object beyond the size of the file.
+
+    Python reserves memory for all numbers up to it: a pickle of twelve bytes may ask for 30 GB.
+    """
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(argument or 0) <= size:
+            raise pickle.UnpicklingError(f"it numbers an object {argument}, and is too small for so many")
 
 
 class _Unpickler(pickle.Unpickler):

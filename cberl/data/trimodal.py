@@ -9,6 +9,7 @@ public, so a live stream cannot be encoded this way.
 import csv
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from cberl.data.dialogue import DataError
 from cberl.data.features import FeatureSet
 from cberl.data.meld import csv_file
+from cberl.data.npz import load_arrays
 from cberl.labels import MELD
 from cberl.types import Float32
 
@@ -36,10 +38,8 @@ def read_trimodal(folder: Path, split: str, whole: FeatureSet) -> FeatureSet:
     path = folder / FILE
     if not path.is_file():
         raise DataError(f"{path} is missing: it is not part of MELD's release")
-    with np.load(path, allow_pickle=False) as file:
-        if missing := set(_ARRAYS) - set(file.files):
-            raise DataError(f"{path} has no array {', '.join(sorted(missing))}")
-        arrays = {name: file[name] for name in _ARRAYS}
+    arrays = load_arrays(path, _ARRAYS)
+    _require_shapes(path, arrays)
     arrays = {name: values[arrays["split"] == split] for name, values in arrays.items()}
     where = _places(arrays["dialogue"], arrays["utterance"], _numbers(folder, split), path)
     order = np.argsort(where)  # the order spoken
@@ -64,6 +64,18 @@ def read_trimodal(folder: Path, split: str, whole: FeatureSet) -> FeatureSet:
         label=torch.tensor([LABELS.index(name) for name in emotion]),
         lengths=dialogue.unique_consecutive(return_counts=True)[1],
     )
+
+
+def _require_shapes(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Raises `DataError` where an array is not of the shape above."""
+    rest = {"landmarks": (30, 2), "mfcc": (13,), "mel": (128,), "contrast": (7,)}
+    count = arrays["split"].shape[:1]
+    for name, values in arrays.items():
+        kind = "U" if name in ("split", "emotion") else "iuf"
+        if values.shape != (*count, *rest.get(name, ())) or values.dtype.kind not in kind:
+            raise DataError(
+                f"{path}: {name} has the shape {values.shape} and type {values.dtype}, which is not its own"
+            )
 
 
 def _numbers(folder: Path, split: str) -> dict[tuple[int, int], int]:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from pydantic_core import from_json
+
 from cberl.storage import replacing
 from engine.errors import EngineError
 
@@ -68,9 +70,10 @@ def read_keys(path: Path) -> Keys:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise KeyFileError(f"{path}: others can read the keys; run chmod 600 {path}")
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        keys = Keys(tuple(Key(str(it["id"]), str(it["secret"])) for it in body["signing"]), dict(body["denied"]))
-    except (ValueError, TypeError, KeyError) as error:
+        body = from_json(path.read_bytes(), allow_inf_nan=False)
+        denied = {str(it): float(until_s) for it, until_s in dict(body["denied"]).items()}
+        keys = Keys(tuple(Key(str(it["id"]), str(it["secret"])) for it in body["signing"]), denied)
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise KeyFileError(f"{path}: is not a file of keys; move it away, and new keys are made") from error
     if not keys.signing:
         raise KeyFileError(f"{path}: has no key; move it away, and new keys are made")

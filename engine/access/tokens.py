@@ -21,6 +21,7 @@ ALGORITHM = "HS256"
 ISSUER = "cberl"
 MAX_TOKEN_BYTES = 4096
 DAY_S = 86_400.0
+MAX_EXPIRY_S = 1e15  # since 1970; more is no time
 
 
 class AccessError(EngineError):
@@ -100,12 +101,15 @@ class Verifier:
             raise AccessError(401, "This token has expired: ask for another.") from error
         except jwt.InvalidTokenError as error:
             raise AccessError(401, "This is not a token of this engine.") from error
-        if claims["jti"] in keys.denied:
+        token_id, scope, conversations = claims["jti"], claims["scope"], claims["conversation"]
+        speaker = claims.get("speaker")
+        texts = (token_id, scope, conversations, "" if speaker is None else speaker)
+        if not (all(isinstance(it, str) for it in texts) and 0 < claims["exp"] < MAX_EXPIRY_S):
+            raise AccessError(401, "This is not a token of this engine.")
+        if token_id in keys.denied:
             raise AccessError(401, "This token was withdrawn.")
-        scopes = frozenset(scope for scope in SCOPES if scope in str(claims["scope"]).split())
-        return Grant(
-            str(claims["jti"]), scopes, str(claims["conversation"]), claims.get("speaker"), float(claims["exp"])
-        )
+        scopes = frozenset(it for it in SCOPES if it in scope.split())
+        return Grant(token_id, scopes, conversations, speaker, float(claims["exp"]))
 
 
 def _matches(pattern: str, name: str) -> bool:

@@ -11,6 +11,7 @@ An event that waited for its broker, or is late for another reason, has `"histor
 property.
 """
 
+import logging
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from engine.store.outbox import OutboxRow
 CHANGE_EXPIRY_S = 60.0  # an automation must not act on an old change
 LATE_S = 10.0  # an event sent this late is historical, though its broker was connected all the time
 JSON = "application/json"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def level(name: str) -> str:
 
 
 class Messages:
-    """Converts rows to messages. `now_s` is wall clock. A message that has expired is None."""
+    """Converts rows to messages. `now_s` is wall clock. A message that has expired, or cannot be read, is None."""
 
     def __init__(self, topics: Topics, expiry_s: float, state_expiry_s: float) -> None:
         self.topics = topics
@@ -99,7 +102,11 @@ class Messages:
         properties = self._cloud_event(row)
         payload = row.json
         if historical:
-            payload = to_json(from_json(payload) | {"historical": True})
+            try:
+                payload = to_json(from_json(payload) | {"historical": True})
+            except (TypeError, ValueError) as error:  # a damaged file
+                log.error("an event of %s was not sent: it cannot be read: %s", row.conversation, error)
+                return None
             properties += (("historical", "true"),)
         return MqttMessage(topic, payload, retain, max(1, round(left_s)), JSON, properties)
 

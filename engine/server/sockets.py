@@ -1,12 +1,12 @@
 """The WebSockets `/events` and `/ingest`: what is asked for is checked, and all of them end at shutdown."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
+from pydantic_core import from_json
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -187,7 +187,7 @@ def token_in(message: Mapping[str, Any]) -> str | None:
     """The token in a message of a client that can send no header: {"type": "authenticate", "token": "…"}."""
     text = message.get("text") or ""
     try:
-        body = json.loads(text) if len(text) <= 2 * MAX_TOKEN_BYTES else None
+        body = from_json(text) if len(text) <= 2 * MAX_TOKEN_BYTES else None
     except ValueError:
         return None
     if not isinstance(body, dict) or body.get("type") != "authenticate":

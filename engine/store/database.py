@@ -54,7 +54,7 @@ def open_database(path: str) -> sqlite3.Connection:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # transcripts are private
         database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
         return _prepared(database, path)
-    except (OSError, sqlite3.Error, StoreError) as error:
+    except (OSError, sqlite3.Error, TypeError, ValueError, StoreError) as error:  # ValueError: names that are not text
         if database is not None:
             database.close()
         if isinstance(error, StoreError):

@@ -20,7 +20,7 @@ from engine.delivery.wire import EncodedEvent
 from engine.events import ConversationEnded, Event
 from engine.runtime.clocks import unix_s
 from engine.store.conversation_states import ConversationStates, StateRow
-from engine.store.database import MEMORY, open_database
+from engine.store.database import MEMORY, StoreError, open_database
 from engine.store.event_log import EventLog, EventRow
 from engine.store.outbox import Outbox, OutboxRow
 
@@ -293,6 +293,16 @@ class EventWriter:
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
+def _opened(
+    database: sqlite3.Connection, thread: ThreadPoolExecutor, config: EventWriterConfig, feed: OutboxFeed | None
+) -> EventWriter:
+    """Raises StoreError where the file is damaged in what is read at the start."""
+    try:
+        return EventWriter(database, thread, config, feed)
+    except (sqlite3.Error, TypeError, ValueError) as error:
+        raise StoreError(f"{config.path} is damaged: {error}; move it away or choose another event_log") from error
+
+
 @asynccontextmanager
 async def open_event_writer(config: EventWriterConfig, feed: OutboxFeed | None = None) -> AsyncIterator[EventWriter]:
     """Raises StoreError where the file cannot be used."""
@@ -300,7 +310,7 @@ async def open_event_writer(config: EventWriterConfig, feed: OutboxFeed | None =
     with ThreadPoolExecutor(1, thread_name_prefix="event writer") as thread:
         database = await loop.run_in_executor(thread, open_database, config.path or MEMORY)
         try:
-            event_writer = await loop.run_in_executor(thread, EventWriter, database, thread, config, feed)
+            event_writer = await loop.run_in_executor(thread, _opened, database, thread, config, feed)
             async with asyncio.TaskGroup() as tasks:
                 pump = tasks.create_task(event_writer.pump(), name="event writer")
                 try:

@@ -207,7 +207,7 @@ def decode(text: str | bytes) -> Message:
         name = body["type"]
         kind = TYPES.get(name)
         return _made(kind, body) if kind else Unknown(name, body)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ClientError(f"This is not a message of an engine: {error!r}.") from error
 
 
@@ -217,6 +217,8 @@ def _made(kind: Any, body: dict[str, Any]) -> Any:
         name = it.metadata.get("wire", it.name)
         if name in body:
             given[it.name] = _INSIDE[it.name](body[name]) if it.name in _INSIDE else body[name]
+    if any(type(given[name]) is not int or given[name] < 0 for name in _NUMBERS & given.keys()):
+        raise ValueError(f"{', '.join(sorted(_NUMBERS))} are numbers from 0 on")
     return kind(**given)
 
 
@@ -227,6 +229,7 @@ def _state(body: dict[str, Any]) -> SpeakerState:
     return SpeakerState(body["speaker"], body["present"], event)
 
 
+_NUMBERS = {"seq", "last_seq", "requested_seq"}  # a subscriber resumes by them
 _INSIDE: dict[str, Callable[[Any], Any]] = {
     "shift": lambda body: _made(Shift, body) if body else None,
     "speakers": lambda states: tuple(map(_state, states)),

@@ -23,13 +23,22 @@ class OfferError(EngineError):
 def check_offer(sdp: str, max_tracks: int) -> SessionDescription:
     """The parsed offer. Raises OfferError unless it sends audio, and optionally video, that can be received."""
     offer = _parse(sdp)
+    try:
+        _check(offer, max_tracks)
+    except MALFORMED as error:  # of attributes without the value that aiortc expects
+        raise _bad("The offer is not SDP that can be parsed.") from error
+    return offer
+
+
+def _check(offer: SessionDescription, max_tracks: int) -> None:
     if not offer.media:
         raise _bad("The offer has no media section: send audio, and optionally video.")
     if len(offer.media) > max_tracks:
         raise OfferError(422, "too_many_tracks", f"A publisher may have {max_tracks} tracks, not {len(offer.media)}.")
     mids = [media.rtp.muxId for media in offer.media]
     bundles = [sorted(map(str, group.items)) for group in offer.group if group.semantic == "BUNDLE"]
-    if len(set(mids)) < len(mids) or (bundles or len(mids) > 1) and bundles != [sorted(mids)]:
+    grouped = bundles == [sorted(map(str, mids))] or (not bundles and len(mids) == 1)
+    if not grouped or len(set(mids)) < len(mids) or not all(isinstance(mid, str) for mid in mids):
         raise _bad("All media sections of the offer need an a=mid of their own and to be in one BUNDLE group.")
     if sum(len(media.ice_candidates) for media in offer.media) > MAX_CANDIDATES:
         raise _bad(f"The offer has more than {MAX_CANDIDATES} ICE candidates.")
@@ -39,7 +48,6 @@ def check_offer(sdp: str, max_tracks: int) -> SessionDescription:
             check_candidate(candidate)
     if not any(media.kind == "audio" and media.direction in SENDS for media in offer.media):
         raise OfferError(422, "no_audio", "The offer sends no audio: turns are found in audio.")
-    return offer
 
 
 def check_candidate(candidate: RTCIceCandidate) -> None:
