@@ -27,9 +27,9 @@ from cberl.checkpoint import WEIGHTS
 from cberl.data.fer2013 import PUBLIC_TEST, TO_MELD, TRAINING, Faces, read_fer2013
 from cberl.encoders.expression import ExpressionEncoder
 from cberl.encoders.face import CascadeDetector, YuNetDetector, cut_out, find_boxes
-from cberl.encoders.onnx import open_session
 from cberl.labels import MELD
 from cberl.metrics import score
+from cberl.onnx import open_session
 from cberl.types import Float32
 
 SHARED = Path(os.environ.get("CBERL_SHARED", Path(__file__).parents[2] / "shared"))

@@ -23,9 +23,9 @@ from rich.table import Table
 
 from cberl.data.acted_speech import ActedClip, read_ravdess, read_sounds
 from cberl.encoders.bundle import SPEECH
-from cberl.encoders.onnx import open_session
 from cberl.encoders.prosody import prosody
 from cberl.encoders.speech_emotion import SpeechEncoder, SpeechStates
+from cberl.onnx import open_session
 from cberl.training.encoders.speech_augment import mixed, opus, reverberated, telephone
 from cberl.training.encoders.speech_head import ActedStates, HeadTraining, accuracy, fit_head, folds
 from cberl.types import SAMPLE_RATE, Float32

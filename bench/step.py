@@ -1,83 +1,156 @@
-"""What is the cost of one more utterance by the length of the conversation, with streaming and by recomputation?
+"""What is the cost of one more utterance, by the length of the conversation and by the size of the batch?
 
     python bench/step.py [--json]
 
-Times `cberl.streaming.step` at conversation lengths 10, 100 and 1000, and the recomputation of the whole dialogue with
-`CBERL.forward`, interleaved in one run. One thread, the shape of the starter, medians.
+Times, interleaved in one run, on one thread, with the bundled network: the step of the live engine on a CPU
+(`cberl.step`, ONNX), the same step in PyTorch (`cberl.streaming`), and the whole dialogue again (`CBERL.forward`).
+Medians. The floor is what this machine takes for the step's arithmetic, one large product of matrices with as many
+multiplications, or for reading its weights from memory, whichever is longer.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from statistics import median
+from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 
+from cberl.checkpoint_files import STARTER
 from cberl.config import ModelConfig
+from cberl.live_checkpoint import load_live_checkpoint
 from cberl.model import CBERL, Batch
-from cberl.streaming import ConversationState, StepInput, initial_state, step
+from cberl.step.state import ConversationState, StepInput, StepNetwork, initial_state
+from cberl.streaming import TorchStep
 
-LENGTHS = (10, 100, 1000)
+LENGTHS, WHOLE_LENGTHS = (10, 100, 1000, 10_000), (10, 100, 1000)
+BATCHES = (1, 4, 16, 64)
+RANDOM = np.random.default_rng(0)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--rounds", type=int, default=200, help="timed steps per length (default: 200)")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    parser.add_argument("--rounds", type=int, default=300, help="timed steps of each kind (default: 300)")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rows = measure(args.rounds)
-    flatness = max(row["step_ms"] for row in rows) / min(row["step_ms"] for row in rows)
+    with threadpool_limits(1):
+        found = measure(args.rounds)
     if args.json:
-        print(json.dumps({"rows": rows, "flatness": round(flatness, 3)}))
+        print(json.dumps(found))
         return
-    table = Table(title=f"one more utterance; longest / shortest step = {flatness:.2f}")
-    for heading in ("conversation length", "step, ms", "whole dialogue, ms", "whole / step"):
+    title = f"one more utterance; longest / shortest = {found['flatness']:g}"
+    show(title, ("conversation length", "step, ms", "in PyTorch, ms", "whole dialogue, ms"), found["lengths"])
+    title = f"conversations at once; throughput of {BATCHES[-1]} / of 1 = {found['batch_gain']:g}"
+    headings = ("batch", "step, ms", "in PyTorch, ms", "PyTorch / step", "floor, ms", "step / floor")
+    show(title, headings, found["batches"])
+
+
+def show(title: str, headings: Iterable[str], rows: list[dict[str, Any]]) -> None:
+    table = Table(title=title)
+    for heading in headings:
         table.add_column(heading, justify="right")
     for row in rows:
-        table.add_row(*(f"{value:g}" for value in row.values()))
+        table.add_row(*("" if value is None else f"{value:g}" for value in row.values()))
     Console().print(table)
 
 
-def measure(rounds: int) -> list[dict[str, float]]:
-    torch.manual_seed(0)
-    model = CBERL(ModelConfig()).eval()
-    states = {length: talked(model, length) for length in LENGTHS}
-    batches = {length: dialogue(model, length + 1) for length in LENGTHS}
-    steps: dict[int, list[float]] = {length: [] for length in LENGTHS}
-    wholes: dict[int, list[float]] = {length: [] for length in LENGTHS}
-    one = utterance(model, 0)
-    for done in range(rounds + 10):  # the first ten warm up
-        for length in LENGTHS:
-            taken = timed_ms(lambda state=states[length]: step(model, [state], [one]))  # type: ignore[misc]
-            if done >= 10:
-                steps[length].append(taken)
-            if done >= 10 and done % 10 == 0:
-                wholes[length].append(timed_ms(lambda batch=batches[length]: whole(model, batch)))  # type: ignore[misc]
-    return [
+def measure(rounds: int) -> dict[str, Any]:
+    model = CBERL.from_pretrained(STARTER)
+    live, pytorch = load_live_checkpoint(STARTER).network, TorchStep(model)
+    states = {length: talked(live, length) for length in LENGTHS}
+    dialogues = {n: dialogue(model, n + 1) for n in WHOLE_LENGTHS}
+    one = utterance(model.config, 0)
+    times = interleaved(
+        rounds,
+        {("step", n): lambda state=state: live.step([state], [one]) for n, state in states.items()}
+        | {("torch", n): lambda state=state: pytorch.step([state], [one]) for n, state in states.items()}
+        | {("whole", n): lambda batch=batch: whole(model, batch) for n, batch in dialogues.items()},
+    )
+    lengths = [{"length": n} | {kind: times.get((kind, n)) for kind in ("step", "torch", "whole")} for n in LENGTHS]
+    state, weights = states[LENGTHS[0]], sum(parameter.numel() for parameter in model.parameters())
+    kinds: tuple[tuple[str, StepNetwork], ...] = (("step", live), ("torch", pytorch))
+    times = interleaved(
+        rounds,
         {
-            "length": length,
-            "step_ms": round(median(steps[length]), 3),
-            "whole_ms": round(median(wholes[length]), 3),
-            "ratio": round(median(wholes[length]) / median(steps[length]), 2),
+            (kind, n): lambda network=network, n=n: network.step([state] * n, [one] * n)
+            for kind, network in kinds
+            for n in BATCHES
         }
-        for length in LENGTHS
-    ]
+        | {("arithmetic", n): product(weights, n) for n in BATCHES}
+        | {("memory", n): reading(weights) for n in BATCHES},
+    )
+    batches = []
+    for n in BATCHES:
+        step, torch_step = times["step", n], times["torch", n]
+        floor = max(times["arithmetic", n], times["memory", n])
+        batches.append(
+            {
+                "batch": n,
+                "step": step,
+                "torch": torch_step,
+                "gain": round(torch_step / step, 1),
+                "floor": floor,
+                "over_floor": round(step / floor, 2),
+            }
+        )
+    each = [row["step"] for row in lengths]
+    return {
+        "lengths": lengths,
+        "flatness": round(max(each) / min(each), 3),
+        "batches": batches,
+        "batch_gain": round(BATCHES[-1] * times["step", 1] / times["step", BATCHES[-1]], 1),
+        "weights": weights,
+    }
 
 
-def talked(model: CBERL, length: int) -> ConversationState:
+def interleaved(rounds: int, calls: dict[tuple[str, int], Callable[[], object]]) -> dict[tuple[str, int], float]:
+    """The median of each call in ms, each after one that is not timed, so that the caches are its own.
+
+    Whole dialogues are timed in one round of ten.
+    """
+    taken: dict[tuple[str, int], list[float]] = {key: [] for key in calls}
+    for done in range(rounds + 10):  # the first ten warm up
+        for key, call in calls.items():
+            if key[0] == "whole" and done % 10:
+                continue
+            call()
+            started = time.perf_counter()
+            call()
+            if done >= 10:
+                taken[key].append((time.perf_counter() - started) * 1e3)
+    return {key: round(median(values), 4) for key, values in taken.items()}
+
+
+def product(weights: int, batch: int) -> Callable[[], object]:
+    """As many multiplications as a step of this batch: each weight once per conversation."""
+    width = 512
+    left, right = (RANDOM.normal(size=shape).astype(np.float32) for shape in ((batch, weights // width), (1, width)))
+    right = np.ascontiguousarray(np.broadcast_to(right, (weights // width, width)))
+    return lambda: left @ right
+
+
+def reading(weights: int) -> Callable[[], object]:
+    values = RANDOM.normal(size=weights).astype(np.float32)
+    return values.max
+
+
+def talked(network: StepNetwork, length: int) -> ConversationState:
     """The state of a conversation of this length."""
-    state = initial_state(model)
+    state = initial_state(network.config)
     for at in range(length):
-        _, (state,) = step(model, [state], [utterance(model, at)])
+        _, (state,) = network.step([state], [utterance(network.config, at)])
     return state
 
 
-def utterance(model: CBERL, at: int) -> StepInput:
-    return StepInput(f"speaker-{at % 2}", {name: torch.randn(dim) for name, dim in model.config.modality_dims.items()})
+def utterance(config: ModelConfig, at: int) -> StepInput:
+    x = {name: RANDOM.normal(size=dim).astype(np.float32) for name, dim in config.modality_dims.items()}
+    return StepInput(f"speaker-{at % 2}", x)
 
 
 def dialogue(model: CBERL, length: int) -> Batch:
@@ -89,12 +162,6 @@ def dialogue(model: CBERL, length: int) -> Batch:
 @torch.inference_mode()
 def whole(model: CBERL, batch: Batch) -> None:
     model(batch)
-
-
-def timed_ms(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return (time.perf_counter() - started) * 1e3
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
-"""From logits to calibrated decisions: logit adjustment, a temperature and a confidence threshold, chosen on dev."""
+"""From logits to calibrated decisions: logit adjustment, a temperature and a confidence threshold.
+
+They are chosen on dev, in `cberl.calibration_fit`.
+"""
 
 import math
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,98 +34,23 @@ class Calibration:
             found = f"{self.temperature} and {self.uncertain_below}"
             raise ValueError(f"temperature is above 0 and uncertain_below from 0 to 1, not {found}")
 
-    def probabilities(self, logits: Tensor) -> Tensor:
+    def probabilities(self, logits: Numbers) -> Numbers:
         """(N, C) -> (N, C)"""
-        return F.softmax(self._adjusted(logits) / self.temperature, dim=-1)
+        scaled = self._adjusted(logits) / self.temperature
+        odds = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+        shares: Numbers = odds / odds.sum(axis=-1, keepdims=True)
+        return shares
 
-    def decide(self, logits: Tensor) -> Tensor:
+    def decide(self, logits: Numbers) -> NDArray[np.int64]:
         """(N, C) -> the predicted class, int[N]."""
-        return self._adjusted(logits).argmax(-1)
+        decided: NDArray[np.int64] = self._adjusted(logits).argmax(axis=-1)
+        return decided
 
-    def uncertain(self, probabilities: Tensor) -> Tensor:
+    def uncertain(self, probabilities: Numbers) -> NDArray[np.bool_]:
         """(N, C) from `probabilities` -> bool (N,)."""
-        return probabilities.amax(-1) < self.uncertain_below
+        below: NDArray[np.bool_] = probabilities.max(axis=-1) < self.uncertain_below
+        return below
 
-    def _adjusted(self, logits: Tensor) -> Tensor:
-        return logits - self.tau * torch.tensor(self.log_prior, dtype=logits.dtype, device=logits.device)
-
-
-def log_prior(labels: Tensor, classes: int) -> tuple[float, ...]:
-    """Log frequency of each class in labels int[N], with add-one smoothing, so that none is -inf."""
-    counts = torch.bincount(labels[labels >= 0], minlength=classes).double() + 1
-    return tuple((counts / counts.sum()).log().tolist())
-
-
-def fit_temperature(logits: Tensor, labels: Tensor, calibration: Calibration) -> float:
-    """The temperature with the least cross-entropy on labelled rows, by grid search."""
-    grid: list[float] = torch.logspace(-0.7, 0.7, 141).tolist()  # 0.2 .. 5
-    labelled = labels >= 0
-
-    def nll(temperature: float) -> float:
-        tried = Calibration(calibration.log_prior, calibration.tau, temperature)
-        p = tried.probabilities(logits[labelled].double())
-        return float(F.nll_loss(p.log(), labels[labelled]))
-
-    return min(grid, key=nll)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reliability:
-    """Equal-width bins of the top probability, (bins,) each; confidence and accuracy are NaN in empty bins."""
-
-    confidence: Tensor
-    accuracy: Tensor
-    count: Tensor
-
-
-def reliability(probabilities: Tensor, labels: Tensor, bins: int = 15) -> Reliability:
-    """The points of a reliability diagram: (N, C), int[N], every row labelled."""
-    confidence, predicted = probabilities.double().max(-1)
-    which = (confidence * bins).long().clamp(max=bins - 1)
-
-    def total(values: Tensor) -> Tensor:
-        return torch.zeros(bins, dtype=torch.double).index_add(0, which, values.double())
-
-    count = total(torch.ones_like(confidence))
-    return Reliability(total(confidence) / count, total(predicted == labels) / count, count.long())
-
-
-def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
-    """ECE over equal-width bins of the top probability: (N, C), int[N] -> 0..1 (Naeini et al. 2015)."""
-    found = reliability(probabilities, labels, bins)
-    gap = (found.accuracy - found.confidence).abs().nan_to_num() * found.count
-    return float(gap.sum() / len(labels))
-
-
-def maximum_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
-    """MCE: the largest gap of all bins that are not empty: (N, C), int[N] -> 0..1."""
-    found = reliability(probabilities, labels, bins)
-    return float((found.accuracy - found.confidence).abs().nan_to_num().max())
-
-
-def threshold_at_coverage(confidence: Tensor, coverage: float) -> float:
-    """The largest threshold that at least a share `coverage` of confidences (N,) reaches; 0 for a coverage of 1.
-
-    Raises `ValueError` if coverage is not in (0, 1].
-    """
-    if not 0 < coverage <= 1:
-        raise ValueError(f"coverage must be above 0 and at most 1, not {coverage}")
-    if coverage == 1:
-        return 0.0
-    kept = math.ceil(coverage * len(confidence) - 1e-9)  # 0.7 * 10 is 7.000000000000001
-    return float(confidence.sort(descending=True).values[kept - 1])
-
-
-def risk_coverage(probabilities: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Coverage (share of rows kept) and risk (share of them that is wrong) for every threshold, from the highest.
-
-    (N, C), int[N], every row labelled -> (K,) each, 0..1, where K <= N is the number of distinct confidences
-    (El-Yaniv & Wiener 2010).
-    """
-    confidence, predicted = probabilities.max(-1)
-    confidence, order = confidence.sort(descending=True)
-    wrong = (predicted != labels)[order].double().cumsum(0)
-    kept = torch.arange(1, len(labels) + 1, dtype=torch.double)
-    last = torch.ones_like(confidence, dtype=torch.bool)  # rows of equal confidence are kept or dropped together
-    last[:-1] = confidence[:-1] > confidence[1:]
-    return kept[last] / len(labels), wrong[last] / kept[last]
+    def _adjusted(self, logits: Numbers) -> Numbers:
+        adjusted: Numbers = logits - np.asarray(self.log_prior, logits.dtype) * self.tau
+        return adjusted

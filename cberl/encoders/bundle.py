@@ -6,17 +6,19 @@ encoder is a folder that may be chosen; the speech emotion and expression networ
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from cberl.checkpoint import WEIGHTS, Checkpoint, CheckpointError, load_checkpoint
+from cberl.checkpoint_files import WEIGHTS, CheckpointError
 from cberl.encoders.audio import AudioEncoder, AudioEncoderConfig
 from cberl.encoders.expression import ExpressionEncoder
 from cberl.encoders.face import open_detector
-from cberl.encoders.onnx import network_files
 from cberl.encoders.prosody import PROSODY_NAMES
 from cberl.encoders.speech_emotion import SpeechEncoder
 from cberl.encoders.text import TextEncoder, encoder_files
 from cberl.encoders.visual import FaceVisual, NoVisual, VisualEncoder, VisualEncoderConfig
 from cberl.errors import EncoderError
+from cberl.live_checkpoint import LiveCheckpoint, load_live_checkpoint
+from cberl.onnx import network_files
 from cberl.storage import fingerprint
 
 TEXT_ENCODER, SPEECH, EXPRESSION = WEIGHTS / "text", WEIGHTS / "speech", WEIGHTS / "expression"
@@ -46,14 +48,14 @@ def load_checkpoint_and_encoders(
     text_encoder_folder: Path = TEXT_ENCODER,
     device: str = "cpu",
     face_detector: Path | None = None,
-) -> tuple[Checkpoint, Encoders]:
-    """A checkpoint in evaluation mode on `device`, and the encoders that it was trained with.
+) -> tuple[LiveCheckpoint, Encoders]:
+    """A checkpoint that runs utterance by utterance on `device`, and the encoders that it was trained with.
 
     face_detector: YuNet's ONNX file; None = the bundled cascade. Raises `CheckpointError`, also when an encoder is
     missing or is not the one that the checkpoint was trained with.
     """
-    checkpoint = load_checkpoint(checkpoint_folder, device)
-    configs = encoder_configs(checkpoint)
+    checkpoint = load_live_checkpoint(checkpoint_folder, device)
+    configs = encoder_configs(checkpoint.name, checkpoint.encoders)
     try:
         return checkpoint, Encoders(
             open_text_encoder(text_encoder_folder, configs.text_sha256),
@@ -64,16 +66,13 @@ def load_checkpoint_and_encoders(
         raise CheckpointError(f"{checkpoint_folder} cannot be used: {error}") from error
 
 
-def encoder_configs(checkpoint: Checkpoint) -> EncoderConfigs:
-    """Raises `CheckpointError` where the checkpoint does not say how its input was encoded."""
-    stored = checkpoint.encoders
+def encoder_configs(name: str, stored: dict[str, Any]) -> EncoderConfigs:
+    """`stored`: the `encoders` of the checkpoint `name`. Raises `CheckpointError` where they are incomplete."""
     try:
         visual = VisualEncoderConfig(**stored["visual"]) if stored.get("visual") else None
         return EncoderConfigs(stored["text"]["sha256"], AudioEncoderConfig(**stored["audio"]), visual)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{checkpoint.name} does not say how its input was encoded ({error}): train it again"
-        ) from error
+        raise CheckpointError(f"{name} does not say how its input was encoded ({error}): train it again") from error
 
 
 def open_text_encoder(folder: Path, sha256: str, *, threads: int = 1) -> TextEncoder:

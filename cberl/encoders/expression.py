@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cberl.encoders.face import FACE_PX
-from cberl.encoders.onnx import open_network
+from cberl.onnx import open_network
 from cberl.types import Float32
 
 

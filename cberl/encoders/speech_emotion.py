@@ -18,8 +18,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from cberl.encoders.normalize import RunningNormalizer
-from cberl.encoders.onnx import open_network
 from cberl.errors import EncoderError
+from cberl.onnx import open_network
 from cberl.types import SAMPLE_RATE, Float32
 
 STATES_DIM = 768

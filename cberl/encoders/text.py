@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from cberl.encoders.onnx import open_session
 from cberl.errors import EncoderError
+from cberl.onnx import open_session
 from cberl.types import Float32
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cberl.calibration import Calibration, expected_calibration_error
+from cberl.calibration import Calibration
+from cberl.calibration_fit import expected_calibration_error
 from cberl.checkpoint import Checkpoint, CheckpointError
 from cberl.data.corpus import Corpus
 from cberl.data.features import FeatureSet, widened
@@ -38,14 +40,14 @@ def features_for(
         raise CheckpointError(
             f"{checkpoint.name} has the labels {', '.join(labels)}, but {corpus.name} {', '.join(corpus.labels)}"
         )
-    text, configs = text_encoder_of(checkpoint, texts), encoder_configs(checkpoint)
+    text, configs = text_encoder_of(checkpoint, texts), encoder_configs(checkpoint.name, checkpoint.encoders)
     features = corpus_features(corpus, split, configs.audio, cache, text, configs.visual, face_detector=face_detector)
     return widened(features, checkpoint.model.config.modality_dims)
 
 
 def text_encoder_of(checkpoint: Checkpoint, folders: Sequence[Path]) -> Path:
     """The one of `folders` that holds the checkpoint's text encoder. Raises `CheckpointError`."""
-    sha256 = encoder_configs(checkpoint).text_sha256
+    sha256 = encoder_configs(checkpoint.name, checkpoint.encoders).text_sha256
     for folder in folders:
         if text_fingerprint(folder) == sha256:
             return folder
@@ -81,17 +83,18 @@ class Predicted:
 
     def scores(self) -> Scores:
         logits, label = self.labelled()
-        return score(label.numpy(), self.calibration.decide(logits).numpy(), self.names)
+        return score(label.numpy(), self.calibration.decide(logits.numpy()), self.names)
 
     def evaluated(self) -> Evaluated:
         logits, label = self.labelled()
-        return self.scores(), expected_calibration_error(self.calibration.probabilities(logits), label)
+        probabilities = torch.from_numpy(self.calibration.probabilities(logits.numpy()))
+        return self.scores(), expected_calibration_error(probabilities, label)
 
     def counts(self) -> NDArray[np.float64]:
         """A confusion matrix per dialogue: (B, C, C)."""
         known, classes = (self.label >= 0).numpy(), len(self.names)
         dialogue = np.repeat(np.arange(len(self.lengths)), self.lengths.numpy())[known]
-        decided = self.calibration.decide(self.logits).numpy()[known]
+        decided = self.calibration.decide(self.logits.numpy())[known]
         counted = np.zeros((len(self.lengths), classes, classes))
         np.add.at(counted, (dialogue, self.label.numpy()[known], decided), 1)
         return counted

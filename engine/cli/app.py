@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "Compare groups of runs: tables, plots, every figure as JSON.",
     "finetune-text": "Fine-tune and export the text encoder.",
     "train-encoder": "Train and export the speech or the expression encoder.",
+    "export-step": "Add step.onnx to a checkpoint of an earlier version.",
 }
 
 

@@ -2,7 +2,8 @@
 
 import click
 
-from cberl.checkpoint import CheckpointError, resolve_device
+from cberl.checkpoint_files import CheckpointError
+from cberl.device import resolve_device
 
 
 def _resolved(_context: click.Context, _option: click.Parameter, device: str) -> str:

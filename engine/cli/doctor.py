@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from cberl.checkpoint import CheckpointError, resolve_device
+from cberl.checkpoint_files import CheckpointError
+from cberl.device import resolve_device
 from cberl.types import SAMPLE_RATE
 from engine.cli.common import settings_from, settings_options
 from engine.config import Settings
@@ -95,7 +96,7 @@ def _checkpoint(settings: Settings) -> Finding:
         checkpoint, encoders = load_configured(settings)
     except CheckpointError as error:
         return Finding("checkpoint", "missing", str(error))
-    reads = ", ".join(checkpoint.model.config.modality_dims)
+    reads = ", ".join(checkpoint.config.modality_dims)
     ms = _median_ms(lambda: encoders.text.encode([encoders.text.prompt.build((), "a", "how could you do that to me")]))
     return Finding("checkpoint", "ok", f"{checkpoint.name}, reads {reads}; encoding a turn's text takes {ms:.0f} ms")
 

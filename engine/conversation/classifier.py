@@ -4,13 +4,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
-import torch
+import numpy as np
 
-from cberl.checkpoint import Checkpoint
 from cberl.labels import BIG6_URI, valence_arousal
+from cberl.live_checkpoint import LiveCheckpoint
 from cberl.recent import RecentDict
-from cberl.streaming import ConversationState, StepInput, initial_state, step
-from cberl.types import Float32
+from cberl.step.state import ConversationState, StepInput, initial_state
 from engine.conversation.utterance import Utterance
 from engine.events import EmotionEvent, Shift
 from engine.runtime.clocks import Stopwatch
@@ -37,11 +36,10 @@ class GraphResult:
 GraphStep = Callable[[GraphRequest], Awaitable[GraphResult]]
 
 
-def run_graph(checkpoint: Checkpoint, requests: Sequence[GraphRequest]) -> list[GraphResult]:
-    """One step for utterances of several conversations, whatever device their states are on. Blocking."""
-    before = [one.state.to(checkpoint.model.to_graph.weight) for one in requests]
-    logits, states = step(checkpoint.model, before, [one.utterance for one in requests])
-    rows = checkpoint.calibration.probabilities(logits.double()).tolist()
+def run_graph(checkpoint: LiveCheckpoint, requests: Sequence[GraphRequest]) -> list[GraphResult]:
+    """One step for utterances of several conversations. Blocking: belongs in a worker."""
+    logits, states = checkpoint.network.step([one.state for one in requests], [one.utterance for one in requests])
+    rows = checkpoint.calibration.probabilities(logits.astype(np.float64)).tolist()
     return [GraphResult(row, state) for row, state in zip(rows, states, strict=True)]
 
 
@@ -82,11 +80,11 @@ class Shifts:
 class EmotionClassifier:
     """One conversation's graph. Call `classify` in the order of the turns."""
 
-    def __init__(self, conversation: str, checkpoint: Checkpoint, graph: GraphStep) -> None:
+    def __init__(self, conversation: str, checkpoint: LiveCheckpoint, graph: GraphStep) -> None:
         self._conversation = conversation
         self._checkpoint = checkpoint
         self._graph = graph
-        self._state = initial_state(checkpoint.model)
+        self._state = initial_state(checkpoint.config)
         self.shifts = Shifts()
 
     @property
@@ -96,10 +94,9 @@ class EmotionClassifier:
 
     def restore(self, state: ConversationState) -> None:
         """Raises ValueError where it does not fit the network."""
-        fresh, past = initial_state(self._checkpoint.model), self._checkpoint.model.config.past
-        fits = state.hidden.shape == fresh.hidden.shape and len(state.layers) == len(fresh.layers)
-        count = len(state.speakers)
-        if not fits or count > past or any(layer.shape != (count, *fresh.hidden.shape) for layer in state.layers):
+        fresh = initial_state(self._checkpoint.config)
+        fits = state.hidden.shape == fresh.hidden.shape and state.layers.shape == fresh.layers.shape
+        if not fits or len(state.speakers) > self._checkpoint.config.past:
             raise ValueError("a state of another network")
         self._state = state
 
@@ -128,7 +125,7 @@ class EmotionClassifier:
 
     def _event(self, utterance: Utterance, result: GraphResult, timings_ms: dict[str, float]) -> EmotionEvent:
         turn = utterance.turn
-        names = self._checkpoint.model.config.labels
+        names = self._checkpoint.config.labels
         probabilities = dict(zip(names, result.probabilities, strict=True))
         emotion = max(probabilities, key=probabilities.__getitem__)
         valence, arousal = valence_arousal(probabilities)
@@ -160,11 +157,7 @@ class EmotionClassifier:
 
 def _step_input(utterance: Utterance) -> StepInput:
     vectors = {"text": utterance.text, "audio": utterance.audio, "visual": utterance.visual}
-    return StepInput(utterance.turn.speaker, {name: _tensor(vector) for name, vector in vectors.items()})
-
-
-def _tensor(vector: Float32 | None) -> torch.Tensor | None:
-    return None if vector is None else torch.from_numpy(vector)
+    return StepInput(utterance.turn.speaker, vectors)
 
 
 def _language(utterance: Utterance) -> str | None:

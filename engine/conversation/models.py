@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from threadpoolctl import threadpool_limits
 
-from cberl.checkpoint import STARTER, Checkpoint, resolve_device
+from cberl.checkpoint_files import STARTER
+from cberl.device import resolve_device
 from cberl.encoders.audio import AudioEncoder, DescribedAudio
 from cberl.encoders.bundle import TEXT_ENCODER, Encoders, load_checkpoint_and_encoders
 from cberl.encoders.text import TextEncoder, TextInput
 from cberl.encoders.visual import Seen, VisualEncoder
-from cberl.streaming import StepInput, initial_state
+from cberl.live_checkpoint import LiveCheckpoint
+from cberl.step.state import StepInput, initial_state
 from cberl.types import SAMPLE_RATE, Float32
 from engine.config import Settings
 from engine.conversation.classifier import GraphRequest, GraphResult, run_graph
@@ -37,7 +38,7 @@ TRANSCRIBE_BATCH = 4  # more turns in a batch would delay the first of them
 class Models:
     """Workers, and what a session needs to know of the models behind them."""
 
-    checkpoint: Checkpoint
+    checkpoint: LiveCheckpoint
     text_encoder: TextEncoder
     audio_encoder: AudioEncoder
     asr: str
@@ -58,10 +59,10 @@ class Models:
     @property
     def looks(self) -> bool:
         """Whether the network reads faces: else nobody need decode pictures."""
-        return "visual" in self.checkpoint.model.config.modality_dims
+        return "visual" in self.checkpoint.config.modality_dims
 
 
-def load_configured(settings: Settings) -> tuple[Checkpoint, Encoders]:
+def load_configured(settings: Settings) -> tuple[LiveCheckpoint, Encoders]:
     """The checkpoint and encoders that the settings name. Raises `CheckpointError`."""
     return load_checkpoint_and_encoders(
         Path(settings.checkpoint) if settings.checkpoint else STARTER,
@@ -160,5 +161,5 @@ async def _warm(models: Models) -> None:
     await models.describe_audio(second)
     await models.describe_visual((VideoFrame(Track("a", "a"), 0.0, np.zeros((360, 640, 3), np.uint8)),))
     vector = await models.encode_text(models.text_encoder.prompt.build((), "a", "hello there"))
-    state = initial_state(models.checkpoint.model)
-    await models.graph(GraphRequest(state, StepInput("a", {"text": torch.from_numpy(vector)})))
+    state = initial_state(models.checkpoint.config)
+    await models.graph(GraphRequest(state, StepInput("a", {"text": vector})))

@@ -11,14 +11,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from cberl.checkpoint import Checkpoint
 from cberl.encoders.conversation import HistoryState
-from cberl.streaming import ConversationState
+from cberl.live_checkpoint import LiveCheckpoint
+from cberl.step.state import ConversationState
 from cberl.types import Float64
 from engine.events import Shift
 
@@ -39,7 +38,7 @@ class SavedState:
     next_turn_id: int
 
 
-def pack(state: SavedState, checkpoint: Checkpoint, *, with_text: bool) -> bytes:
+def pack(state: SavedState, checkpoint: LiveCheckpoint, *, with_text: bool) -> bytes:
     """For `unpack`, with the same checkpoint."""
     audio = dict(list(state.history.audio.items())[-MAX_SAVED_SPEAKERS:])
     about = {
@@ -54,14 +53,14 @@ def pack(state: SavedState, checkpoint: Checkpoint, *, with_text: bool) -> bytes
     }
     arrays: dict[str, NDArray[Any]] = {
         "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
-        "hidden": state.graph.hidden.cpu().numpy(),
+        "hidden": state.graph.hidden,
+        "layers": state.graph.layers,
     }
-    arrays |= {f"layer{n}": layer.cpu().numpy() for n, layer in enumerate(state.graph.layers)}
     arrays |= {f"audio{n}": moments.astype(np.float32) for n, moments in enumerate(audio.values())}
     return save(arrays)
 
 
-def unpack(packed: bytes, checkpoint: Checkpoint) -> SavedState | None:
+def unpack(packed: bytes, checkpoint: LiveCheckpoint) -> SavedState | None:
     """None, and a line in the log, where it is damaged or belongs to another checkpoint."""
     try:
         arrays = load(packed)
@@ -69,16 +68,11 @@ def unpack(packed: bytes, checkpoint: Checkpoint) -> SavedState | None:
         if about["model"] != _model_key(checkpoint):
             log.warning("a conversation starts from nothing: its state was saved with another checkpoint")
             return None
-        weight = checkpoint.model.to_graph.weight
-        hidden, *layers = (
-            torch.from_numpy(arrays[name].copy()).to(weight)
-            for name in ("hidden", *(f"layer{n}" for n in range(checkpoint.model.config.graph_layers)))
-        )
         audio: dict[str, Float64] = {
             name: arrays[f"audio{n}"].astype(np.float64) for n, name in enumerate(about["speakers"])
         }
         return SavedState(
-            ConversationState(hidden, tuple(layers), tuple(about["window"])),
+            ConversationState(arrays["hidden"], arrays["layers"], tuple(about["window"])),
             HistoryState(tuple((speaker, text) for speaker, text in about["text"]), audio),
             about["emotions"],
             {name: Shift(**shift) for name, shift in about["shifts"].items()},
@@ -90,7 +84,7 @@ def unpack(packed: bytes, checkpoint: Checkpoint) -> SavedState | None:
         return None
 
 
-def _model_key(checkpoint: Checkpoint) -> str:
+def _model_key(checkpoint: LiveCheckpoint) -> str:
     """Of a network and its encoders: the state means nothing to others."""
-    described = json.dumps([checkpoint.name, asdict(checkpoint.model.config), checkpoint.encoders], sort_keys=True)
+    described = json.dumps([checkpoint.name, asdict(checkpoint.config), checkpoint.encoders], sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()

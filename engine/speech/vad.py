@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cberl.encoders.onnx import open_session
 from cberl.errors import EncoderError
+from cberl.onnx import open_session
 from cberl.types import SAMPLE_RATE, Float32
 from engine.errors import EngineError
 

@@ -17,9 +17,9 @@ from huggingface_hub import constants
 import cberl
 from cberl.calibration import Calibration
 from cberl.checkpoint import STARTER, load_checkpoint
+from cberl.checkpoint_files import FILES, CheckpointError
 from cberl.config import ModelConfig
 from cberl.model import CBERL
-from cberl.pretrained import FILES, CheckpointError
 
 CONFIG = ModelConfig(text_dim=6, audio_dim=8, latent_dim=8, hidden_dim=8, heads=2)
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -97,7 +97,7 @@ def test_a_network_is_downloaded_once_and_then_read_from_the_cache(
     hub: list[str], saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert_same(CBERL.from_pretrained("me/tiny"), CBERL.from_pretrained(saved))
-    assert {path.rpartition("/")[2] for path in hub if "resolve" in path} == set(FILES)
+    assert {path.rpartition("/")[2] for path in hub if "resolve" in path} == {"config.json", "model.safetensors"}
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # the discard port: nothing listens
     assert_same(CBERL.from_pretrained("me/tiny"), CBERL.from_pretrained(saved))
 

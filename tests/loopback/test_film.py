@@ -13,10 +13,10 @@ from cberl.calibration import Calibration
 from cberl.checkpoint import WEIGHTS, Checkpoint
 from cberl.config import ModelConfig
 from cberl.encoders.bundle import unfitted_audio_config, with_speech_emotion
-from cberl.encoders.onnx import network_files
 from cberl.encoders.text import encoder_files
 from cberl.encoders.visual import VisualEncoderConfig
 from cberl.model import CBERL
+from cberl.onnx import network_files
 from cberl.storage import fingerprint
 from cberl.types import SAMPLE_RATE
 from engine.config import Settings

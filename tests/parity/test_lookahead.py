@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,10 +43,10 @@ def test_offline_logits_depend_on_the_whole_dialogue() -> None:
 
 
 def test_a_network_that_looks_ahead_refuses_to_stream() -> None:
-    state = ConversationState(torch.zeros(8), (torch.zeros(0, 8),) * 3, ())
+    state = ConversationState(np.zeros(8, np.float32), np.zeros((3, 3, 8), np.float32), ())
     for config in (replace(CONFIG, lookahead=1), replace(CONFIG, direction="offline")):
         model = CBERL(config).eval()
         with pytest.raises(ValueError, match="looks ahead .* cannot run utterance by utterance"):
             step(model, [state], [StepInput("a", {})])
         with pytest.raises(ValueError, match="looks ahead"):
-            initial_state(model)
+            initial_state(config)

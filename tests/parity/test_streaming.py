@@ -1,17 +1,26 @@
 """Step by step the network gives the same results as on the whole dialogue; later utterances change nothing."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import cycle
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cberl.checkpoint import STARTER
 from cberl.config import GraphKind, ModelConfig, TrainConfig
 from cberl.data.features import FeatureSet
+from cberl.live_checkpoint import load_live_checkpoint
 from cberl.model import CBERL, Batch
-from cberl.streaming import StepInput, initial_state, step
+from cberl.step.graph import step_graph
+from cberl.step.network import OnnxStep
+from cberl.step.state import ConversationState, StepInput, StepNetwork, initial_state
+from cberl.streaming import TorchStep
 from cberl.training.core.train import Trainer
+from cberl.types import Float32
 
 CONFIG = ModelConfig(text_dim=24, audio_dim=8, visual_dim=5, latent_dim=16, hidden_dim=16, heads=2, past=4)
 TOLERANCE = 1e-5
@@ -40,6 +49,16 @@ def model() -> CBERL:
     return network
 
 
+def onnx_step(model: CBERL) -> OnnxStep:
+    return OnnxStep(model.config, step_graph(model.config, {k: v.numpy() for k, v in model.state_dict().items()}))
+
+
+@pytest.fixture(scope="module", params=["torch", "onnx"])
+def network(model: CBERL, request: pytest.FixtureRequest) -> StepNetwork:
+    """Either way in which the live engine runs the network."""
+    return TorchStep(model) if request.param == "torch" else onnx_step(model)
+
+
 @st.composite
 def dialogues(draw: st.DrawFn, max_count: int = 3) -> tuple[Batch, list[int]]:
     """A batch of random dialogues: lengths past the window, up to four speakers, any modality missing anywhere."""
@@ -55,36 +74,90 @@ def dialogues(draw: st.DrawFn, max_count: int = 3) -> tuple[Batch, list[int]]:
     return Batch(x, present, speaker, torch.tensor(lengths)), lengths
 
 
-def stream(model: CBERL, batch: Batch) -> list[torch.Tensor]:
+def stream(network: StepNetwork, batch: Batch) -> list[torch.Tensor]:
     """Each dialogue of the batch, utterance by utterance; dialogues advance together, as concurrent sessions do."""
     lengths = batch.lengths.tolist()
     starts = [sum(lengths[:i]) for i in range(len(lengths))]
-    states = [initial_state(model) for _ in lengths]
+    states = [initial_state(network.config) for _ in lengths]
     logits: list[list[torch.Tensor]] = [[] for _ in lengths]
     for at in range(max(lengths)):
         alive = [b for b, length in enumerate(lengths) if at < length]
         inputs = [step_input(batch, starts[b] + at) for b in alive]
-        out, after = step(model, [states[b] for b in alive], inputs)
+        out, after = network.step([states[b] for b in alive], inputs)
         for row, b in enumerate(alive):
             states[b] = after[row]
-            logits[b].append(out[row])
+            logits[b].append(torch.from_numpy(out[row]))
     return [torch.stack(rows) for rows in logits]
 
 
 def step_input(batch: Batch, row: int) -> StepInput:
-    x = {name: values[row] if batch.present[name][row] else None for name, values in batch.x.items()}
+    x = {name: values[row].numpy() if batch.present[name][row] else None for name, values in batch.x.items()}
     return StepInput(f"speaker-{int(batch.speaker[row])}", x)
 
 
 @settings(max_examples=60, deadline=None)
 @given(dialogues())
-def test_step_by_step_equals_forward(model: CBERL, drawn: tuple[Batch, list[int]]) -> None:
-    batch, lengths = drawn
+def test_step_by_step_equals_forward(model: CBERL, network: StepNetwork, drawn: tuple[Batch, list[int]]) -> None:
+    assert_equals_forward(model, network, *drawn)
+
+
+def assert_equals_forward(model: CBERL, network: StepNetwork, batch: Batch, lengths: list[int]) -> None:
     with torch.inference_mode():
         whole = model(batch).logits.split(lengths)
-    for offline, streamed in zip(whole, stream(model, batch), strict=True):
+    for offline, streamed in zip(whole, stream(network, batch), strict=True):
         assert torch.isfinite(offline).all()
         torch.testing.assert_close(streamed, offline, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"past": 0},
+        {"past": 1, "heads": 1},
+        {"graph_layers": 0},
+        {"graph_layers": 3, "skip": False},
+        {"audio_dim": 0, "visual_dim": 0},
+        {"text_dim": 0, "visual_dim": 17, "latent_dim": 12},
+    ],
+)
+def test_networks_of_other_shapes_equal_forward_as_well(shape: dict[str, int]) -> None:
+    torch.manual_seed(0)
+    other = CBERL(replace(CONFIG, **shape)).eval()  # type: ignore[arg-type]
+    for layer in other.graph:
+        torch.nn.init.normal_(layer.bias)
+    lengths = [11, 1, 3]
+    x = {name: torch.randn(sum(lengths), dim) for name, dim in other.config.modality_dims.items()}
+    present = {name: torch.rand(sum(lengths)) > 0.3 for name in x}
+    batch = Batch(x, present, torch.arange(sum(lengths)) % 3, torch.tensor(lengths))
+    for network in (TorchStep(other), onnx_step(other)):
+        assert_equals_forward(other, network, batch, lengths)
+
+
+def test_a_conversation_continues_with_the_other_way_of_running_the_network(model: CBERL) -> None:
+    """Also with the bundled weights: a state that one saved is read by the other."""
+    bundled = load_live_checkpoint(STARTER).network
+    for one, exported in ((model, onnx_step(model)), (CBERL.from_pretrained(STARTER), bundled)):
+        torch.manual_seed(1)
+        x = {name: torch.randn(24, dim) for name, dim in one.config.modality_dims.items()}
+        present = {name: torch.rand(24) > 0.3 for name in x}
+        batch = Batch(x, present, torch.arange(24) % 3, torch.tensor([24]))
+        assert_equals_forward(one, Alternating(TorchStep(one), exported), batch, [24])
+
+
+class Alternating:
+    """A `StepNetwork` that takes its networks in turn."""
+
+    def __init__(self, *networks: StepNetwork) -> None:
+        self._networks = cycle(networks)
+        self.config = networks[0].config
+
+    def on_cpu(self) -> "Alternating":
+        return self
+
+    def step(
+        self, states: Sequence[ConversationState], inputs: Sequence[StepInput]
+    ) -> tuple[Float32, list[ConversationState]]:
+        return next(self._networks).step(states, inputs)
 
 
 @settings(max_examples=40, deadline=None)
@@ -124,33 +197,31 @@ def test_a_dialogue_does_not_depend_on_its_batch(model: CBERL, drawn: tuple[Batc
 @pytest.mark.parametrize("kind", ["rgat", "gatv2"])
 def test_the_layers_for_comparison_stream_as_well(kind: GraphKind) -> None:
     torch.manual_seed(0)
-    network = CBERL(replace(CONFIG, graph=kind)).eval()
+    model = CBERL(replace(CONFIG, graph=kind)).eval()
     x = {name: torch.randn(17, dim) for name, dim in CONFIG.modality_dims.items()}
     present = {name: torch.rand(17) > 0.3 for name in x}
     batch = Batch(x, present, torch.arange(17) % 3, torch.tensor([12, 5]))
-    with torch.inference_mode():
-        whole = network(batch).logits.split([12, 5])
-    for offline, streamed in zip(whole, stream(network, batch), strict=True):
-        torch.testing.assert_close(streamed, offline, atol=TOLERANCE, rtol=0)
+    assert_equals_forward(model, TorchStep(model), batch, [12, 5])
 
 
-def test_state_does_not_grow(model: CBERL) -> None:
-    state = initial_state(model)
+def test_state_does_not_grow(network: StepNetwork) -> None:
+    state = initial_state(CONFIG)
     for i in range(3 * CONFIG.past):
-        _, (state,) = step(model, [state], [StepInput(f"s{i % 2}", {"audio": torch.randn(8)})])
-    assert [len(layer) for layer in state.layers] == [CONFIG.past] * CONFIG.graph_layers
+        _, (state,) = network.step([state], [StepInput(f"s{i % 2}", {"audio": np.ones(8, np.float32)})])
+    assert state.layers.shape == (CONFIG.graph_layers, CONFIG.past, CONFIG.hidden_dim)
+    assert state.layers.base is None  # not a view that keeps the state of a whole batch
     assert len(state.speakers) == CONFIG.past
 
 
-def test_an_interim_step_does_not_change_the_state(model: CBERL) -> None:
-    _, (state,) = step(model, [initial_state(model)], [StepInput("a", {"audio": torch.ones(8)})])
-    final = StepInput("b", {"text": torch.ones(24)})
-    first, _ = step(model, [state], [final])
-    step(model, [state], [StepInput("b", {"audio": torch.zeros(8)})])
-    again, _ = step(model, [state], [final])
-    torch.testing.assert_close(first, again, atol=0, rtol=0)
+def test_an_interim_step_does_not_change_the_state(network: StepNetwork) -> None:
+    _, (state,) = network.step([initial_state(CONFIG)], [StepInput("a", {"audio": np.ones(8, np.float32)})])
+    final = StepInput("b", {"text": np.ones(24, np.float32)})
+    first, _ = network.step([state], [final])
+    network.step([state], [StepInput("b", {"audio": np.zeros(8, np.float32)})])
+    again, _ = network.step([state], [final])
+    np.testing.assert_array_equal(first, again)
 
 
-def test_a_wrong_size_is_named(model: CBERL) -> None:
+def test_a_wrong_size_is_named(network: StepNetwork) -> None:
     with pytest.raises(ValueError, match=r"text has shape \(7,\), this network reads \(24,\)"):
-        step(model, [initial_state(model)], [StepInput("a", {"text": torch.zeros(7)})])
+        network.step([initial_state(CONFIG)], [StepInput("a", {"text": np.zeros(7, np.float32)})])

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cberl.calibration import (
-    Calibration,
+from cberl.calibration import Calibration
+from cberl.calibration_fit import (
     expected_calibration_error,
     maximum_calibration_error,
     reliability,
@@ -79,7 +79,7 @@ def _probabilities(
     run: Predicted, change: Callable[[Calibration], Calibration] = lambda one: one
 ) -> tuple[Tensor, Tensor]:
     logits, label = run.labelled()
-    return change(run.calibration).probabilities(logits), label
+    return torch.from_numpy(change(run.calibration).probabilities(logits.numpy())), label
 
 
 def _confidence(run: Predicted) -> Tensor:

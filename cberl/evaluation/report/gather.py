@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from cberl.calibration import Calibration, fit_temperature
+from cberl.calibration import Calibration
+from cberl.calibration_fit import fit_temperature
 from cberl.checkpoint import Checkpoint, CheckpointError
 from cberl.config import ModelConfig
 from cberl.data.features import FeatureSet

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from cberl.calibration import Calibration, fit_temperature, log_prior, threshold_at_coverage
+from cberl.calibration import Calibration
+from cberl.calibration_fit import fit_temperature, log_prior, threshold_at_coverage
 from cberl.checkpoint import Checkpoint
 from cberl.config import TrainConfig
 from cberl.data.features import FeatureSet
@@ -219,12 +220,12 @@ def calibrate(
     known = label >= 0
 
     def selection(tau: float) -> float:
-        decided = Calibration(prior, tau).decide(logits[known])
-        return score(label[known].numpy(), decided.numpy(), names).selection
+        decided = Calibration(prior, tau).decide(logits[known].numpy())
+        return score(label[known].numpy(), decided, names).selection
 
     tau = max(TAUS, key=selection)
     fitted = Calibration(prior, tau, fit_temperature(logits, label, Calibration(prior, tau)))
-    confidence = fitted.probabilities(logits[known].double()).amax(-1)
+    confidence = torch.from_numpy(fitted.probabilities(logits[known].double().numpy())).amax(-1)
     return replace(fitted, uncertain_below=threshold_at_coverage(confidence, coverage))
 
 

@@ -18,9 +18,9 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from cberl.data.acted_speech import ActedClip, Vocalisation, read_ravdess, read_sounds, read_tess, read_vocalisations
-from cberl.encoders.onnx import open_session
 from cberl.encoders.speech_emotion import VOCAL_EVENTS, SpeechHead, SpeechStates
 from cberl.labels import MELD
+from cberl.onnx import open_session
 from cberl.storage import fingerprint, replacing
 from cberl.training.encoders.export import export_states
 from cberl.training.encoders.speech_augment import SpeechAugmentation

@@ -32,7 +32,7 @@ def composed_split(
 
     Raises `CheckpointError`.
     """
-    audio = encoder_configs(checkpoint).audio
+    audio = encoder_configs(checkpoint.name, checkpoint.encoders).audio
     dims = checkpoint.model.config.modality_dims
     plain = corpus_features(corpus, split, audio.prosody_only(), cache, text)
     readable = replace(

@@ -19,9 +19,9 @@ from cberl.encoders.audio import AudioEncoderConfig
 from cberl.encoders.bundle import EXPRESSION, SPEECH, bundled_visual_config, with_speech_emotion
 from cberl.encoders.expression import ExpressionEncoder
 from cberl.encoders.log_ratio import log_ratio_scores
-from cberl.encoders.onnx import network_files
 from cberl.encoders.visual import VisualEncoderConfig
 from cberl.labels import MELD
+from cberl.onnx import network_files
 from cberl.progress import progress
 from cberl.storage import cache_file, fingerprint, replacing
 from cberl.training.encoders.expression import ExpressionTraining

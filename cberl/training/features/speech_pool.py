@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from cberl.data.acted_speech import ActedClip
 from cberl.data.features import FeatureSet
 from cberl.encoders.log_ratio import SCORES_DIM, log_ratio_scores
-from cberl.encoders.onnx import open_session
 from cberl.encoders.speech_emotion import SpeechHead, SpeechStates
+from cberl.onnx import open_session
 from cberl.training.encoders.speech_augment import SpeechAugmentation
 from cberl.training.encoders.speech_head import ActedStates, HeadTraining, held_out_heads
 from cberl.training.encoders.speech_states import pooled_states

@@ -22,7 +22,7 @@ def changed(folder: Path, modality: str, **encoder: object) -> Path:
 def test_the_starter_opens_with_the_bundled_encoders() -> None:
     checkpoint, encoders = load_checkpoint_and_encoders(STARTER)
     dims = {"text": encoders.text.dim, "audio": encoders.audio.dim, "visual": encoders.visual.dim}
-    assert dims == checkpoint.model.config.modality_dims
+    assert dims == checkpoint.config.modality_dims
 
 
 @pytest.mark.parametrize(

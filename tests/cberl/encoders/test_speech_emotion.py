@@ -9,9 +9,9 @@ import pytest
 from cberl.data.acted_speech import loud_part, read_ravdess
 from cberl.data.sound import decode
 from cberl.encoders.bundle import SPEECH, speech_files
-from cberl.encoders.onnx import open_session
 from cberl.encoders.speech_emotion import STATES_DIM, VOCAL_EVENTS, SpeechEncoder, SpeechStates, equal_windows
 from cberl.errors import EncoderError
+from cberl.onnx import open_session
 
 RATE = 16_000
 

@@ -96,9 +96,9 @@ def test_a_checkpoint_of_a_composed_corpus_names_its_encoders(folder: Path, tmp_
     assert trained.exit_code == 0, trained.output
     run = tmp_path / "runs" / "seed-0"
     checkpoint, encoders = load_checkpoint_and_encoders(run)
-    assert checkpoint.model.config.modality_dims == {"text": 384, "audio": 15, "visual": 7}
+    assert checkpoint.config.modality_dims == {"text": 384, "audio": 15, "visual": 7}
     assert (encoders.audio.dim, encoders.visual.dim) == (15, 7)
-    assert checkpoint.provenance["compose"]["mismatch"] == 0.4
+    assert load_checkpoint(run).provenance["compose"]["mismatch"] == 0.4
     scored = CliRunner().invoke(cli, ["evaluate", str(run), *common, "--split", "dev"])
     assert scored.exit_code == 0, scored.output
     other = json.loads((run / "config.json").read_text())

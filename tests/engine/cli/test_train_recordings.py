@@ -5,6 +5,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
+from cberl.checkpoint import load_checkpoint
 from cberl.data.features import load_features
 from cberl.encoders.bundle import load_checkpoint_and_encoders
 from engine.cli.app import cli
@@ -37,7 +38,7 @@ def test_speech_emotion_and_faces_of_own_recordings_are_trained_on_and_scored(sh
     assert trained.exit_code == 0, trained.output
     run = tmp_path / "runs" / "seed-0"
     checkpoint, encoders = load_checkpoint_and_encoders(run)
-    assert checkpoint.model.config.modality_dims == {"text": 384, "audio": 15, "visual": 7}
+    assert checkpoint.config.modality_dims == {"text": 384, "audio": 15, "visual": 7}
     assert (encoders.audio.dim, encoders.visual.dim) == (15, 7)
     scored = CliRunner().invoke(cli, ["evaluate", str(run), *common, "--split", "dev"])
     assert scored.exit_code == 0, scored.output
@@ -55,8 +56,8 @@ def test_another_face_detector_gives_other_features_and_is_recorded(shared: Path
     words = ["train", "plain", *common, *SMALL, "--out", str(tmp_path / "runs"), "--faces"]
     trained = CliRunner().invoke(cli, [*words, *yunet])
     assert trained.exit_code == 0, trained.output
-    checkpoint, _ = load_checkpoint_and_encoders(tmp_path / "runs" / "seed-0", face_detector=Path(yunet[1]))
-    assert len(checkpoint.provenance["face_detector_sha256"]) == 64
+    load_checkpoint_and_encoders(tmp_path / "runs" / "seed-0", face_detector=Path(yunet[1]))
+    assert len(load_checkpoint(tmp_path / "runs" / "seed-0").provenance["face_detector_sha256"]) == 64
     for options in (yunet, []):
         scored = CliRunner().invoke(
             cli, ["evaluate", str(tmp_path / "runs/seed-0"), *common, *options, "--split", "dev", "--json"]

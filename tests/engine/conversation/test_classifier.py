@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from cberl.calibration import Calibration
-from cberl.checkpoint import Checkpoint
 from cberl.config import ModelConfig
+from cberl.live_checkpoint import LiveCheckpoint
 from cberl.model import CBERL
+from cberl.streaming import TorchStep
 from engine.conversation.classifier import EmotionClassifier, GraphRequest, GraphResult, Shifts, run_graph
 from engine.conversation.utterance import Utterance
 from engine.events import EmotionEvent, Shift
@@ -31,9 +32,9 @@ def test_shifts_of_a_worked_example() -> None:
     assert shifts.push("ann", "joy") == Shift("anger", 1)
 
 
-def checkpoint() -> Checkpoint:
+def checkpoint() -> LiveCheckpoint:
     torch.manual_seed(0)
-    return Checkpoint("tiny", CBERL(CONFIG).eval(), Calibration((0.0,) * 7, temperature=2.0))
+    return LiveCheckpoint("tiny", TorchStep(CBERL(CONFIG).eval()), Calibration((0.0,) * 7, temperature=2.0), {})
 
 
 def infer(*utterances: Utterance) -> list[EmotionEvent]:

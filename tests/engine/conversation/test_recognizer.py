@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cberl.checkpoint import STARTER, Checkpoint
+from cberl.checkpoint_files import STARTER
 from cberl.encoders.audio import DescribedAudio
 from cberl.encoders.bundle import Encoders, load_checkpoint_and_encoders
 from cberl.encoders.conversation import ConversationHistory
 from cberl.encoders.prosody import PROSODY_NAMES
 from cberl.encoders.text import TextInput
+from cberl.live_checkpoint import LiveCheckpoint
 from cberl.types import Float32
 from engine.conversation.classifier import EmotionClassifier, GraphRequest, GraphResult, run_graph
 from engine.conversation.recognizer import ConversationRecognizer
@@ -36,7 +37,7 @@ VOICE = np.ones(1, np.float32)
 
 
 @pytest.fixture(scope="module")
-def starter() -> tuple[Checkpoint, Encoders]:
+def starter() -> tuple[LiveCheckpoint, Encoders]:
     return load_checkpoint_and_encoders(STARTER)
 
 
@@ -56,7 +57,7 @@ def conversation(names: list[str], dim: int) -> list[TurnAnalysis]:
     return heard
 
 
-def recognizer(checkpoint: Checkpoint, encoders: Encoders, asked: list[TextInput]) -> ConversationRecognizer:
+def recognizer(checkpoint: LiveCheckpoint, encoders: Encoders, asked: list[TextInput]) -> ConversationRecognizer:
     async def encode(one: TextInput) -> Float32:
         asked.append(one)
         return encoders.text.encode([one])[0]
@@ -69,7 +70,7 @@ def recognizer(checkpoint: Checkpoint, encoders: Encoders, asked: list[TextInput
 
 
 def test_after_a_merge_results_equal_those_with_the_right_speakers_from_the_start(
-    starter: tuple[Checkpoint, Encoders],
+    starter: tuple[LiveCheckpoint, Encoders],
 ) -> None:
     """Bob was taken for Eve at first: in turns that the graph's window has left long since, and in others."""
     right = ["ann" if n % 2 else "bob" for n in range(TURNS)]
@@ -102,7 +103,9 @@ def test_after_a_merge_results_equal_those_with_the_right_speakers_from_the_star
     assert 0 < again < encoded  # words whose context is the same are not encoded again
 
 
-def test_turns_beyond_the_memory_are_not_relabelled_and_memory_is_bounded(starter: tuple[Checkpoint, Encoders]) -> None:
+def test_turns_beyond_the_memory_are_not_relabelled_and_memory_is_bounded(
+    starter: tuple[LiveCheckpoint, Encoders],
+) -> None:
     async def main() -> tuple[dict[int, EmotionEvent], int]:
         one = recognizer(*starter, [])
         for it in conversation(["ann"] * 70, starter[1].audio.config.raw_dim):
@@ -112,7 +115,7 @@ def test_turns_beyond_the_memory_are_not_relabelled_and_memory_is_bounded(starte
     assert asyncio.run(main()) == ({}, 64)
 
 
-def test_without_speaker_embeddings_no_history_is_kept(starter: tuple[Checkpoint, Encoders]) -> None:
+def test_without_speaker_embeddings_no_history_is_kept(starter: tuple[LiveCheckpoint, Encoders]) -> None:
     async def main() -> int:
         one = recognizer(*starter, [])
         for it in conversation(["ann"] * 3, starter[1].audio.config.raw_dim):

@@ -4,31 +4,31 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
-from cberl.checkpoint import STARTER, Checkpoint, load_checkpoint
+from cberl.checkpoint_files import STARTER
 from cberl.encoders.conversation import HistoryState
-from cberl.streaming import ConversationState
+from cberl.live_checkpoint import LiveCheckpoint, load_live_checkpoint
+from cberl.step.state import ConversationState
 from engine.conversation.classifier import EmotionClassifier
 from engine.conversation.saved_state import SavedState, pack, unpack
 from engine.events import Shift
 
-RANDOM = torch.Generator().manual_seed(0)
+RANDOM = np.random.default_rng(0)
 
 
 @pytest.fixture(scope="module")
-def checkpoint() -> Checkpoint:
-    return load_checkpoint(STARTER)
+def checkpoint() -> LiveCheckpoint:
+    return load_live_checkpoint(STARTER)
 
 
 def state() -> SavedState:
-    layers = tuple(torch.randn(8, 128, generator=RANDOM) for _ in range(2))
+    layers = RANDOM.normal(size=(2, 8, 128)).astype(np.float32)
     audio = {
         name: np.random.default_rng(0).normal(size=(3, 15)).astype(np.float32).astype(np.float64)
         for name in ("maya", "tom")
     }
     return SavedState(
-        ConversationState(torch.randn(128, generator=RANDOM), layers, ("maya", "tom") * 4),
+        ConversationState(RANDOM.normal(size=128).astype(np.float32), layers, ("maya", "tom") * 4),
         HistoryState((("maya", "I got the job."), ("tom", "You lied to me.")), audio),
         {"maya": "joy"},
         {"maya": Shift("neutral", 2)},
@@ -37,14 +37,14 @@ def state() -> SavedState:
     )
 
 
-def test_all_of_it_comes_back(checkpoint: Checkpoint) -> None:
+def test_all_of_it_comes_back(checkpoint: LiveCheckpoint) -> None:
     saved = state()
     packed = pack(saved, checkpoint, with_text=True)
     assert len(packed) < 12_000
     found = unpack(packed, checkpoint)
     assert found is not None
-    assert torch.equal(found.graph.hidden, saved.graph.hidden)
-    assert all(map(torch.equal, found.graph.layers, saved.graph.layers))
+    np.testing.assert_array_equal(found.graph.hidden, saved.graph.hidden)
+    np.testing.assert_array_equal(found.graph.layers, saved.graph.layers)
     assert found.graph.speakers == saved.graph.speakers
     assert found.history.text == saved.history.text
     for name, moments in saved.history.audio.items():
@@ -57,7 +57,7 @@ def test_all_of_it_comes_back(checkpoint: Checkpoint) -> None:
     )
 
 
-def test_words_are_part_of_it_only_where_they_are_kept(checkpoint: Checkpoint) -> None:
+def test_words_are_part_of_it_only_where_they_are_kept(checkpoint: LiveCheckpoint) -> None:
     packed = pack(state(), checkpoint, with_text=False)
     assert b"job" not in packed
     found = unpack(packed, checkpoint)
@@ -65,7 +65,7 @@ def test_words_are_part_of_it_only_where_they_are_kept(checkpoint: Checkpoint) -
     assert found.history.text == ()
 
 
-def test_a_state_that_does_not_fit_is_refused(checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_state_that_does_not_fit_is_refused(checkpoint: LiveCheckpoint, caplog: pytest.LogCaptureFixture) -> None:
     packed = pack(state(), checkpoint, with_text=True)
     other = replace(checkpoint, name="another")
     assert [unpack(it, checkpoint) for it in (b"", packed[:-1], b"\xff" * 100)] == [None] * 3

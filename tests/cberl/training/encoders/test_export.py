@@ -13,11 +13,11 @@ from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from cberl.encoders.expression import ExpressionEncoder
-from cberl.encoders.onnx import open_session
 from cberl.encoders.speech_emotion import SpeechEncoder
 from cberl.errors import EncoderError
 from cberl.labels import MELD
 from cberl.nn.expression import ExpressionNet
+from cberl.onnx import open_session
 from cberl.training.encoders.export import export_expression, export_states, load_states
 from cberl.training.encoders.expression import ExpressionTraining, load_expression
 

@@ -1,28 +1,45 @@
 """ONNX networks on a CPU: one place for the session's options."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnxruntime
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf
+from numpy.typing import NDArray
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    Fail,
+    InvalidArgument,
+    InvalidGraph,
+    InvalidProtobuf,
+    RuntimeException,
+)
 
 from cberl.errors import EncoderError
 from cberl.labels import MELD
 
 
-def open_session(path: Path, *, threads: int = 1) -> Any:
-    """The `onnxruntime.InferenceSession` of an ONNX file. Thread-safe. Raises `EncoderError`."""
+def open_session(network: Path | bytes, *, threads: int = 1) -> Any:
+    """The `onnxruntime.InferenceSession` of an ONNX file or its contents. Thread-safe. Raises `EncoderError`."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Weights stored as int8 are converted to float32 once, at loading, instead of at every call.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        source = network if isinstance(network, bytes) else str(network)
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf) as error:
-        raise EncoderError(f"{path} is not an ONNX network that can be loaded: {error}") from error
+        where = "the network" if isinstance(network, bytes) else network
+        raise EncoderError(f"{where} is not an ONNX network that can be loaded: {error}") from error
+
+
+def run_session(session: Any, feed: Mapping[str, NDArray[Any]]) -> Any:
+    """All outputs. Raises `EncoderError` where the network reads other inputs."""
+    try:
+        return session.run(None, feed)
+    except (InvalidArgument, RuntimeException, ValueError) as error:
+        raise EncoderError(str(error).partition("\n")[0]) from error
 
 
 def open_network(folder: Path, name: str, *, threads: int = 1) -> tuple[Any, dict[str, Any]]:
