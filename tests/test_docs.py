@@ -30,7 +30,7 @@ def test_the_walk_of_a_chunk_names_existing_files_and_functions() -> None:
     walk = text.partition("## From an audio chunk to an event")[2]
     quoted = re.findall(r"`([^`]+)`", walk)
     sources = "\n".join(path.read_text(encoding="utf-8") for path in [*ROOT.glob("engine/**/*.py")])
-    sources += (ROOT / "cberl" / "streaming.py").read_text(encoding="utf-8")
+    sources += (ROOT / "cberl" / "step" / "network.py").read_text(encoding="utf-8")
     names = [
         part for it in quoted if re.fullmatch(r"[A-Za-z_.]+", it) and not it.endswith(".py") for part in it.split(".")
     ]
