@@ -80,6 +80,8 @@ class Settings(BaseSettings):
         4, ge=1, le=1000, description="The engine ends with status 70 when as many calls hang at the same time."
     )
 
+    inference: str = Field("", description="ray://HOST:PORT of `cberl cluster up`: run the models there.")
+
     end_silence_ms: int = Field(500, ge=100, le=10_000, description="Silence that ends a turn.")
     end_silence_min_ms: int = Field(400, ge=100, le=10_000, description="The same after a finished sentence.")
     end_silence_max_ms: int = Field(1000, ge=100, le=10_000, description="The same after an unfinished sentence.")

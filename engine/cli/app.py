@@ -17,6 +17,7 @@ COMMANDS = {
     "bench": "How many conversations an engine serves in time.",
     "mqtt": "Show what an MQTT broker receives.",
     "token": "Make a token for others to use the engine, or withdraw one.",
+    "cluster": "Models on Ray Serve, shared by several engines.",
     "doctor": "What works on this machine, what is missing, how to get it.",
     "models": "Whisper models: which are here, and how to get others.",
     "data": "Check a corpus, or turn it into features.",

@@ -4,29 +4,26 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields, replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from cberl.checkpoint_files import STARTER
-from cberl.device import resolve_device
+from cberl.checkpoint_files import CheckpointError
 from cberl.encoders.audio import AudioEncoder, DescribedAudio
-from cberl.encoders.bundle import TEXT_ENCODER, Encoders, load_checkpoint_and_encoders
 from cberl.encoders.text import TextEncoder, TextInput
-from cberl.encoders.visual import Seen, VisualEncoder
+from cberl.encoders.visual import Seen
 from cberl.live_checkpoint import LiveCheckpoint
 from cberl.step.state import StepInput, initial_state
 from cberl.types import SAMPLE_RATE, Float32
 from engine.config import Settings
-from engine.conversation.classifier import GraphRequest, GraphResult, run_graph
+from engine.conversation.classifier import GraphRequest, GraphResult
+from engine.conversation.inference import Inference, encoders_and_graph, load_configured, load_recogniser
+from engine.conversation.saved_state import model_key
 from engine.media import Track, VideoFrame
 from engine.runtime.durations import STAGE_S, Durations
 from engine.runtime.hangs import Deadline, Hangs
 from engine.runtime.worker import Worker
-from engine.speech.choose import choose_transcriber
 from engine.speech.speaker_embedding import SpeakerEncoder, SpeakerEncoderError, load_speaker_encoder
 from engine.speech.transcriber import Transcript
 from engine.speech.vad import SileroVad, VadRequest, VadResult, VadState
@@ -62,25 +59,17 @@ class Models:
         return "visual" in self.checkpoint.config.modality_dims
 
 
-def load_configured(settings: Settings) -> tuple[LiveCheckpoint, Encoders]:
-    """The checkpoint and encoders that the settings name. Raises `CheckpointError`."""
-    return load_checkpoint_and_encoders(
-        Path(settings.checkpoint) if settings.checkpoint else STARTER,
-        Path(settings.text_encoder) if settings.text_encoder else TEXT_ENCODER,
-        resolve_device(settings.device),
-        Path(settings.face_detector) if settings.face_detector else None,
-    )
-
-
 @asynccontextmanager
-async def open_models(settings: Settings) -> AsyncIterator[Models]:
-    """Loads, warms and, at the end, releases. Raises `CheckpointError`, `TranscriberError`, `VadError` or
-    `SpeakerEncoderError`.
+async def open_models(settings: Settings, elsewhere: Inference | None = None) -> AsyncIterator[Models]:
+    """Loads, warms and, at the end, releases. The models of `elsewhere` take the place of those of this process.
+
+    Raises `CheckpointError`, `TranscriberError`, `VadError` or `SpeakerEncoderError`.
     """
     checkpoint, encoders = await asyncio.to_thread(load_configured, settings)
-    transcriber, note = await asyncio.to_thread(
-        choose_transcriber, settings.whisper_model, settings.device, settings.hub_timeout_s
-    )
+    if elsewhere and elsewhere.model_key != model_key(checkpoint):
+        raise CheckpointError("the models elsewhere belong to another checkpoint: give both the same --checkpoint")
+    recogniser = elsewhere.recogniser if elsewhere else await asyncio.to_thread(load_recogniser, settings)
+    run = elsewhere.models if elsewhere else encoders_and_graph(checkpoint, encoders)
     vad = await asyncio.to_thread(SileroVad)
     speakers = await asyncio.to_thread(_speaker_encoder, settings)
     async with AsyncExitStack() as stack:
@@ -90,42 +79,42 @@ async def open_models(settings: Settings) -> AsyncIterator[Models]:
         hangs = Hangs(settings.max_hung_calls)
         deadline = Deadline(settings.model_timeout_s, hangs)
         essential = replace(deadline, essential=True)
+        opened = stack.enter_async_context
         models = Models(
             checkpoint=checkpoint,
             text_encoder=encoders.text,
             audio_encoder=encoders.audio,
-            asr=transcriber.name,
-            asr_note=note,
-            vad=await stack.enter_async_context(Worker(vad.run, name="vad", max_batch=64, deadline=essential)),
-            transcribe=await stack.enter_async_context(
+            asr=recogniser.name,
+            asr_note=recogniser.note,
+            vad=await opened(Worker(vad.run, name="vad", max_batch=64, deadline=essential)),
+            transcribe=await opened(
                 Worker(
-                    transcriber.transcribe,
+                    recogniser.transcribe,
                     name="transcribe",
                     max_batch=TRANSCRIBE_BATCH,
-                    threads=transcriber.parallel,
+                    threads=recogniser.parallel,
                     deadline=Deadline(settings.transcribe_timeout_s, hangs),
                 )
             ),
-            encode_text=await stack.enter_async_context(Worker(encoders.text.encode, name="text", deadline=deadline)),
-            describe_audio=await stack.enter_async_context(
-                Worker(partial(_describe_all, encoders.audio), name="audio", max_batch=4, deadline=deadline)
+            encode_text=await opened(Worker(run.encode_text, name="text", threads=run.parallel, deadline=deadline)),
+            describe_audio=await opened(
+                Worker(run.describe_audio, name="audio", max_batch=4, threads=run.parallel, deadline=deadline)
             ),
-            describe_visual=await stack.enter_async_context(
-                Worker(partial(_see_all, encoders.visual), name="visual", max_batch=4, deadline=deadline)
+            describe_visual=await opened(
+                Worker(run.describe_visual, name="visual", max_batch=4, threads=run.parallel, deadline=deadline)
             ),
-            graph=await stack.enter_async_context(
+            graph=await opened(
                 Worker(
-                    partial(run_graph, checkpoint),
+                    run.graph,
                     name="graph",
                     max_batch=64,
+                    threads=run.parallel,
                     deadline=essential,
-                    fallback=partial(run_graph, checkpoint.on_cpu()),
+                    fallback=run.graph_fallback,
                 )
             ),
             hangs=hangs,
-            embed_speaker=await stack.enter_async_context(Worker(speakers.embed, name="speaker", deadline=deadline))
-            if speakers
-            else None,
+            embed_speaker=await opened(Worker(speakers.embed, name="speaker", deadline=deadline)) if speakers else None,
         )
         await _warm(models)
         for worker in models.workers:
@@ -143,14 +132,6 @@ def _speaker_encoder(settings: Settings) -> SpeakerEncoder | None:
         if settings.diarize == "on" or settings.speaker_model:
             raise
         return None
-
-
-def _see_all(encoder: VisualEncoder, turns: list[tuple[VideoFrame, ...]]) -> list[Seen | None]:
-    return [encoder.describe([frame.rgb for frame in frames]) for frames in turns]
-
-
-def _describe_all(encoder: AudioEncoder, turns: list[Float32]) -> list[DescribedAudio]:
-    return [encoder.describe(pcm) for pcm in turns]
 
 
 async def _warm(models: Models) -> None:

@@ -42,7 +42,7 @@ def pack(state: SavedState, checkpoint: LiveCheckpoint, *, with_text: bool) -> b
     """For `unpack`, with the same checkpoint."""
     audio = dict(list(state.history.audio.items())[-MAX_SAVED_SPEAKERS:])
     about = {
-        "model": _model_key(checkpoint),
+        "model": model_key(checkpoint),
         "window": state.graph.speakers,
         "text": state.history.text if with_text else (),
         "speakers": list(audio),
@@ -65,7 +65,7 @@ def unpack(packed: bytes, checkpoint: LiveCheckpoint) -> SavedState | None:
     try:
         arrays = load(packed)
         about = json.loads(arrays["about"].tobytes())
-        if about["model"] != _model_key(checkpoint):
+        if about["model"] != model_key(checkpoint):
             log.warning("a conversation starts from nothing: its state was saved with another checkpoint")
             return None
         audio: dict[str, Float64] = {
@@ -84,7 +84,7 @@ def unpack(packed: bytes, checkpoint: LiveCheckpoint) -> SavedState | None:
         return None
 
 
-def _model_key(checkpoint: LiveCheckpoint) -> str:
+def model_key(checkpoint: LiveCheckpoint) -> str:
     """Of a network and its encoders: the state means nothing to others."""
     described = json.dumps([checkpoint.name, asdict(checkpoint.config), checkpoint.encoders], sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Two engines behind HAProxy share their conversations in Redis: where one dies, the other continues with its graph."""
+"""Two engines behind HAProxy share their models on Ray and their conversations in Redis. Any of them may die."""
 
 import asyncio
 import json
@@ -10,10 +10,11 @@ import pytest
 
 from testing.haproxy import haproxy, needs_haproxy
 from testing.live_engine import FIRST, SECOND, Message, assert_same, emotions, publish, rest, start, stretch, ws
+from testing.ray_cluster import RayCluster, needs_ray, ray_cluster
 from testing.redis_server import needs_redis, redis_server
 from testing.serving import Served, served
 
-pytestmark = [needs_redis, needs_haproxy, pytest.mark.timeout(400)]
+pytestmark = [needs_redis, needs_haproxy, needs_ray, pytest.mark.timeout(400)]
 
 
 def untimed(events: list[Message]) -> list[Message]:
@@ -21,12 +22,18 @@ def untimed(events: list[Message]) -> list[Message]:
     return [event | {"start_s": 0.0, "end_s": 0.0} for event in emotions(events)]
 
 
-def test_another_engine_continues_with_the_same_graph_and_no_final_is_lost_or_doubled(tmp_path: Path) -> None:
+def test_conversations_survive_the_death_of_an_engine_and_of_replicas_with_the_same_graph_and_each_final_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folders = [tmp_path / "one", tmp_path / "other"]
     for folder in folders:
         folder.mkdir()
-    with redis_server() as redis:
-        flags = ("--conversation-store", redis, "--store-lease-s", "1", "--keep-text", "--rejoin-grace-s", "120")
+    scale = ("--least", "2", "--most", "2", "--cores", "0.1", "--whisper-model", "tiny.en")
+    with redis_server() as redis, ray_cluster(tmp_path, *scale) as cluster:
+        for name, value in cluster.environment.items():
+            monkeypatch.setenv(name, value)
+        shared = ("--inference", cluster.address, "--conversation-store", redis, "--store-lease-s", "1")
+        flags = (*shared, "--keep-text", "--rejoin-grace-s", "120")
         with (
             served(folders[0], *flags) as one,
             served(folders[1], *flags) as other,
@@ -34,10 +41,10 @@ def test_another_engine_continues_with_the_same_graph_and_no_final_is_lost_or_do
         ):
             asyncio.run(publish(url, "whole", stretch(*FIRST)))
             uninterrupted = untimed(asyncio.run(publish(url, "whole", stretch(*SECOND))))
-            asyncio.run(one_is_killed(url, [one, other], uninterrupted))
+            asyncio.run(some_are_killed(url, [one, other], cluster, uninterrupted))
 
 
-async def one_is_killed(url: str, edges: list[Served], uninterrupted: list[Message]) -> None:
+async def some_are_killed(url: str, edges: list[Served], cluster: RayCluster, uninterrupted: list[Message]) -> None:
     finals = emotions(first := await publish(url, "demo", stretch(*FIRST)))
     assert len(finals) == 5, first
     last_seen = finals[1]["seq"]  # a subscriber has not received the rest
@@ -46,6 +53,8 @@ async def one_is_killed(url: str, edges: list[Served], uninterrupted: list[Messa
         await client.send(start())
         for media in stretch(SECOND[0], SECOND[0] + 3.0):  # in the middle of a turn
             await client.send(media)
+        for deployment in ("transcriber", "encoders", "graph"):
+            cluster.kill_a_replica(deployment)
         owner.process.send_signal(signal.SIGKILL)
         finals += emotions(await rest(client))
     edges.remove(owner)

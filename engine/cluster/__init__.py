@@ -1,0 +1,1 @@
+"""Models on Ray Serve, shared by several engines. Needs the extra `cluster`."""

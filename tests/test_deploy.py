@@ -1,0 +1,67 @@
+"""The files in deploy/: each is checked by what will read it."""
+
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from engine.config import Settings, load_settings
+from testing.haproxy import PROGRAM, needs_haproxy
+
+DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
+ROUTERS = ("EDGE_1=127.0.0.1:1", "EDGE_2=127.0.0.1:2", "LISTEN=127.0.0.1:3")
+
+
+def documents() -> list[dict[str, Any]]:
+    return [
+        it for path in sorted((DEPLOY / "kubernetes").glob("*.yaml")) for it in yaml.safe_load_all(path.read_text())
+    ]
+
+
+def one(kind: str, name: str) -> dict[str, Any]:
+    (found,) = [it for it in documents() if (it["kind"], it["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def test_kubernetes_accepts_the_manifests() -> None:
+    validator = pytest.importorskip("kubernetes_validate")
+    version = validator.latest_version()
+    for document in documents():
+        if not document["apiVersion"].startswith("ray.io"):
+            validator.validate(document, version, strict=True)
+
+
+def test_ray_serve_accepts_its_configuration_and_builds_what_it_names() -> None:
+    schema = pytest.importorskip("ray.serve.schema")
+    from engine.cluster.client import DEPLOYMENTS
+    from engine.cluster.deployments import PREFIX, application
+
+    configuration = yaml.safe_load(one("RayService", "inference")["spec"]["serveConfigV2"])
+    applications = schema.ServeDeploySchema.model_validate(configuration).applications
+    assert [it.name for it in applications] == [f"{PREFIX}{name}" for name in DEPLOYMENTS]
+    for it in applications:
+        assert it.import_path == f"{application.__module__}:{application.__name__}"
+        application(it.args)
+        Settings(**it.args.get("settings", {}))
+
+
+@needs_haproxy
+def test_haproxy_accepts_both_configurations(tmp_path: Path) -> None:
+    inside = tmp_path / "haproxy.cfg"
+    inside.write_text(one("ConfigMap", "router")["data"]["haproxy.cfg"])
+    for path in (DEPLOY / "haproxy.cfg", inside):
+        checked = subprocess.run(["env", *ROUTERS, str(PROGRAM), "-c", "-f", path], capture_output=True, text=True)
+        assert checked.returncode == 0, checked.stderr
+
+
+def test_the_edges_start_with_valid_settings() -> None:
+    (container,) = one("StatefulSet", "edge")["spec"]["template"]["spec"]["containers"]
+    words = shlex.split(container["args"][0].partition("exec cberl serve")[2])
+    flags: dict[str, Any] = {}
+    for word, value in zip(words, [*words[1:], "--"], strict=True):
+        if word.startswith("--"):
+            flags[word[2:].replace("-", "_")] = True if value.startswith("--") else value
+    assert load_settings(flags).conversation_store == "redis://redis:6379"
