@@ -19,7 +19,7 @@ from cberl.device import resolve_device
 from cberl.types import SAMPLE_RATE
 from engine.cli.common import settings_from, settings_options
 from engine.config import Settings
-from engine.conversation.inference import load_configured
+from engine.conversation.model_backend import load_configured
 from engine.speech.choose import choose_transcriber
 from engine.speech.speaker_embedding import SpeakerEncoderError, load_speaker_encoder
 from engine.speech.transcriber import TranscriberError

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from engine.cluster.connection import ClusterError, join
-from engine.conversation.inference import EncodersAndGraph, Inference, Recogniser
+from engine.conversation.model_backend import EncodersAndGraph, ModelBackend, Recogniser
 
 DEPLOYMENTS = ("transcriber", "encoders", "graph")
 ATTEMPTS = 4  # a call begins again at another replica when its replica dies
@@ -51,7 +51,7 @@ class Deployments:
         raise ClusterError(f"no replica answers for {model}")
 
 
-def remote_inference(address: str) -> Inference:
+def remote_backend(address: str) -> ModelBackend:
     """The models of the cluster at `ray://HOST:PORT`. Blocking. Raises ClusterError."""
     join(address)
     deployments = Deployments()
@@ -60,7 +60,7 @@ def remote_inference(address: str) -> Inference:
     if len(keys) != 1:
         raise ClusterError("the deployments of the cluster have different checkpoints: start them again")
     encoders = partial(deployments.call, "encoders")
-    return Inference(
+    return ModelBackend(
         Recogniser(
             partial(deployments.call, "transcriber", "transcribe"),
             recogniser["name"],

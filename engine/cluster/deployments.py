@@ -13,7 +13,7 @@ from typing import Any
 from ray import serve
 
 from engine.config import Settings
-from engine.conversation.inference import encoders_and_graph, load_configured, load_recogniser
+from engine.conversation.model_backend import encoders_and_graph, load_configured, load_recogniser
 from engine.conversation.saved_state import model_key
 
 MAX_BATCH = 8  # calls of engines
@@ -34,7 +34,7 @@ class Scaling:
 
 
 class Replica:
-    """One deployment's models. A call has the name of a model and a batch of requests; see `inference.py`."""
+    """One deployment's models. A call has the name of a model and a batch of requests; see `model_backend.py`."""
 
     def __init__(self, deployment: str, settings: dict[str, Any]) -> None:
         self._models, self._about = _LOAD[deployment](Settings(**settings))

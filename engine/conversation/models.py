@@ -18,7 +18,7 @@ from cberl.step.state import StepInput, initial_state
 from cberl.types import SAMPLE_RATE, Float32
 from engine.config import Settings
 from engine.conversation.classifier import GraphRequest, GraphResult
-from engine.conversation.inference import Inference, encoders_and_graph, load_configured, load_recogniser
+from engine.conversation.model_backend import ModelBackend, encoders_and_graph, load_configured, load_recogniser
 from engine.conversation.saved_state import model_key
 from engine.media import Track, VideoFrame
 from engine.runtime.durations import STAGE_S, Durations
@@ -60,7 +60,7 @@ class Models:
 
 
 @asynccontextmanager
-async def open_models(settings: Settings, elsewhere: Inference | None = None) -> AsyncIterator[Models]:
+async def open_models(settings: Settings, elsewhere: ModelBackend | None = None) -> AsyncIterator[Models]:
     """Loads, warms and, at the end, releases. The models of `elsewhere` take the place of those of this process.
 
     Raises `CheckpointError`, `TranscriberError`, `VadError` or `SpeakerEncoderError`.

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from engine.cluster.client import remote_inference
+from engine.cluster.client import remote_backend
 from engine.config import Settings
 from engine.conversation.models import Models, open_models
 from engine.conversation.session import Session
@@ -207,7 +207,7 @@ async def open_supervisor(settings: Settings, hub: Hub | None = None) -> AsyncIt
     Events go to `hub`. Without one they go to a new hub, which keeps no log.
     """
     hub = hub or Hub(settings.replay_events, settings.subscriber_queue)
-    elsewhere = await asyncio.to_thread(remote_inference, settings.inference) if settings.inference else None
+    elsewhere = await asyncio.to_thread(remote_backend, settings.inference) if settings.inference else None
     async with open_models(settings, elsewhere) as models, asyncio.TaskGroup() as tasks:
         supervisor = Supervisor(models, settings, tasks, hub)
         losses = tasks.create_task(supervisor.end_lost(), name="lost conversations")

@@ -62,7 +62,7 @@ def load_configured(settings: Settings) -> tuple[LiveCheckpoint, Encoders]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Inference:
+class ModelBackend:
     """All of them. `model_key`: which checkpoint they belong to (see `saved_state`)."""
 
     recogniser: Recogniser
