@@ -19,6 +19,12 @@ PREFIX = "CBERL_"
 DEFAULT_FILE = "cberl.toml"
 LEVEL = r"^[^/+#$\s\x00-\x1f][^/+#\x00-\x1f]*$"  # one level of an MQTT topic
 LEVEL_OR_NONE = r"^([^/+#$\s\x00-\x1f][^/+#\x00-\x1f]*)?$"
+# What the course of a conversation depends on, beside its media.
+OF_CONVERSATIONS = (
+    *("whisper_model", "checkpoint", "text_encoder", "face_detector", "device", "diarize", "speaker_model"),
+    *("end_silence_ms", "end_silence_min_ms", "end_silence_max_ms", "provisional_ms", "interim_ms"),
+    *("min_speech_ms", "max_turn_s", "pre_roll_ms", "max_publishers", "max_speakers", "stats_s", "rejoin_grace_s"),
+)
 NOT_SETTINGS = {"CBERL_SHARED", "CBERL_TOKEN"}  # data for the tests; the token of clients
 
 
@@ -149,6 +155,10 @@ class Settings(BaseSettings):
     change_turns: int = Field(2, ge=1, le=100, description="Turns in a row that make a less confident one a change.")
     change_interval_s: float = Field(5.0, ge=0, le=86_400, description="Least time between two changes of one speaker.")
 
+    record: str = Field("", description="Folder in which all media is kept for `cberl replay`; empty: none is.")
+    record_mb: int = Field(1024, ge=1, le=1 << 20, description="The oldest recordings of more are deleted.")
+    record_days: float = Field(7.0, gt=0, le=36_500, description="Older recordings are deleted.")
+
     _file: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
@@ -179,6 +189,11 @@ class Settings(BaseSettings):
             f"# {field.description}\n{name} = {_toml_value(getattr(self, name))}\n"
             for name, field in type(self).model_fields.items()
         )
+
+
+def recorded_settings(settings: Settings) -> dict[str, Any]:
+    """Those with which a recorded conversation takes the same course again."""
+    return {name: getattr(settings, name) for name in OF_CONVERSATIONS}
 
 
 def load_settings(flags: Mapping[str, Any] | None = None, config_file: Path | None = None) -> Settings:

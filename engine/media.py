@@ -4,7 +4,6 @@ One clock inside a conversation: seconds of its media time (`_s`). Wall-clock ti
 Classes that carry arrays compare by identity (`eq=False`).
 """
 
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cberl.types import SAMPLE_RATE, Float32
+from engine.loop_time import loop_time_s
 
 # What may be done with somebody's media: everything, find their words and nothing else, or nothing at all.
 Analyse = Literal["all", "text", "none"]
@@ -60,7 +60,7 @@ class AudioChunk:
     """Mono audio at 16 kHz: float32[n] in -1..1, starting at media time `start_s`.
 
     `frames`: video frames of the same track taken since the previous chunk. `arrived_at`: when the audio arrived, on
-    the clock of `time.monotonic`. `captions` may be of any earlier time. `realtime`: False where the audio was sent
+    the clock of `loop_time_s`. `captions` may be of any earlier time. `realtime`: False where the audio was sent
     faster than it can be spoken (an upload), so that nobody waits for interim results. A chunk without samples reports
     that there was no audio until `start_s`.
     """
@@ -69,7 +69,7 @@ class AudioChunk:
     start_s: float
     pcm: Float32
     frames: tuple[VideoFrame, ...] = ()
-    arrived_at: float = field(default_factory=time.monotonic)
+    arrived_at: float = field(default_factory=loop_time_s)
     captions: tuple[Caption, ...] = ()
     realtime: bool = True
 

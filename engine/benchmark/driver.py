@@ -22,7 +22,6 @@ LEAD_S = 1.0  # of silence, from the last connection to the time from which turn
 TAIL_S = 20.0  # for the last events, after the last packet
 OWN_PER_S, OTHERS_PER_S = 50.0, 8.0  # new connections; another engine allows 10 per client by default
 FINAL = '"status":"final"'
-GONE = (OSError, TimeoutError, websockets.WebSocketException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +66,15 @@ class ConversationDriver:
                 finally:
                     sending.cancel()
                     await asyncio.wait([sending])
-        except GONE as error:
-            self.outcome.problem = self.outcome.problem or f"the connection was lost: {error or type(error).__name__}"
+        except TimeoutError:
+            self._fail(f"the last events did not come within {TAIL_S:.0f} s")
+        except (OSError, websockets.WebSocketException) as error:
+            self._fail(f"the connection was lost: {error}")
         self.outcome.missed = len(self._spoken) - len(self._answered)
+
+    def _fail(self, problem: str) -> None:
+        """The first problem counts: others follow from it."""
+        self.outcome.problem = self.outcome.problem or problem
 
     def _media_s(self, placed: PlacedClip, offset: int) -> tuple[float, float]:
         start_s = (placed.packet + offset) * self._library.packet_s
@@ -108,7 +113,7 @@ class ConversationDriver:
                 self.outcome.dropped_chunks = body["dropped_chunks"]
                 return
             elif body["type"] == "error" and body["fatal"]:
-                self.outcome.problem = body["message"]
+                self._fail(body["message"])
 
     def _overlaps(self, turn: tuple[int, int], event: dict[str, Any]) -> bool:
         start_s, end_s = self._spoken[turn]

@@ -19,7 +19,7 @@ from engine.errors import EngineError
 # Nothing of what is measured goes to the log or the brokers of a configuration file, and one client may have it all.
 FLAGS = (
     *("--host", "127.0.0.1", "--port", "0", "--tls-cert", "", "--tls-key", ""),
-    *("--event-log", "", "--mqtt", "", "--log-level", "warning", "--rejoin-grace-s", "0"),
+    *("--event-log", "", "--record", "", "--mqtt", "", "--log-level", "warning", "--rejoin-grace-s", "0"),
     *("--max-sessions", "10000", "--max-sessions-per-address", "10000", "--new-sockets-per-s", "10000"),
     *("--max-connections", "10000", "--max-connections-per-address", "10000"),
 )

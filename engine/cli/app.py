@@ -14,6 +14,7 @@ COMMANDS = {
     "serve": "Run the engine: pages, /ingest and /events on one port.",
     "run": "Emotions of a recording, turn by turn.",
     "demo": "Play a spoken conversation into a running engine and watch.",
+    "replay": "Run a recorded conversation again, with the same events.",
     "bench": "How many conversations an engine serves in time.",
     "mqtt": "Show what an MQTT broker receives.",
     "token": "Make a token for others to use the engine, or withdraw one.",

@@ -114,7 +114,7 @@ async def _measure(
     search: Search | list[int], target_p95_s: float, rows: list[Row],
 ) -> None:  # fmt: skip
     """Adds to `rows`, so that they are there after an interruption."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print("reading the bundled conversation ...")
     library = await bundled_clips(packet_s)
     async with _server(url, token, serve_flags, console) as server, measured() as lateness:

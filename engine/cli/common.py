@@ -24,7 +24,7 @@ SERVER = (
     "max_sessions_per",
     "new_sockets",
 )
-SINKS = ("event_log", "keep_text", "mqtt", "home_assistant", "change_")
+SINKS = ("event_log", "keep_text", "mqtt", "home_assistant", "change_", "record")
 LISTENING = tuple(name for name in Settings.model_fields if name.startswith(SERVER))
 KEEPING = tuple(name for name in Settings.model_fields if name.startswith(SINKS))  # for `serve` alone
 

@@ -87,7 +87,7 @@ def _in_background(after_s: float, work: Callable[[], None]) -> None:
 
 async def _serve(settings: Settings, ending: _Ending) -> None:
     click.echo("loading models ...", err=True)
-    async with open_event_sinks(settings) as sinks, open_supervisor(settings, sinks.hub) as supervisor:
+    async with open_event_sinks(settings) as sinks, open_supervisor(settings, sinks.hub, sinks.recorder) as supervisor:
         if supervisor.models.asr_note:
             click.echo(supervisor.models.asr_note, err=True)
         with sinks.mqtt.control(supervisor) if sinks.mqtt else nullcontext():
@@ -111,5 +111,10 @@ def _greet(settings: Settings, admin_token: str | None, url: str) -> None:
     if not (is_loopback(settings.host) or settings.tls_cert):
         reached = "every address of this machine" if settings.host in ("0.0.0.0", "::") else settings.host
         click.echo(f"WARNING: other machines can reach it, at {reached}, without TLS (--insecure).", err=True)
+    if settings.record:
+        click.echo(
+            f"WARNING: the sound and pictures of all conversations are stored in {settings.record} (--record).",
+            err=True,
+        )
     if settings.no_auth:
         click.echo("WARNING: whoever reaches it may listen, publish and delete (--no-auth).", err=True)

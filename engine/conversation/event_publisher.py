@@ -98,7 +98,7 @@ class EventPublisher:
             corrected = self._corrections.correct(turn_id, replace(again, speaker=self._names[again.speaker]))
             if corrected:
                 self._hub.publish(corrected)
-        for speaker in found.merged & source.other_speakers:
+        for speaker in sorted(found.merged & source.other_speakers):
             source.other_speakers.discard(speaker)
             self._hub.publish(SpeakerLeft(self._conversation, speaker))
         if found.speaker != analysis.turn.track.speaker and found.speaker not in source.other_speakers:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import struct
-import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from cberl.types import SAMPLE_RATE
 from engine.delivery.wire import decode
 from engine.errors import EngineError
 from engine.events import EmotionEvent, Error
+from engine.loop_time import loop_time_s
 from engine.media import AudioChunk
 
 PACKET = SAMPLE_RATE // 50  # 20 ms of audio, as calls send it
@@ -33,10 +33,10 @@ async def as_live(recording: AsyncIterable[AudioChunk]) -> AsyncIterator[AudioCh
         async for it in recording
         for at in range(0, len(it.pcm), PACKET)
     ]
-    begun = time.monotonic()
+    begun = loop_time_s()
     for packet in sorted(packets, key=lambda it: it.end_s):
         due = begun + packet.end_s
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        await asyncio.sleep(max(0.0, due - loop_time_s()))
         yield replace(packet, arrived_at=due)
 
 

@@ -1,7 +1,6 @@
 """Distinguishes an upload from a live sender by the rate at which its audio arrives."""
 
-import time
-
+from engine.loop_time import loop_time_s
 from engine.runtime.clocks import Clock
 
 DRAIN = 1.01  # the clocks of live senders are fast by much less than 1 %
@@ -14,7 +13,7 @@ class RealtimeDetector:
     sender that was disconnected may catch up by as much as `credit_s` and still counts as live.
     """
 
-    def __init__(self, slack_s: float = 2.0, credit_s: float = 30.0, now: Clock = time.monotonic) -> None:
+    def __init__(self, slack_s: float = 2.0, credit_s: float = 30.0, now: Clock = loop_time_s) -> None:
         self._slack_s = slack_s
         self._credit_s = credit_s
         self._now = now

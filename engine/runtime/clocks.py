@@ -10,6 +10,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from engine.loop_time import loop_time_s
+
 Clock = Callable[[], float]
 
 
@@ -26,7 +28,7 @@ class MediaClock:
 
     RESOLUTION_S = 0.02
 
-    def __init__(self, now: Clock = time.monotonic, keep_s: float = 60.0) -> None:
+    def __init__(self, now: Clock = loop_time_s, keep_s: float = 60.0) -> None:
         self._now = now
         self._keep_s = keep_s
         self._arrivals: deque[tuple[float, float]] = deque()  # (media s, clock s), both increasing
@@ -150,7 +152,7 @@ class _PublisherClock:
 class Stopwatch:
     """Stage timings: `with watch("encode"): ...` adds to `watch.timings_ms["encode"]`. Starts with `before`."""
 
-    def __init__(self, before: Mapping[str, float] | None = None, now: Clock = time.perf_counter) -> None:
+    def __init__(self, before: Mapping[str, float] | None = None, now: Clock = loop_time_s) -> None:
         self._now = now
         self.timings_ms: dict[str, float] = dict(before or {})
 
@@ -166,7 +168,7 @@ class Stopwatch:
 class Pacer:
     """Releases media in real time. Waits for deadlines, so that delays do not add up."""
 
-    def __init__(self, now: Clock = time.monotonic) -> None:
+    def __init__(self, now: Clock = loop_time_s) -> None:
         self._now = now
         self._origin: float | None = None  # clock time of media time zero
 
@@ -180,7 +182,7 @@ class Pacer:
 class Watchdog:
     """Times out when `feed` was not called for `limit_s`."""
 
-    def __init__(self, limit_s: float, now: Clock = time.monotonic) -> None:
+    def __init__(self, limit_s: float, now: Clock = loop_time_s) -> None:
         self._limit_s = limit_s
         self._now = now
         self._fed = now()

@@ -1,10 +1,10 @@
 """What is left out of a conversation that falls behind live, and whether another one may begin. Pure."""
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from statistics import median_low
 
+from engine.loop_time import loop_time_s
 from engine.runtime.clocks import Clock
 from engine.runtime.limits import Client
 
@@ -20,7 +20,7 @@ class LoadShedder:
     one level at a time, so that it does not oscillate.
     """
 
-    def __init__(self, now: Clock = time.monotonic, client: Client = ()) -> None:
+    def __init__(self, now: Clock = loop_time_s, client: Client = ()) -> None:
         """`client`: who opened the conversation."""
         self.client = client
         self.level = 0
@@ -62,7 +62,7 @@ class EngineLoad:
     are behind may open no other. Others are refused only where most clients are behind.
     """
 
-    def __init__(self, now: Clock = time.monotonic) -> None:
+    def __init__(self, now: Clock = loop_time_s) -> None:
         self._now = now
         self._conversations: dict[str, LoadShedder] = {}
 

@@ -50,7 +50,9 @@ def history_routes(sinks: EventSinks, access: Access) -> list[Route]:
     async def known(conversation: str) -> bool:
         if any(it.id == conversation for it in hub.conversations()):
             return True
-        return kept is not None and bool(await kept.call(kept.log.events, conversation, 0, 1))
+        if kept is not None and bool(await kept.call(kept.log.events, conversation, 0, 1)):
+            return True
+        return sinks.recorder is not None and await sinks.recorder.has(conversation)
 
     async def delete(request: Request) -> Response:
         conversation = request.path_params["id"]
@@ -62,8 +64,8 @@ def history_routes(sinks: EventSinks, access: Access) -> list[Route]:
         try:
             # Not cancelled when the client disconnects, so that a deletion is complete.
             deleted = await asyncio.shield(sinks.forget(conversation))
-        except sqlite3.Error as error:
-            return _error(500, "not_deleted", f"The event log cannot delete it: {error}.")
+        except (sqlite3.Error, OSError) as error:
+            return _error(500, "not_deleted", f"What is stored of it cannot be deleted: {error}.")
         except ConversationStoreError as error:
             return _error(503, "not_deleted", f"Try again: {error}.")
         return JSONResponse({"deleted_events": deleted})

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 from engine.config import Settings
@@ -11,6 +11,7 @@ from engine.delivery.hub import Hub
 from engine.errors import CommandError, RefusedError
 from engine.events import SpeakerJoined, SpeakerLeft
 from engine.media import AudioChunk, ChunkSource
+from engine.recording.recorder import Recording
 from engine.runtime.limits import Client
 
 RETRY_AFTER_S = 5.0
@@ -25,11 +26,18 @@ class RunningConversation:
     """
 
     def __init__(
-        self, session: Session, hub: Hub, settings: Settings, expired: Callable[[], None], client: Client = ()
+        self,
+        session: Session,
+        hub: Hub,
+        settings: Settings,
+        expired: Callable[[], None],
+        recording: Recording | None = None,
+        client: Client = (),
     ) -> None:
         self.name = session.conversation
         self.client = client  # who has opened it
         self.session = session
+        self.recording = recording
         self.stopped = False  # by a command, so that its end is no failure
         self._hub = hub
         self._max_publishers = settings.max_publishers
@@ -138,9 +146,10 @@ class Slot:
 
         Raises RefusedError, and for media that is not live whatever `source` raises.
         """
-        session = self._conversation.session
+        session, recording = self._conversation.session, self._conversation.recording
+        media = recording.tap(source, live=self._live) if recording else source
         try:
-            await session.join(self._announcing(source), live=self._live, dropped=lambda: source.dropped)
+            await session.join(self._announcing(media), live=self._live, dropped=lambda: source.dropped)
         except SessionFailedError as error:
             if self._conversation.stopped:
                 raise RefusedError("stopped", f"{session.conversation} was stopped; start it again to go on") from error
@@ -164,7 +173,7 @@ class Slot:
         for speaker in self._announced:
             self._conversation.announce(SpeakerLeft, speaker)
 
-    async def _announcing(self, source: ChunkSource) -> AsyncIterator[AudioChunk]:
+    async def _announcing(self, source: AsyncIterable[AudioChunk]) -> AsyncIterator[AudioChunk]:
         """The chunks unchanged. Each speaker is announced at their first chunk."""
         async for chunk in source:
             speaker = chunk.track.speaker

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine.config import Settings
 from engine.delivery.hub import Hub
 from engine.mqtt.bridge import MqttBridge, mqtt_feed, open_mqtt_bridge
 from engine.mqtt.broker import parse_brokers
+from engine.recording.folder import RecordingLimits
+from engine.recording.recorder import Recorder, open_recorder
 from engine.runtime.clocks import unix_s
 from engine.store.replay import replay_from_log
 from engine.store.retention import RetentionConfig, keep_within_limits
@@ -29,6 +32,7 @@ class EventSinks:
     event_writer: EventWriter | None = None
     mqtt: MqttBridge | None = None
     shared: SharedEventWriter | None = None
+    recorder: Recorder | None = None
 
     def replay(self, conversation: str, after_seq: int) -> AsyncIterator[tuple[int, list[str]]]:
         """Older events from the event log. See `store.replay`."""
@@ -39,10 +43,12 @@ class EventSinks:
     async def forget(self, conversation: str) -> int:
         """Delete an ended conversation from every sink. Returns how many events the log had.
 
-        Raises sqlite3.Error or ConversationStoreError.
+        Its recordings are deleted, too. Raises sqlite3.Error, ConversationStoreError or OSError.
         """
         await self.hub.flush()
         self.hub.forget(conversation)
+        if self.recorder:
+            await self.recorder.forget(conversation)
         if self.shared:
             await self.shared.forget(conversation)
         if self.event_writer is None:
@@ -68,7 +74,7 @@ class EventSinks:
 @asynccontextmanager
 async def open_event_sinks(settings: Settings) -> AsyncIterator[EventSinks]:
     """Raises StoreError where the event log cannot be opened, BrokerError where the settings of a broker are wrong,
-    ConversationStoreError where the shared store does not answer.
+    ConversationStoreError where the shared store does not answer, RecordingError where nothing can be recorded.
     """
     run = f"{round(unix_s() * 1e3):x}"
     async with AsyncExitStack() as stack:
@@ -82,7 +88,8 @@ async def open_event_sinks(settings: Settings) -> AsyncIterator[EventSinks]:
         if settings.conversation_store:
             shared = await stack.enter_async_context(_shared(settings, event_writer))
         hub = Hub(settings.replay_events, settings.subscriber_queue, run=run, event_writer=shared or event_writer)
-        yield EventSinks(hub, event_writer, mqtt, shared)
+        recorder = await stack.enter_async_context(_recorder(settings)) if settings.record else None
+        yield EventSinks(hub, event_writer, mqtt, shared, recorder)
 
 
 def _event_writer_config(settings: Settings) -> EventWriterConfig:
@@ -93,6 +100,11 @@ def _event_writer_config(settings: Settings) -> EventWriterConfig:
         outbox_rows=settings.mqtt_outbox_events,
         grace_s=settings.rejoin_grace_s + RESTART_S,
     )
+
+
+def _recorder(settings: Settings) -> AbstractAsyncContextManager[Recorder]:
+    limits = RecordingLimits(settings.record_mb << 20, settings.record_days * DAY_S)
+    return open_recorder(Path(settings.record), limits)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from engine.cluster.client import remote_backend
-from engine.config import Settings
+from engine.config import Settings, recorded_settings
 from engine.conversation.models import Models, open_models
 from engine.conversation.session import Session
 from engine.delivery.hub import Hub
@@ -15,9 +15,12 @@ from engine.errors import CommandError, RefusedError
 from engine.events import Disclosure
 from engine.media import ChunkSource
 from engine.names import name_problem
+from engine.recording.recorder import Recorder
 from engine.runtime.limits import Client, slot_refusal
 from engine.runtime.load_shedding import EngineLoad, LoadShedder
 from engine.server.running_conversation import RETRY_AFTER_S, RunningConversation, Slot
+
+RECORDED = "Emotion recognition is running in this conversation, and its sound and pictures are recorded."
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +28,14 @@ log = logging.getLogger(__name__)
 class Supervisor:
     """Use inside `open_supervisor`."""
 
-    def __init__(self, models: Models, settings: Settings, tasks: asyncio.TaskGroup, hub: Hub) -> None:
+    def __init__(
+        self, models: Models, settings: Settings, tasks: asyncio.TaskGroup, hub: Hub, recorder: Recorder | None = None
+    ) -> None:
         self.hub = hub
         self.models = models
         self._settings = settings
         self._tasks = tasks
+        self._recorder = recorder
         self.load = EngineLoad()
         self.failed = 0  # conversations
         self._conversations: dict[str, RunningConversation] = {}
@@ -176,10 +182,11 @@ class Supervisor:
         saved = self.hub.saved_state(conversation)
         session = Session(conversation, self.models, self.hub, self._settings, load, saved)
         expired = partial(self.end, conversation)
-        opened = RunningConversation(session, self.hub, self._settings, expired, client)
+        recording = self._recorder.open(conversation, recorded_settings(self._settings)) if self._recorder else None
+        opened = RunningConversation(session, self.hub, self._settings, expired, recording, client)
         self._conversations[conversation] = opened
         self._unfinished.add(opened)
-        self.hub.publish(Disclosure(conversation))
+        self.hub.publish(Disclosure(conversation, RECORDED) if recording else Disclosure(conversation))
         running = self._tasks.create_task(self._run(conversation, opened, load), name=f"conversation {conversation}")
         self._running_tasks.add(running)
         running.add_done_callback(self._running_tasks.discard)
@@ -193,6 +200,8 @@ class Supervisor:
             log.exception("conversation %s failed and was ended; others continue", name)
         finally:
             self.load.close(name, load)
+            if self._recorder and opened.recording:
+                self._recorder.close(opened.recording)
             self._unfinished.discard(opened)
             self._dropped_chunks += opened.session.dropped_chunks
             if self._conversations.get(name, opened) is opened:  # not opened again meanwhile
@@ -201,15 +210,17 @@ class Supervisor:
 
 
 @asynccontextmanager
-async def open_supervisor(settings: Settings, hub: Hub | None = None) -> AsyncIterator[Supervisor]:
+async def open_supervisor(
+    settings: Settings, hub: Hub | None = None, recorder: Recorder | None = None
+) -> AsyncIterator[Supervisor]:
     """Models are loaded and warm on entry; on exit every conversation is ended and every worker stopped.
 
-    Events go to `hub`. Without one they go to a new hub, which keeps no log.
+    Events go to `hub`. Without one they go to a new hub, which keeps no log. `recorder` keeps the media.
     """
     hub = hub or Hub(settings.replay_events, settings.subscriber_queue)
     elsewhere = await asyncio.to_thread(remote_backend, settings.inference) if settings.inference else None
     async with open_models(settings, elsewhere) as models, asyncio.TaskGroup() as tasks:
-        supervisor = Supervisor(models, settings, tasks, hub)
+        supervisor = Supervisor(models, settings, tasks, hub, recorder)
         losses = tasks.create_task(supervisor.end_lost(), name="lost conversations")
         try:
             yield supervisor

@@ -1,0 +1,1 @@
+"""Keeps what publishers send, on request, to replay it: the container, its writer, and its limits."""

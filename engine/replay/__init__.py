@@ -1,0 +1,1 @@
+"""`cberl replay`: a recorded conversation again, on virtual time."""
