@@ -35,7 +35,9 @@ def first_difference(wanted: Sequence[str], found: Sequence[str], tolerance: flo
 
 
 def _difference(wanted: Any, found: Any, tolerance: float, name: str = "") -> str | None:
-    if isinstance(wanted, dict) and isinstance(found, dict) and wanted.keys() == found.keys():
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        if others := sorted(wanted.keys() ^ found.keys()):
+            return f"has other fields{f' in {name}' * bool(name)}, namely {', '.join(others)} on one side only"
         parts = (_difference(wanted[key], found[key], tolerance, f"{name}.{key}".lstrip(".")) for key in wanted)
         return next(filter(None, parts), None)
     numbers = all(isinstance(it, float | int) and not isinstance(it, bool) for it in (wanted, found))

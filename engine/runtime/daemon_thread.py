@@ -6,14 +6,15 @@ The threads of `concurrent.futures` are joined when the interpreter exits, and a
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
+from functools import partial
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 
-class DaemonThread(Generic[T]):
+class DaemonThread(Executor, Generic[T]):
     """Runs calls one after the other, until `end`."""
 
     def __init__(self, name: str) -> None:
@@ -23,9 +24,13 @@ class DaemonThread(Generic[T]):
 
     def call(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """The result of `work`, or its exception. If cancelled before it has begun, it is not called."""
-        future: Future[T] = Future()
-        self._calls.put((work, future))
-        return asyncio.wrap_future(future)
+        return asyncio.get_running_loop().run_in_executor(self, work)  # a replay's loop counts what runs
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """As `call`, with a future of `concurrent.futures`."""
+        future: Future[Any] = Future()
+        self._calls.put((partial(fn, *args, **kwargs), future))
+        return future
 
     def end(self) -> None:
         """After the calls so far."""

@@ -22,6 +22,9 @@ def test_the_first_difference_names_its_field_and_both_values() -> None:
     other = EVENT | {"probabilities": {"joy": 0.7, "fear": 0.2}}
     found = first_difference(lines(EVENT, EVENT, EVENT), lines(EVENT, other, {}))
     assert str(found).startswith("event 2 has probabilities.joy 0.7 instead of 0.8")
+    assert "event 1 has other fields, namely lag_s on one side only" in str(
+        first_difference(lines(EVENT), lines({name: it for name, it in EVENT.items() if name != "lag_s"}))
+    )
     assert "1 events came instead of 2" in str(first_difference(lines(EVENT, EVENT), lines(EVENT)))
     assert "2 events came instead of 1" in str(first_difference(lines(EVENT), lines(EVENT, EVENT)))
 
