@@ -120,6 +120,7 @@ class Settings(BaseSettings):
     subscriber_queue: int = Field(256, ge=4, le=100_000, description="Events queued per subscriber.")
     rejoin_grace_s: float = Field(30.0, ge=0, le=86_400, description="Time a conversation without publishers is kept.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
+    log_format: Literal["text", "json"] = Field("text", description="Log lines as text, or as JSON objects.")
 
     event_log: str = Field("", description="SQLite file for all events; empty: no event log.")
     keep_text: bool = Field(False, description="Keep the words in the event log, too.")

@@ -84,7 +84,9 @@ def main() -> None:
         result = cli.main(prog_name="cberl", standalone_mode=False)
         status = result if isinstance(result, int) else 0
     except click.ClickException as error:
-        error.show()
+        from engine.cli.logs import show_error  # imports more than `--help` needs
+
+        show_error(error)
         status = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)

@@ -1,15 +1,14 @@
 """What commands share: settings as flags, errors as one line."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
+from engine.cli.logs import configure_logging
 from engine.config import Settings, load_settings
-from engine.runtime.log_limit import LogLimit
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SERVER = (
@@ -60,20 +59,8 @@ def settings_from(flags: dict[str, Any]) -> Settings:
     if show:
         click.echo(settings.to_toml(), nl=False)
         raise click.exceptions.Exit(0)
-    _configure_logging(settings.log_level.upper())
+    configure_logging(settings.log_level.upper(), as_json=settings.log_format == "json")
     return settings
-
-
-def _configure_logging(level: str) -> None:
-    """`debug` is for this project alone: at that level, libraries log what people say, in messages and packets."""
-    logging.basicConfig(level="INFO" if level == "DEBUG" else level, format="%(levelname)s %(name)s: %(message)s")
-    for name in ("engine", "cberl"):
-        logging.getLogger(name).setLevel(level)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(LogLimit())
-    if level in ("DEBUG", "INFO"):
-        for name in ("uvicorn", "aioice", "aiortc"):  # at info they log every connection, with its addresses
-            logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def run_async(main: Coroutine[Any, Any, None]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,7 @@ import click
 
 from engine.access.setup import open_access
 from engine.cli.common import run_async, settings_from, settings_options
+from engine.cli.logs import logs_json, say
 from engine.config import Settings, is_loopback
 from engine.runtime.hangs import Hangs
 from engine.server.app import create_app
@@ -73,7 +75,7 @@ class _Ending:
             _in_background(THREADS_S, lambda: os._exit(self.status))
 
     def _give_up(self) -> None:
-        click.echo(f"the engine did not end within {EXIT_S:.0f} s and is stopped", err=True)
+        say(f"the engine did not end within {EXIT_S:.0f} s and is stopped", logging.ERROR)
         for child in multiprocessing.active_children():
             child.kill()
         os._exit(self.status or 1)
@@ -86,10 +88,10 @@ def _in_background(after_s: float, work: Callable[[], None]) -> None:
 
 
 async def _serve(settings: Settings, ending: _Ending) -> None:
-    click.echo("loading models ...", err=True)
+    say("loading models ...")
     async with open_event_sinks(settings) as sinks, open_supervisor(settings, sinks.hub, sinks.recorder) as supervisor:
         if supervisor.models.asr_note:
-            click.echo(supervisor.models.asr_note, err=True)
+            say(supervisor.models.asr_note)
         with sinks.mqtt.control(supervisor) if sinks.mqtt else nullcontext():
             gc.collect()
             gc.freeze()  # models have a million objects, which a full collection would visit: pauses of 0.5 s
@@ -104,17 +106,17 @@ async def _serve(settings: Settings, ending: _Ending) -> None:
 
 
 def _greet(settings: Settings, admin_token: str | None, url: str) -> None:
-    click.echo(f"CBERL Engine is at {url}  (Ctrl-C stops it)", err=True)
-    if admin_token:
-        click.echo(f"Open it once with this link, which is for you alone:\n  {url}/#token={admin_token}", err=True)
-        click.echo("`cberl token --help` makes others, for less and for a shorter time.", err=True)
+    say(f"CBERL Engine is at {url}  (Ctrl-C stops it)")
+    if admin_token and logs_json():  # which others collect and read
+        say("New keys were made: `cberl token --admin` prints a token.")
+    elif admin_token:
+        say(f"Open it once with this link, which is for you alone:\n  {url}/#token={admin_token}")
+        say("`cberl token --help` makes others, for less and for a shorter time.")
     if not (is_loopback(settings.host) or settings.tls_cert):
         reached = "every address of this machine" if settings.host in ("0.0.0.0", "::") else settings.host
-        click.echo(f"WARNING: other machines can reach it, at {reached}, without TLS (--insecure).", err=True)
+        say(f"other machines can reach it, at {reached}, without TLS (--insecure).", logging.WARNING)
     if settings.record:
-        click.echo(
-            f"WARNING: the sound and pictures of all conversations are stored in {settings.record} (--record).",
-            err=True,
-        )
+        stored = f"the sound and pictures of all conversations are stored in {settings.record} (--record)."
+        say(stored, logging.WARNING)
     if settings.no_auth:
-        click.echo("WARNING: whoever reaches it may listen, publish and delete (--no-auth).", err=True)
+        say("whoever reaches it may listen, publish and delete (--no-auth).", logging.WARNING)

@@ -1,6 +1,10 @@
 """One server as an operator runs it, after one conversation: what it measures, and what it logs."""
 
 import asyncio
+import json
+import socket
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 
@@ -9,20 +13,34 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from testing.command import MAIN
 from testing.live_engine import FIRST, SCRIPT, Message, publish, stretch
 from testing.serving import Served, served
 
 NO_BROKER = "mqtt://127.0.0.1:1"
 CONVERSATION = "confidential"
 
+# The media of one conversation cannot be processed.
+BROKEN = """
+from engine.conversation.session import Session
+
+async def join(self, *args, **options):
+    if self.conversation == "broken":
+        raise RuntimeError("broken on purpose,\\nin two lines")
+    await original(self, *args, **options)
+
+original, Session.join = Session.join, join
+"""
+
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """With an event log, and a broker that is not there."""
+    """With an event log, a broker that is not there, and log lines as JSON."""
     folder = tmp_path_factory.mktemp("operated")
-    with served(folder, "--event-log", str(folder / "log"), "--mqtt", NO_BROKER, "--rejoin-grace-s", "0") as server:
+    flags = ("--event-log", str(folder / "log"), "--mqtt", NO_BROKER, "--rejoin-grace-s", "0", "--log-format", "json")
+    with served(folder, *flags, before=BROKEN) as server:
         yield server
 
 
@@ -87,3 +105,29 @@ def test_metrics_follow_the_formats_of_prometheus_and_openmetrics(server: Served
             assert family.documentation.endswith("."), name
             assert family.type != "histogram" or name.endswith(units), name
     assert {name for name, it in strict.items() if it.type == "counter"} >= {"cberl_events", "cberl_dropped"}
+
+
+def test_every_line_of_the_log_is_an_object(server: Served, messages: list[Message]) -> None:
+    """Those of uvicorn, of the command itself, and of an exception, too."""
+    asyncio.run(publish(server.url, "broken", stretch(0.0, 1.0)))
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(b"not HTTP\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 400")
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+    loggers = {line["logger"] for line in lines}
+    assert {"engine.cli", "uvicorn.error", "engine.mqtt.publisher"} <= loggers
+    (failed,) = [line for line in lines if "exception" in line]
+    assert failed["level"] == "error"
+    assert failed["exception"].endswith("RuntimeError: broken on purpose,\nin two lines")
+    assert any(line["message"].startswith("whoever reaches it") and line["level"] == "warning" for line in lines)
+
+
+def test_an_error_that_ends_the_command_is_a_line_of_the_log() -> None:
+    command = [sys.executable, "-c", MAIN, "serve", "--event-log", "/nowhere/log", "--log-format", "json"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert [line["level"] for line in lines] == ["info", "error"]
+    assert "/nowhere/log" in lines[-1]["message"]
