@@ -13,12 +13,14 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cberl.recent import MAX_SPEAKERS
+from engine.disclosure import TEXTS, bundled_text
 from engine.errors import EngineError
 
 PREFIX = "CBERL_"
 DEFAULT_FILE = "cberl.toml"
 LEVEL = r"^[^/+#$\s\x00-\x1f][^/+#\x00-\x1f]*$"  # one level of an MQTT topic
 LEVEL_OR_NONE = r"^([^/+#$\s\x00-\x1f][^/+#\x00-\x1f]*)?$"
+LOCALE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$"  # BCP 47
 # What the course of a conversation depends on, beside its media.
 OF_CONVERSATIONS = (
     *("whisper_model", "checkpoint", "text_encoder", "face_detector", "device", "diarize", "speaker_model"),
@@ -112,6 +114,11 @@ class Settings(BaseSettings):
     max_speakers: int = Field(
         MAX_SPEAKERS, ge=1, le=MAX_SPEAKERS, description="Maximum number of speakers present in a conversation."
     )
+    disclosure_locale: str = Field("en", pattern=LOCALE, description="Language of the disclosure, such as de or de-AT.")
+    disclosure_text: str = Field(
+        "", max_length=500, description="Text of the disclosure; empty: a bundled one (de, en, es, fr)."
+    )
+    socket_text: bool = Field(True, description="Send the words on sockets, too.")
     require_consent: bool = Field(False, description="Refuse tracks for which no consent is given.")
     ice_servers: str = Field("", description="For WebRTC: stun:host:port turn:user:password@host:port ...")
     video_fps: float = Field(3.0, gt=0, le=30, description="Video frames analysed per second and speaker.")
@@ -181,6 +188,15 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"host {self.host} can be reached from other machines, and what is sent can be read on the way: "
                 "give --tls-cert and --tls-key, use a proxy with TLS on this machine, or give --insecure"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _disclosure_has_a_text(self) -> Self:
+        if not (self.disclosure_text or bundled_text(self.disclosure_locale)):
+            raise ValueError(
+                f"there is no bundled disclosure in {self.disclosure_locale}: give --disclosure-text, "
+                f"or --disclosure-locale with one of {', '.join(TEXTS)}"
             )
         return self
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from engine.disclosure import TEXTS
+
 
 @dataclass(frozen=True, slots=True)
 class Shift:
@@ -83,7 +85,8 @@ class Disclosure:
     """Recognition is running: to be shown to the people in the conversation (EU AI Act, Art. 50(3))."""
 
     conversation: str
-    text: str = "Emotion recognition is running in this conversation."
+    text: str = TEXTS["en"]
+    locale: str = "en"  # of `text` (BCP 47)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,8 +99,8 @@ const HANDLERS = {
     state.stats = message;
   },
 
-  disclosure(state, { text }) {
-    state.disclosure = text ?? null;
+  disclosure(state, { text, locale }) {
+    state.disclosure = text ? { text, locale: locale ?? "en" } : null;
   },
 
   error(state, message) {

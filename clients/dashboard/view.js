@@ -22,7 +22,9 @@ export function render(state) {
   $("disclosure").hidden = empty || !state.active;
   renderError(state?.error ?? null);
   if (empty) return;
-  $("disclosure-text").textContent = state.disclosure ?? "Emotion recognition is running.";
+  const disclosure = state.disclosure ?? { text: "Emotion recognition is running.", locale: "en" };
+  $("disclosure-text").textContent = disclosure.text;
+  $("disclosure-text").lang = disclosure.locale; // for screen readers
   renderPeople(state);
   renderTranscript(state);
   renderFigures(state);

@@ -23,7 +23,7 @@ SERVER = (
     "max_sessions_per",
     "new_sockets",
 )
-SINKS = ("event_log", "keep_text", "mqtt", "home_assistant", "change_", "record")
+SINKS = ("event_log", "keep_text", "socket_text", "disclosure", "mqtt", "home_assistant", "change_", "record")
 LISTENING = tuple(name for name in Settings.model_fields if name.startswith(SERVER))
 KEEPING = tuple(name for name in Settings.model_fields if name.startswith(SINKS))  # for `serve` alone
 
@@ -45,6 +45,8 @@ def settings_options(*, without: tuple[str, ...] = ()) -> Callable[[Command], Co
 def _flag(name: str, kind: Any, description: str, default: Any) -> Callable[[Command], Command]:
     option = "--" + name.replace("_", "-")
     shown = f"{description}  [default: {default}]" if default != "" else description
+    if kind is bool and default:
+        return click.option(f"{option}/--no-{option.removeprefix('--')}", default=None, help=shown)
     if kind is bool:
         return click.option(option, is_flag=True, default=None, help=description)
     choices = click.Choice(get_args(kind)) if get_origin(kind) is Literal else None

@@ -16,7 +16,7 @@ from typing import Protocol
 from cberl.recent import MAX_SPEAKERS
 from engine.delivery.statistics import HubStatistics
 from engine.delivery.subscription import EndReason, Entry, Subscription
-from engine.delivery.wire import EncodedEvent, encode
+from engine.delivery.wire import EncodedEvent, encode, without_text
 from engine.events import (
     ConversationEnded,
     ConversationStarted,
@@ -104,7 +104,11 @@ class Hub:
         keep_ended: int = 16,
         run: str = "0",
         event_writer: EventWriter | None = None,
+        *,
+        with_text: bool = True,
     ) -> None:
+        """`with_text`: whether subscribers receive the words."""
+        self.with_text = with_text
         self.run = run
         self.numbering = event_writer.numbering if event_writer else run
         self._event_writer = event_writer
@@ -244,6 +248,10 @@ class Hub:
             return Snapshot(conversation, False, self._first(conversation), numbering=self.numbering)
         return Snapshot(conversation, topic.active, topic.seq, tuple(topic.speakers.values()), self.numbering)
 
+    def shown(self, encoded: str) -> str:
+        """A stored event as subscribers receive it."""
+        return encoded if self.with_text else without_text(encoded)
+
     def dropped(self, conversation: str) -> int:
         """Events dropped because present subscribers were too slow."""
         topic = self._topics.get(conversation)
@@ -267,7 +275,7 @@ class Hub:
             return
         topic = self._topic(conversation)
         kept = topic.replay[-1].seq if topic.replay else 0
-        for entry in (Entry(seq, text) for seq, text in events if seq > kept):
+        for entry in (Entry(seq, self.shown(text)) for seq, text in events if seq > kept):
             topic.replay.append(entry)
             if entry.seq > topic.seq:
                 for subscription in (*topic.subscriptions, *self._to_all):
@@ -297,7 +305,7 @@ class Hub:
             self.not_encoded += 1
             log.error("an event of conversation %s cannot be encoded and was left out: %s", event.conversation, error)
             return None
-        entry = Entry(seq, encoded.json, encoded.key)
+        entry = Entry(seq, encoded.json if self.with_text else encoded.json_without_text, encoded.key)
         topic.numbered = seq
         deliver = partial(self._deliver, topic, event, entry)
         if self._event_writer is None:
@@ -309,6 +317,8 @@ class Hub:
     def _deliver(self, topic: _Topic, event: Event, entry: Entry) -> None:
         topic.seq = entry.seq
         topic.replay.append(entry)
+        if isinstance(event, EmotionEvent) and not self.with_text:
+            event = replace(event, text=None)
         _remember(topic.speakers, event)
         self.statistics.event(event)
         for subscription in (*topic.subscriptions, *self._to_all):

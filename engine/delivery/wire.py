@@ -116,7 +116,17 @@ class EncodedEvent:
 
     def body(self, *, with_text: bool) -> dict[str, Any]:
         """A copy of its fields. `text` is None where it is left out."""
-        return self._body | ({"text": None} if "text" in self._body and not with_text else {})
+        return dict(self._body) if with_text else _without_words(self._body)
+
+
+def without_text(encoded: str) -> str:
+    """An event as JSON, without the words."""
+    return to_json(_without_words(pydantic_core.from_json(encoded)))
+
+
+def _without_words(body: dict[str, Any]) -> dict[str, Any]:
+    """Emotion events alone have what people said; the text of a disclosure stays."""
+    return body | ({"text": None} if body["type"] == "emotion" else {})
 
 
 def _superseded_by(event: Event) -> str | None:

@@ -87,7 +87,13 @@ async def open_event_sinks(settings: Settings) -> AsyncIterator[EventSinks]:
             mqtt = await stack.enter_async_context(open_mqtt_bridge(settings, event_writer, feed))
         if settings.conversation_store:
             shared = await stack.enter_async_context(_shared(settings, event_writer))
-        hub = Hub(settings.replay_events, settings.subscriber_queue, run=run, event_writer=shared or event_writer)
+        hub = Hub(
+            settings.replay_events,
+            settings.subscriber_queue,
+            run=run,
+            event_writer=shared or event_writer,
+            with_text=settings.socket_text,
+        )
         recorder = await stack.enter_async_context(_recorder(settings)) if settings.record else None
         yield EventSinks(hub, event_writer, mqtt, shared, recorder)
 

@@ -11,6 +11,7 @@ from engine.config import Settings, recorded_settings
 from engine.conversation.models import Models, open_models
 from engine.conversation.session import Session
 from engine.delivery.hub import Hub
+from engine.disclosure import disclosure_text
 from engine.errors import CommandError, RefusedError
 from engine.events import Disclosure
 from engine.media import ChunkSource
@@ -19,8 +20,6 @@ from engine.recording.recorder import Recorder
 from engine.runtime.limits import Client, slot_refusal
 from engine.runtime.load_shedding import EngineLoad, LoadShedder
 from engine.server.running_conversation import RETRY_AFTER_S, RunningConversation, Slot
-
-RECORDED = "Emotion recognition is running in this conversation, and its sound and pictures are recorded."
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +185,9 @@ class Supervisor:
         opened = RunningConversation(session, self.hub, self._settings, expired, recording, client)
         self._conversations[conversation] = opened
         self._unfinished.add(opened)
-        self.hub.publish(Disclosure(conversation, RECORDED) if recording else Disclosure(conversation))
+        locale, own = self._settings.disclosure_locale, self._settings.disclosure_text
+        text = disclosure_text(own, locale, recorded=recording is not None)
+        self.hub.publish(Disclosure(conversation, text, locale))
         running = self._tasks.create_task(self._run(conversation, opened, load), name=f"conversation {conversation}")
         self._running_tasks.add(running)
         running.add_done_callback(self._running_tasks.discard)

@@ -33,6 +33,6 @@ async def replay_from_log(
             found = [(seq, text) for seq, text in page if seq <= start]
             # `start` was read before the page, so a page that is not full has all events up to `start`.
             after_seq = found[-1][0] if len(found) == PAGE_EVENTS else start
-            yield after_seq, [text for _, text in found]
+            yield after_seq, [hub.shown(text) for _, text in found]
     except sqlite3.Error as error:
         log.error("the event log of %s cannot be read for replay: %s", conversation, error)

@@ -84,3 +84,9 @@ def test_loopback_is_accepted(host):
 def test_the_variable_of_the_tests_is_not_a_setting(monkeypatch):
     monkeypatch.setenv("CBERL_SHARED", "/somewhere")
     assert load_settings().port == 8765
+
+
+def test_a_disclosure_needs_a_text_in_its_language() -> None:
+    with pytest.raises(SettingsError, match=r"no bundled disclosure in it: give .* de, en, es, fr\."):
+        load_settings({"disclosure_locale": "it"})
+    assert load_settings({"disclosure_locale": "it", "disclosure_text": "Analisi delle emozioni."}).disclosure_text

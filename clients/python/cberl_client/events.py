@@ -105,6 +105,7 @@ class Disclosure:
     seq: int
     conversation: str
     text: str
+    locale: str = "en"  # of `text` (BCP 47)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.delivery.hub import Hub
-from engine.delivery.wire import decode
+from engine.delivery.wire import EncodedEvent, decode
 from engine.events import (
     ConversationEnded,
     ConversationStarted,
+    Disclosure,
     EmotionEvent,
     Error,
     Resync,
@@ -228,3 +229,19 @@ def test_in_any_order_of_operations_numbers_rise_by_one_and_no_client_misses_a_f
         assert client.seen == sorted(set(client.seen))
         assert finals <= set(client.seen) | client.lost
         assert client.last_seq == hub.snapshot("demo").last_seq
+
+
+def test_without_text_no_subscriber_receives_the_words_of_any_event_replay_or_snapshot():
+    hub = Hub(with_text=False)
+    subscription = hub.subscribe("demo")
+    for status in ("interim", "final", "corrected"):
+        hub.publish(event(status=status))
+    hub.publish(Disclosure("demo", "Shown.", "en"))
+    received = [message for _, message in waiting(subscription)]
+    assert [it.text for it in received if isinstance(it, EmotionEvent)] == [None] * 3
+    assert received[-1].text == "Shown."
+    resumed = [message for _, message in waiting(hub.subscribe("demo", resume_from_seq=0))]
+    assert resumed[0].speakers[0].current.text is None
+    assert resumed[1:] == received[1:]
+    stored = EncodedEvent(event(), 7, "0").json
+    assert json.loads(hub.shown(stored)) == json.loads(stored) | {"text": None}
