@@ -18,6 +18,7 @@ from engine.config import Settings
 from engine.delivery.hub import Hub
 from engine.errors import RefusedError
 from engine.events import EmotionEvent, SpeakerJoined, SpeakerLeft
+from engine.runtime.hangs import Hangs
 from engine.runtime.load_shedding import EngineLoad
 from engine.server.app import create_app
 from engine.server.serve import serve
@@ -38,7 +39,7 @@ class Counter:
         self.status = {"asr": "none"}
         self.conversations = self.publishers = self.dropped_chunks = self.failed = 0
         self.load = EngineLoad()
-        self.models = SimpleNamespace(workers=[], checkpoint=SimpleNamespace(name="none"), asr="none")
+        self.models = SimpleNamespace(workers=[], hangs=Hangs(), checkpoint=SimpleNamespace(name="none"), asr="none")
         self.open = asyncio.Event()  # chunks are processed only while it is set
         self.open.set()
         self.heard_s = 0.0

@@ -14,6 +14,7 @@ class HubStatistics:
     def __init__(self) -> None:
         self.published: Counter[tuple[str, str]] = Counter()  # by type and, of emotion events, status
         self.after_speech = Durations(AFTER_SPEECH_S)
+        self.missing: Counter[tuple[str, str]] = Counter()  # by modality and reason, of final events
         self.ended: Counter[EndReason] = Counter()  # subscriptions
         self.dropped = 0  # events for the subscriptions that have ended
 
@@ -21,8 +22,10 @@ class HubStatistics:
         """It was delivered."""
         status = event.status if isinstance(event, EmotionEvent) else ""
         self.published[message_type(event), status] += 1
-        if isinstance(event, EmotionEvent) and status == "final" and "after_speech" in event.timings_ms:
-            self.after_speech.observe(event.timings_ms["after_speech"] / 1e3)
+        if isinstance(event, EmotionEvent) and status == "final":
+            self.missing.update(event.missing.items())
+            if "after_speech" in event.timings_ms:
+                self.after_speech.observe(event.timings_ms["after_speech"] / 1e3)
 
     def end(self, subscription: Subscription) -> None:
         """It has ended."""

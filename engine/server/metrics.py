@@ -79,6 +79,12 @@ class EngineCollector(Collector):
         yield _counters(
             "cberl_stage_failures", "Requests to a model that ended with an error.", "stage", _each(workers, "failures")
         )
+        out_of_memory = _each(workers, "out_of_memory")
+        yield _counters("cberl_stage_out_of_memory", "Calls of a model without enough memory.", "stage", out_of_memory)
+        hangs = self._it.supervisor.models.hangs
+        hung = {name: hangs.total[name] for name in workers}
+        yield _counters("cberl_stage_hangs", "Calls of a model that did not return in time.", "stage", hung)
+        yield _gauge("cberl_threads_hanging", "Threads held by calls that have not returned.", hangs.now)
         lag = {"": self._it.loop_lag.durations}
         yield _histogram("cberl_event_loop_lag_seconds", "How late the event loop runs what is due.", lag)
 
@@ -103,6 +109,12 @@ class EngineCollector(Collector):
         for labels, count in sorted(statistics.published.items()):
             events.add_metric(labels, count)
         yield events
+        missing = CounterMetricFamily(
+            "cberl_missing", "Modalities that a fault has left out of final events.", labels=["modality", "reason"]
+        )
+        for labels, count in sorted(statistics.missing.items()):
+            missing.add_metric(labels, count)
+        yield missing
         yield _histogram(
             "cberl_after_speech_seconds",
             "Time from the end of a turn's speech until its final event is published.",
@@ -132,17 +144,15 @@ class EngineCollector(Collector):
         )
 
     def _event_log(self) -> Iterator[Metric]:
-        writer = self._it.sinks.event_writer
-        if writer is None:
-            return
-        yield _gauge("cberl_event_writer_queue_length", "Events that wait for event log or outbox.", writer.waiting)
-        yield _counter("cberl_event_log_failures", "Events that could not be written to the log.", writer.not_kept)
+        writer, shared = self._it.sinks.event_writer, self._it.sinks.shared
+        waiting, failures = (writer.waiting, writer.not_kept) if writer else (0, 0)
+        yield _gauge("cberl_event_writer_queue_length", "Events that wait for event log or outbox.", waiting)
+        yield _counter("cberl_event_log_failures", "Events that could not be written to the log.", failures)
+        failures = shared.not_kept if shared else 0
+        yield _counter("cberl_conversation_store_failures", "Events that the shared store did not take.", failures)
 
     def _brokers(self) -> Iterator[Metric]:
-        bridge = self._it.sinks.mqtt
-        if bridge is None:
-            return
-        brokers = bridge.status()
+        brokers = self._it.sinks.mqtt.status() if self._it.sinks.mqtt else {}
         waiting = {name: status["waiting"] for name, status in brokers.items()}
         connected = {name: status["connected"] for name, status in brokers.items()}
         yield _gauges("cberl_mqtt_outbox_length", "Messages that wait for a broker.", "broker", waiting)
