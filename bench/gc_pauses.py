@@ -30,7 +30,7 @@ from testing.whip_client import SDP
 
 OFFERS_PER_S, SUBSCRIBERS, TARGET_MS = 14, 100, 50.0
 FLAGS = (
-    *("--new-sockets-per-s", "10000", "--max-connections-per-address", "1000", "--max-sessions", "500"),
+    *("--new-sockets-per-s", "10000", "--max-connections-per-client", "1000", "--max-sessions", "500"),
     *("--rejoin-grace-s", "0", "--media-timeout-s", "2"),
 )
 # Pauses are counted from the moment at which the engine is ready: loading may take what it takes.

@@ -60,7 +60,8 @@ async def measure(options: argparse.Namespace) -> list[dict[str, float]]:
         "rejoin_grace_s": 0,
         "media_timeout_s": WHIP_TIMEOUT_S,
         "max_sessions": 1000,
-        "max_connections_per_address": 1000,
+        "media_mb_per_s": 1000.0,
+        "max_connections_per_client": 1000,
     }
     async with server_apart(**flags) as (url, held):
         coming, began = count(), time.monotonic()
