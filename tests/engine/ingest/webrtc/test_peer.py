@@ -1,12 +1,14 @@
 """A peer that publishes, over real sockets on this machine: its chunks, and how it ends."""
 
 import asyncio
+import gc
 import time
 from itertools import repeat
 
 import numpy as np
 import pytest
 from aiortc import RTCRtpSender, RTCSessionDescription
+from aiortc.rate import RateBucket
 
 from cberl.types import SAMPLE_RATE
 from engine.ingest.webrtc.peer import PeerConfig, open_peer
@@ -42,6 +44,28 @@ async def until(condition):
 
 def sound(chunks):
     return np.concatenate([chunk.pcm for chunk in chunks])
+
+
+def test_a_closed_peer_leaves_few_objects_to_the_garbage_collector():
+    def count():
+        return sum(isinstance(it, RateBucket) for it in gc.get_objects())
+
+    async def main():
+        client = peer(Voice(tone(0.1)), Camera(()))
+        offer, before = await offer_of(client), count()
+        gc.disable()
+        try:
+            async with open_peer("alice", PeerConfig()) as receiver:
+                await receiver.answer(offer)
+                during = count()
+            return before, during, count()
+        finally:
+            gc.enable()
+            await client.close()
+
+    before, during, after = asyncio.run(main())
+    assert during > before + 500
+    assert after == before
 
 
 @pytest.mark.parametrize("codec", ["video/VP8", "video/H264"])
