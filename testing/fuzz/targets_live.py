@@ -4,7 +4,7 @@ import json
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import av
@@ -182,17 +182,17 @@ def jpeg(folder: Path) -> Iterator[Inputs]:
         yield Inputs(_jpegs(), parse, (PayloadError, PictureError), markers)
 
 
-class _quiet:  # noqa: N801 - a context manager
+@contextmanager
+def _quiet() -> Iterator[None]:
     """libjpeg writes to file descriptor 2 about every damaged picture."""
-
-    def __enter__(self) -> None:
-        self._before = os.dup(2)
+    before = os.dup(2)
+    try:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 2)
-
-    def __exit__(self, *error: object) -> None:
-        os.dup2(self._before, 2)
-        os.close(self._before)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
 
 
 @target(10)
