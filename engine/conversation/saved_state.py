@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import NonNegativeInt, PositiveInt, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from cberl.encoders.conversation import HistoryState
 from cberl.live_checkpoint import LiveCheckpoint
-from cberl.step.state import ConversationState
-from cberl.types import Float64
+from cberl.step.state import ConversationState, initial_state
+from cberl.types import Float32, Float64
 from engine.events import Shift
 
+LARGEST = 1e12  # number in a state: in float32, its square and more are finite
 MAX_SAVED_SPEAKERS = 16  # the latest, of whom it is saved how they usually sound
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,29 @@ class SavedState:
     shifts: dict[str, Shift]
     names: dict[str, str]
     next_turn_id: int
+
+
+@dataclass(frozen=True)
+class _Shift:
+    from_: str
+    turns_ago: NonNegativeInt
+
+
+@dataclass(frozen=True)
+class _About:
+    """What is saved beside the arrays. `speakers` are those of the audio's arrays, in order."""
+
+    model: str
+    window: tuple[str, ...]
+    text: tuple[tuple[str, str], ...]
+    speakers: tuple[str, ...]
+    emotions: dict[str, str]
+    shifts: dict[str, _Shift]
+    names: dict[str, str]
+    next_turn_id: PositiveInt
+
+
+_ABOUT = TypeAdapter(_About)
 
 
 def pack(state: SavedState, checkpoint: LiveCheckpoint, *, with_text: bool) -> bytes:
@@ -64,24 +89,34 @@ def unpack(packed: bytes, checkpoint: LiveCheckpoint) -> SavedState | None:
     """None, and a line in the log, where it is damaged or belongs to another checkpoint."""
     try:
         arrays = load(packed)
-        about = json.loads(arrays["about"].tobytes())
-        if about["model"] != model_key(checkpoint):
+        about = _ABOUT.validate_json(arrays["about"].tobytes())
+        if about.model != model_key(checkpoint):
             log.warning("a conversation starts from nothing: its state was saved with another checkpoint")
             return None
+        start = initial_state(checkpoint.config)
+        hidden, layers = _floats(arrays["hidden"], start.hidden.shape), _floats(arrays["layers"], start.layers.shape)
         audio: dict[str, Float64] = {
-            name: arrays[f"audio{n}"].astype(np.float64) for n, name in enumerate(about["speakers"])
+            name: _floats(arrays[f"audio{n}"], arrays["audio0"].shape).astype(np.float64)
+            for n, name in enumerate(about.speakers)
         }
         return SavedState(
-            ConversationState(arrays["hidden"], arrays["layers"], tuple(about["window"])),
-            HistoryState(tuple((speaker, text) for speaker, text in about["text"]), audio),
-            about["emotions"],
-            {name: Shift(**shift) for name, shift in about["shifts"].items()},
-            about["names"],
-            about["next_turn_id"],
+            ConversationState(hidden, layers, about.window),
+            HistoryState(about.text, audio),
+            about.emotions,
+            {name: Shift(shift.from_, shift.turns_ago) for name, shift in about.shifts.items()},
+            about.names,
+            about.next_turn_id,
         )
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         log.warning("a conversation starts from nothing: its saved state cannot be read: %r", error)
         return None
+
+
+def _floats(array: NDArray[Any], shape: tuple[int, ...]) -> Float32:
+    """Raises ValueError unless it is float32 of this shape, without numbers that would spoil every later result."""
+    if array.dtype != np.float32 or array.shape != shape or not (np.abs(array) < LARGEST).all():
+        raise ValueError(f"expected float32 of shape {shape} and moderate size, not {array.dtype} of {array.shape}")
+    return array
 
 
 def model_key(checkpoint: LiveCheckpoint) -> str:

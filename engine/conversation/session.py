@@ -8,6 +8,7 @@ in which they ended, because the network reads the conversation's past. All task
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterable, Callable, Coroutine
 from contextlib import closing
 from functools import partial
@@ -26,6 +27,8 @@ from engine.errors import EngineError
 from engine.media import AudioChunk
 from engine.runtime.clocks import Timeline
 from engine.runtime.load_shedding import LoadShedder
+
+log = logging.getLogger(__name__)
 
 
 class SessionFailedError(EngineError):
@@ -48,9 +51,14 @@ class Session:
         self.conversation = conversation
         state = unpack(saved, models.checkpoint) if saved else None
         self._names = SpeakerNames()
+        publisher = partial(EventPublisher, conversation, models, hub, self._names, save_text=settings.keep_text)
+        try:
+            self._publisher = publisher(state)
+        except ValueError as error:  # a damaged one
+            log.warning("a conversation starts from nothing: its saved state cannot be used: %s", error)
+            state, self._publisher = None, publisher()
         for speaker, name in state.names.items() if state else ():
             self._names.rename(speaker, name)
-        self._publisher = EventPublisher(conversation, models, hub, self._names, state, save_text=settings.keep_text)
         self._queue = TurnQueue(max(settings.end_silence_ms, settings.end_silence_max_ms) / 1e3)
         self._monitor = SessionMonitor(conversation, hub, load, settings.stats_s)
         self._new_source = partial(MediaSource, Timeline(), load)

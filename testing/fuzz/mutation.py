@@ -21,9 +21,10 @@ INTEGERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFF
 
 
 class Mutator:
-    """Makes one changed input per call from `seeds`. `tokens` are words of their format."""
+    """Makes one input per call from `seeds`, with up to `changes`. `tokens` are words of their format."""
 
-    def __init__(self, seeds: Sequence[bytes], tokens: Sequence[bytes] = ()) -> None:
+    def __init__(self, seeds: Sequence[bytes], tokens: Sequence[bytes] = (), changes: int = MAX_CHANGES) -> None:
+        self._changes = changes
         self._seeds = seeds
         self._most = max(MAX_BYTES, *map(len, seeds))
         self._bodies = [_json(seed) for seed in seeds]
@@ -37,7 +38,7 @@ class Mutator:
             if rng.random() < 0.7:
                 return data[: self._most]
         changed = bytearray(data)
-        for _ in range(rng.randint(1, MAX_CHANGES)):
+        for _ in range(rng.randint(1, self._changes)):
             self._change(changed, rng)
         return bytes(changed[: self._most])
 

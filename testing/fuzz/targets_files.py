@@ -1,17 +1,27 @@
-"""Files that the engine reads at start or after a restart: settings, checkpoints, the event log."""
+"""Files that the engine reads at start or after a restart: settings, checkpoints, saved states, the event log."""
 
 import json
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from cberl.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from cberl.config import ModelConfig
 from cberl.encoders.bundle import encoder_configs
+from cberl.encoders.conversation import HistoryState
+from cberl.encoders.normalize import RunningNormalizer
+from cberl.live_checkpoint import LiveCheckpoint
 from cberl.model import CBERL
+from cberl.step.state import ConversationState, StepInput, initial_state
+from cberl.streaming import TorchStep
 from engine.config import Settings, SettingsError, load_settings
+from engine.conversation.classifier import EmotionClassifier, GraphResult
+from engine.conversation.saved_state import SavedState, pack, unpack
+from engine.events import Shift
 from engine.mqtt.topics import Messages, Topics
 from engine.store.conversation_states import ConversationStates, StateRow
 from engine.store.database import StoreError, open_database
@@ -75,6 +85,40 @@ def checkpoint_weights(folder: Path) -> Iterator[Inputs]:
     seed = weights.read_bytes()
     tokens = [b'"F32"', b'"I64"', b'"BOOL"', b'"dtype"', b'"shape"', b'"data_offsets"', b"__metadata__"]
     yield Inputs([seed], parse, (CheckpointError,), tokens)
+
+
+@target(10)
+def saved_states(folder: Path) -> Iterator[Inputs]:
+    """A state that is accepted can be continued, and is saved again."""
+    torch.manual_seed(0)
+    network = CBERL(CONFIG).eval()
+    checkpoint = LiveCheckpoint("toy", TorchStep(network), network.calibration, {"audio": AUDIO})
+    start, random = initial_state(CONFIG), np.random.default_rng(0)
+    layers = random.normal(size=start.layers.shape).astype(np.float32)
+    audio = {name: np.ones((3, 8)) for name in ("a", "b")}
+    history = HistoryState((("a", "Hello."), ("b", "You.")), audio)
+    graph = ConversationState(start.hidden + 0.5, layers, ("a", "b", "a"))
+    state = SavedState(graph, history, {"a": "joy"}, {"a": Shift("neutral", 2)}, {"b": "Bo"}, 4)
+
+    def parse(data: bytes) -> None:
+        found = unpack(data, checkpoint)
+        if found is None:
+            return
+        try:  # as a conversation does
+            EmotionClassifier("demo", checkpoint, never).restore(found.graph)
+            RunningNormalizer(AUDIO["prior_mean"], AUDIO["prior_sd"], 1.0).restore(found.history.audio)
+        except ValueError:
+            return
+        logits, _ = checkpoint.network.step([found.graph], [StepInput("a", {"text": np.zeros(6, np.float32)})])
+        assert np.isfinite(logits).all()
+        assert pack(found, checkpoint, with_text=True)
+
+    async def never(request: object) -> GraphResult:
+        raise AssertionError("no step is asked for")
+
+    seeds = [pack(state, checkpoint, with_text=True), pack(replace(state, graph=start), checkpoint, with_text=False)]
+    tokens = [b'"F32"', b'"U8"', b'"F64"', b'"shape":[', b'"data_offsets":[', b'"window"', b"NaN", b"layers", b"null"]
+    yield Inputs(seeds, parse, tokens=tokens)
 
 
 @target(5)

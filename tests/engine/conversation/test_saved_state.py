@@ -1,9 +1,12 @@
 """The state of a conversation as bytes: complete, small, without words where none are kept, and never trusted."""
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from cberl.checkpoint_files import STARTER
 from cberl.encoders.conversation import HistoryState
@@ -74,3 +77,26 @@ def test_a_state_that_does_not_fit_is_refused(checkpoint: LiveCheckpoint, caplog
     short = replace(state().graph, layers=state().graph.layers[:1])
     with pytest.raises(ValueError, match="another network"):
         EmotionClassifier("talk", checkpoint, lambda request: None).restore(short)  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"hidden": np.full(128, 1e38, np.float32)},
+        {"hidden": np.full(128, np.nan, np.float32)},
+        {"hidden": np.zeros(127, np.float32)},
+        {"layers": np.zeros((2, 8, 128), np.float64)},
+        {"audio1": np.full((3, 15), np.inf, np.float32)},
+        {"about": np.frombuffer(b"[" * 5000, np.uint8)},
+        {"names": ["tom"]},
+        {"next_turn_id": "soon"},
+        {"shifts": {"maya": {"from_": "neutral", "turns_ago": "two"}}},
+    ],
+)
+def test_one_damaged_number_or_name_is_enough_to_start_from_nothing(
+    checkpoint: LiveCheckpoint, damaged: dict[str, Any]
+) -> None:
+    arrays = load(pack(state(), checkpoint, with_text=True))
+    about = json.loads(arrays["about"].tobytes()) | {key: it for key, it in damaged.items() if key not in arrays}
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    assert unpack(save(arrays | {key: it for key, it in damaged.items() if key in arrays}), checkpoint) is None
