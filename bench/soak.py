@@ -118,18 +118,22 @@ def show(result: dict[str, Any]) -> None:
 
 
 def plot(result: dict[str, Any], path: Path) -> None:
-    """Resident memory over sessions. Without a background, so that it suits light and dark pages."""
+    """Growth of resident memory over sessions. Without a background, so that it suits light and dark pages."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    memory = [one["memory_mb"] for one in result["samples"]]
-    sessions = [result["sessions_per_sample"] * (number + 1) for number in range(len(memory))]
+    growth = np.array([one["memory_mb"] - result["samples"][0]["memory_mb"] for one in result["samples"]])
+    sessions = [result["sessions_per_sample"] * (number + 1) for number in range(len(growth))]
     with pyplot.rc_context({"text.color": GREY, "axes.labelcolor": GREY, "svg.hashsalt": "soak", "font.size": 11}):
         figure, axes = pyplot.subplots(figsize=(7, 3.2), layout="constrained")
-        axes.plot(sessions, memory, color=BLUE, linewidth=2)
-        axes.set(xlabel="sessions", ylabel="resident memory, MB", ylim=(0, 1.25 * max(memory)))
+        axes.plot(sessions, growth, color=BLUE, linewidth=2, label="server")
+        allowed = GROWTH_MB * np.array(sessions) / 1000
+        axes.plot(sessions, allowed, color=GREY, linestyle="--", label=f"{GROWTH_MB:g} MB per thousand sessions")
+        most = 1.3 * max(growth.max(), allowed.max())
+        axes.set(xlabel="sessions", ylabel="growth of memory, MB", ylim=(min(growth.min(), -0.1 * most), most))
+        axes.legend(frameon=False)
         slope = f"{result['slope_mb_per_1000']:+.2f} ± {result['standard_error']:.2f} MB per thousand at the end"
         axes.set_title(f"{result['sessions']} sessions in {result['elapsed_s'] / 60:.0f} min: {slope}", fontsize=11)
         axes.tick_params(colors=GREY)
