@@ -63,7 +63,8 @@ def checkpoint_configs(folder: Path) -> Iterator[Inputs]:
 
     def parse(data: bytes) -> None:
         path.write_bytes(data)
-        encoder_configs(load_checkpoint(folder))
+        checkpoint = load_checkpoint(folder)
+        encoder_configs(checkpoint.name, checkpoint.encoders)
 
     fields = [json.dumps(name).encode() for name in ModelConfig.__dataclass_fields__]
     yield Inputs([path.read_bytes()], parse, (CheckpointError,), fields)
