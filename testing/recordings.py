@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from cberl.data.clips import ClipEncoder, Encode
+from cberl.data.clip_tasks import ClipEncoder, Encode
 from cberl.data.sound import Span, read_spans
 from cberl.types import SAMPLE_RATE, Float32
 

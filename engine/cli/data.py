@@ -73,6 +73,7 @@ def sample_command(folder: Path) -> None:
 Examples:
   cberl data features MELD --out features/meld.safetensors
   cberl data features iemocap_multi_features.pkl --out features/sdt.safetensors
+  RAY_ADDRESS=10.0.0.1:6379 cberl data features MELD --out features/meld.safetensors --backend ray
 Writes one file per split: meld.train.safetensors, meld.dev.safetensors, meld.test.safetensors. Features of
 clips are kept in the cache, so that the same command continues a run that was stopped.""",
 )
@@ -85,6 +86,13 @@ clips are kept in the cache, so that the same command continues a run that was s
 @faces
 @face_detector
 @click.option("--processes", default=os.cpu_count() or 1, show_default="cores", help="Processes for clips.")
+@click.option(
+    "--backend",
+    type=click.Choice(["processes", "ray"]),
+    default="processes",
+    show_default=True,
+    help="Where clips are encoded: ray is the cluster that RAY_ADDRESS names, or this machine.",
+)
 def features_command(
     folder: Path,
     out: Path,
@@ -95,6 +103,7 @@ def features_command(
     faces: bool,
     face_detector: Path | None,
     processes: int,
+    backend: str,
 ) -> None:
     """Encode FOLDER's utterances with the encoders of the live engine; or convert a published feature pickle."""
     if folder.is_file():
@@ -106,8 +115,9 @@ def features_command(
     else:
         corpus = detect(folder, classes)
         # Audio is normalised by mean and sd of the training split, for every split.
-        audio = fitted_audio(corpus, cache, speech_emotion=speech_emotion, processes=processes)
-        _encode(corpus, out, wanted, cache, audio, faces, face_detector, processes)
+        on_ray = backend == "ray"
+        audio = fitted_audio(corpus, cache, speech_emotion=speech_emotion, processes=processes, on_ray=on_ray)
+        _encode(corpus, out, wanted, cache, audio, faces, face_detector, processes, on_ray)
 
 
 def _encode(
@@ -119,6 +129,7 @@ def _encode(
     faces: bool,
     face_detector: Path | None,
     processes: int,
+    on_ray: bool,
 ) -> None:
     visual = bundled_visual_config() if faces else None
     about = {
@@ -132,7 +143,14 @@ def _encode(
         if faces:
             require_clips(corpus, split)
         features = corpus_features(
-            corpus, split, audio, cache, visual=visual, processes=processes, face_detector=face_detector
+            corpus,
+            split,
+            audio,
+            cache,
+            visual=visual,
+            processes=processes,
+            face_detector=face_detector,
+            on_ray=on_ray,
         )
         _save(features, out, split, about)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cberl.data.clips import ClipEncoder
+from cberl.data.clip_tasks import ClipEncoder
 from cberl.data.pictures import read_pictures
 from cberl.data.sound import read_spans
 from cberl.encoders.audio import AudioEncoderConfig

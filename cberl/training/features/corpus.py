@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cberl.data.clips import ClipEncoder, encode_clips
+from cberl.data.clip_tasks import ClipEncoder
+from cberl.data.clips import encode_clips
 from cberl.data.corpus import Corpus
 from cberl.data.dialogue import DataError, Dialogue
 from cberl.data.features import FeatureSet, extract, load_features, save_features, widened
@@ -37,11 +38,13 @@ def with_clip_features(
     encoders: Sequence[ClipEncoder],
     cache: Path,
     processes: int | None = None,
+    on_ray: bool = False,
     report: Callable[[str], None] = log.warning,
 ) -> list[Dialogue]:
     """A split's dialogues, with the features of their clips: computed in parallel and kept in the folder `cache`.
 
-    processes: None = one per core. `report` is called with a sentence for each clip that has no features.
+    processes: None = one per core; not used `on_ray`. `report` is called with a sentence for each clip that has no
+    features.
     """
     dialogues = corpus.read(split)
     clips = _clip_count(dialogues)
@@ -53,6 +56,7 @@ def with_clip_features(
                 encoder,
                 cache,
                 processes=processes or os.cpu_count() or 1,
+                on_ray=on_ray,
                 advance=partial(bar.advance, task),
             )
         for problem in problems:
@@ -70,7 +74,12 @@ def fit_audio(dialogues: Sequence[Dialogue], unfitted: AudioEncoderConfig) -> Au
 
 
 def fitted_audio(
-    corpus: Corpus, cache: Path, *, speech_emotion: bool = False, processes: int | None = None
+    corpus: Corpus,
+    cache: Path,
+    *,
+    speech_emotion: bool = False,
+    processes: int | None = None,
+    on_ray: bool = False,
 ) -> AudioEncoderConfig:
     """`fit_audio` on the training split, or on the first split if there is none.
 
@@ -82,9 +91,8 @@ def fitted_audio(
     if speech_emotion:
         require_clips(corpus, split)
     # Clips without features are reported when the split is encoded.
-    return fit_audio(
-        with_clip_features(corpus, split, [audio_clip_encoder(unfitted)], cache, processes, log.debug), unfitted
-    )
+    encoder = audio_clip_encoder(unfitted)
+    return fit_audio(with_clip_features(corpus, split, [encoder], cache, processes, on_ray, log.debug), unfitted)
 
 
 def require_clips(corpus: Corpus, split: str) -> None:
@@ -102,6 +110,7 @@ def corpus_features(
     visual: VisualEncoderConfig | None = None,
     processes: int | None = None,
     face_detector: Path | None = None,
+    on_ray: bool = False,
 ) -> FeatureSet:
     """One split's features, from the cache if they were made from the same data by the same encoders.
 
@@ -119,7 +128,7 @@ def corpus_features(
     path = cache_file(cache, f"{corpus.name.lower()}-{split}", made_from)
     if not path.is_file():
         encoders = [audio_clip_encoder(audio), *([face_clip_encoder(visual, face_detector)] if visual else [])]
-        dialogues = with_clip_features(corpus, split, encoders, cache, processes)
+        dialogues = with_clip_features(corpus, split, encoders, cache, processes, on_ray)
         with progress() as bar:
             task = bar.add_task(f"encoding {split}", total=sum(len(one.lines) for one in dialogues))
             encoder = TextEncoder(text, threads=torch.get_num_threads())

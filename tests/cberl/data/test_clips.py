@@ -14,6 +14,7 @@ from cberl.data.clips import encode_clips
 from cberl.data.dialogue import Clip, DataError, Dialogue, Line
 from cberl.encoders.prosody import prosody
 from cberl.types import SAMPLE_RATE
+from testing.ray_cluster import needs_ray
 from testing.recordings import audio_clip_encoder, read_fatal, tone, write_wav
 
 CALLS: list[int] = []
@@ -85,12 +86,19 @@ def test_two_processes_give_the_results_of_one(tmp_path: Path) -> None:
     assert sum(done) == 6
 
 
-def test_a_clip_that_ends_its_process_or_raises_is_named_and_the_others_are_encoded(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:::ray")
+@pytest.mark.parametrize("on_ray", [False, pytest.param(True, marks=needs_ray)])
+def test_a_clip_that_ends_its_process_or_raises_is_named_and_the_others_are_encoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_ray: bool
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))  # for workers of Ray, which import `testing`
     names = ["a", "b", "fatal", "c", "odd", "d", "e"]
     spoken = dialogue(*(Clip(write_wav(tmp_path / f"{name}.wav", tone(200, 0.3)[None])) for name in names))
     encoder = replace(audio_clip_encoder(prosody, "p"), read=read_fatal)
     done: list[int] = []
-    ((encoded,), problems) = encode_clips([spoken], encoder, tmp_path / "cache", processes=2, advance=done.append)
+    ((encoded,), problems) = encode_clips(
+        [spoken], encoder, tmp_path / "cache", processes=2, on_ray=on_ray, advance=done.append
+    )
     assert [line.prosody is None for line in encoded.lines] == [name in ("fatal", "odd") for name in names]
     assert sorted(problems) == [
         f"{tmp_path / 'fatal.wav'} cannot be read: it ends the process that reads it",

@@ -7,7 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from cberl.data.clips import ClipEncoder, encode_clips
+from cberl.data.clip_tasks import ClipEncoder
+from cberl.data.clips import encode_clips
 from cberl.data.dialogue import Clip, Dialogue, Line
 from cberl.encoders.bundle import (
     bundled_visual_config,
