@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from testing.hostile_publishers import ATTACKER, HOSTILE, crowd_behind
 from testing.hostile_video import HugePictures
-from testing.live_engine import demo, start, ws
+from testing.live_engine import FIRST, demo, publish, start, stretch, ws
 from testing.odd_sdp import OFFER
 from testing.serving import MESSAGE_S, Served, served, stream, until_it_keeps_up
 from testing.slow_connections import slow_connections
@@ -101,7 +101,7 @@ def main() -> None:
 
 
 async def measure(server: Served, attacks: list[str], passes: int) -> list[dict[str, Any]]:
-    await conversation(server, "warm")
+    await publish(server.url, "warm", stretch(*FIRST))
     alone = [delay for number in range(passes) for delay in await conversation(server, f"alone-{number}")]
     rows = [row("none", alone, alone)]
     for name in attacks:

@@ -61,12 +61,14 @@ class Settings(BaseSettings):
         10.0, gt=0, le=10_000, description="New WebSockets per second and client; an offer of WebRTC counts as 5."
     )
     media_mb_per_s: float = Field(
-        16.0, gt=0, le=10_000, description="Megabytes per second read from the WebSockets of one client."
+        2.0, gt=0, le=10_000, description="Megabytes per second read from one client, for each of max_sessions."
     )
     captions_per_s: float = Field(
-        100.0, gt=0, le=100_000, description="Captions and other text messages read per second and client."
+        10.0, gt=0, le=10_000, description="Text messages, such as captions, read in the same way."
     )
-    pictures_per_s: float = Field(100.0, gt=0, le=10_000, description="Pictures decoded per second and client.")
+    pictures_per_s: float = Field(
+        10.0, gt=0, le=10_000, description="JPEG pictures of one client decoded per second, for each of max_sessions."
+    )
     video_cores: float = Field(
         1.0, gt=0, le=1000, description="Processor time for decoding WebRTC video of one client, per second."
     )

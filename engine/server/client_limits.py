@@ -17,6 +17,7 @@ BURST_S = 5.0  # so many seconds' worth at once
 MEDIA_BURST_S = 1.0  # the same of media, where a longer burst would keep the engine busy
 OFFER_COST = 5.0  # an offer of WebRTC is as much work as this many WebSockets
 MESSAGE_BYTES = 4096  # a message is as much work as this many bytes, beside its own
+SLOWED_S = 0.5  # a client that waits for longer is logged
 RETRY_AFTER_S = 5.0
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,9 @@ class ClientLimits:
         self._token_sockets = Quota(most, per_client)
         self.peers = Quota(max(1, files // 2 // FILES_PER_PEER), per_client)
         self._new = _rate(settings.new_sockets_per_s)
-        self._bytes = _rate(settings.media_mb_per_s * 1e6, MEDIA_BURST_S)
-        self._captions = _rate(settings.captions_per_s, MEDIA_BURST_S)
-        self._pictures = _rate(settings.pictures_per_s, MEDIA_BURST_S)
+        self._bytes = _rate(settings.max_sessions * settings.media_mb_per_s * 1e6, MEDIA_BURST_S)
+        self._captions = _rate(settings.max_sessions * settings.captions_per_s, MEDIA_BURST_S)
+        self._pictures = _rate(settings.max_sessions * settings.pictures_per_s, MEDIA_BURST_S)
         self._decoding = _rate(settings.video_cores)
 
     @contextmanager
@@ -71,7 +72,13 @@ class ClientLimits:
     def message(self, client: Client, message: str | bytes) -> float:
         """The client has sent a message. Returns for how many seconds its socket must not be read."""
         wait_s = self._bytes.charge(*client, cost=len(message) + MESSAGE_BYTES)
-        return max(wait_s, self._captions.charge(*client, cost=1.0)) if isinstance(message, str) else wait_s
+        if isinstance(message, str):
+            wait_s = max(wait_s, self._captions.charge(*client, cost=1.0))
+        if wait_s > SLOWED_S:
+            log.warning(
+                "%s sends too much and is read later: see media_mb_per_s, captions_per_s", " with ".join(client)
+            )
+        return wait_s
 
     def picture(self, client: Client) -> float:
         """The same for a picture that is decoded."""

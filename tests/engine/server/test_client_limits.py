@@ -29,7 +29,7 @@ FLOODS = [
 @pytest.mark.parametrize(("limit", "tracks", "media"), FLOODS)
 def test_a_client_that_sends_too_much_is_read_later_on_all_of_its_sockets(limit, tracks, media) -> None:  # type: ignore[no-untyped-def]
     async def main() -> float:
-        async with running(**limit) as (_, url):
+        async with running(max_sessions=1, **limit) as (_, url):
             began_s = time.monotonic()
             async with asyncio.TaskGroup() as both:
                 for name in "ab":
@@ -53,7 +53,10 @@ def test_a_client_that_sends_too_much_is_read_later_on_all_of_its_sockets(limit,
 
 def test_an_upload_that_is_slowed_down_loses_nothing() -> None:
     async def main() -> float:
-        async with running(media_mb_per_s=0.5) as (engine, url), ws(url, "/ingest?conversation=a") as client:
+        async with (
+            running(max_sessions=1, media_mb_per_s=0.5) as (engine, url),
+            ws(url, "/ingest?conversation=a") as client,
+        ):
             await client.send(start())
             for at_s in range(30):
                 await client.send(frame(5, at_s=float(at_s), seconds=1.0))
