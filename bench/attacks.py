@@ -40,6 +40,11 @@ FLAGS = ("--request-timeout-s", "2", "--first-media-s", "2", "--rejoin-grace-s",
 Attack = Callable[[str], Coroutine[Any, Any, None]]
 
 
+async def another_conversation(url: str) -> None:
+    """No attack: what a neighbour costs who uploads a recording."""
+    await publish(url, "neighbour", stretch(*FIRST))
+
+
 async def connections_that_trickle(url: str) -> None:
     async with slow_connections(int(url.rpartition(":")[2]), 2 * FILES):
         await asyncio.sleep(5)
@@ -67,6 +72,7 @@ async def a_crowd_that_is_behind(url: str) -> None:
 ATTACKS: dict[str, Attack] = {
     attack.__name__: attack
     for attack in (
+        another_conversation,
         *HOSTILE,
         connections_that_trickle,
         offers_without_end,

@@ -70,7 +70,7 @@ class Settings(BaseSettings):
         10.0, gt=0, le=10_000, description="JPEG pictures of one client decoded per second, for each of max_sessions."
     )
     video_cores: float = Field(
-        1.0, gt=0, le=1000, description="Processor time for decoding WebRTC video of one client, per second."
+        0.0, ge=0, le=1000, description="Processors that may decode pictures of one client; 0: an eighth of all."
     )
     request_timeout_s: float = Field(
         10.0, ge=0.1, le=600, description="Longest time for the header of a request, and for its body."

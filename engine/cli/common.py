@@ -22,6 +22,10 @@ SERVER = (
     "max_connections",
     "max_sessions_per",
     "new_sockets",
+    "media_mb",
+    "captions_per",
+    "pictures_per",
+    "video_cores",
 )
 SINKS = ("event_log", "keep_text", "socket_text", "disclosure", "mqtt", "home_assistant", "change_", "record")
 LISTENING = tuple(name for name in Settings.model_fields if name.startswith(SERVER))

@@ -11,6 +11,8 @@ import resource
 import struct
 import sys
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from multiprocessing.connection import Connection
@@ -62,10 +64,13 @@ class PictureDecoder:
             process.close()  # also those that are decoding
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
 
-    async def __call__(self, jpeg: bytes, client: Client = ()) -> NDArray[np.uint8]:
+    async def __call__(
+        self, jpeg: bytes, client: Client = (), decoded: Callable[[float], object] = lambda took_s: None
+    ) -> NDArray[np.uint8]:
         """uint8[h, w, 3], scaled down (see `decode_jpeg`). Raises PictureError.
 
-        The pictures of one address are decoded one at a time, so that those of others need not wait long.
+        The pictures of one address are decoded one at a time, so that those of others need not wait long. `decoded` is
+        called with the time that it took, also in vain.
         """
         turn = self._turns.setdefault(client[:1], asyncio.Lock())
         async with AsyncExitStack() as stack:
@@ -75,7 +80,11 @@ class PictureDecoder:
                     await self._idle.acquire()
             except TimeoutError as error:
                 raise PictureError("Too many pictures came at once: this one was skipped.") from error
-            return await self._in_thread(jpeg)
+            began = time.monotonic()
+            try:
+                return await self._in_thread(jpeg)
+            finally:
+                decoded(time.monotonic() - began)
 
     async def _in_thread(self, jpeg: bytes) -> NDArray[np.uint8]:
         decoding = asyncio.get_running_loop().run_in_executor(self._threads, self._decode, jpeg)

@@ -19,7 +19,7 @@ from engine.delivery.wire import encode
 from engine.errors import EngineError
 from engine.events import Error
 from engine.ingest.webrtc.ice import parse_ice_servers
-from engine.ingest.webrtc.peer import PeerConfig
+from engine.ingest.webrtc.peer import PeerConfig, PeerLimits
 from engine.ingest.webrtc.whip import Admission, Publish, Whip
 from engine.runtime.loop_lag import LoopLag
 from engine.server.client_limits import ClientLimits, client_address, client_with
@@ -132,7 +132,8 @@ def _whip(supervisor: Supervisor, settings: Settings, limits: ClientLimits, acce
                     yield publish
 
         until_invalid = partial(access.until_invalid, token_of(request))
-        return Admission(open_slot, until_invalid, partial(limits.decoding, client))
+        peer_limits = PeerLimits(partial(limits.decoding, client), partial(limits.packet, client))
+        return Admission(open_slot, until_invalid, peer_limits)
 
     def may_publish(request: Request, conversation: str) -> bool:
         try:

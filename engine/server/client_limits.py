@@ -1,6 +1,7 @@
 """What each client may take of this engine: connections, how often it may connect, media, and time of decoders."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -42,7 +43,7 @@ class ClientLimits:
         self._bytes = _rate(settings.max_sessions * settings.media_mb_per_s * 1e6, MEDIA_BURST_S)
         self._captions = _rate(settings.max_sessions * settings.captions_per_s, MEDIA_BURST_S)
         self._pictures = _rate(settings.max_sessions * settings.pictures_per_s, MEDIA_BURST_S)
-        self._decoding = _rate(settings.video_cores)
+        self._decoding = _rate(settings.video_cores or (os.cpu_count() or 1) / 8)
 
     @contextmanager
     def socket(self, address: str) -> Iterator[None]:
@@ -80,12 +81,16 @@ class ClientLimits:
             )
         return wait_s
 
+    def packet(self, client: Client, size: int) -> bool:
+        """The client has sent a packet of WebRTC. Returns whether it is read: one that is not costs nothing more."""
+        return not self._bytes.take(*client, cost=size + MESSAGE_BYTES)
+
     def picture(self, client: Client) -> float:
-        """The same for a picture that is decoded."""
-        return self._pictures.charge(*client, cost=1.0)
+        """The same for a picture that is decoded next."""
+        return max(self._pictures.charge(*client, cost=1.0), self.decoding(client, 0.0))
 
     def decoding(self, client: Client, took_s: float) -> float:
-        """Video of the client took so much time to decode. Returns for how many seconds no more may be decoded."""
+        """Pictures took so much time to decode. Returns for how many seconds no more may be decoded."""
         return self._decoding.charge(*client, cost=took_s)
 
     def _connect(self, *client: str, cost: float = 1.0) -> None:

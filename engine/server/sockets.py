@@ -169,7 +169,7 @@ class Sockets:
         )
         deadlines = MediaDeadlines(settings.first_media_s, settings.idle_media_s)
         rates = MediaRates(partial(self._limits.message, client), partial(self._limits.picture, client))
-        decode = partial(self.pictures, client=client)
+        decode = partial(self.pictures, client=client, decoded=partial(self._limits.decoding, client))
         publisher = IngestSocket(
             websocket, conversation, protocol, join, outbox, decode, deadlines, rates, grant.speaker
         )

@@ -1,5 +1,7 @@
 """All uses of what aiortc does not document. Checked with the version in constraints.txt."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol
 
 from aiortc import RTCPeerConnection, RTCRtpReceiver, rtcrtpreceiver
@@ -17,6 +19,7 @@ from engine.ingest.webrtc.video import BoundedDecoder
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError, AssertionError, StopIteration, RuntimeError)
 
 JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"  # RTCRtpReceiver offers no other way to choose one
+RECEIVE = "_recv"  # of an ICE transport
 GET_DECODER = "get_decoder"  # RTCRtpReceiver has no parameter for decoders either
 VIDEO_DECODERS = {"video/vp8": "vp8", "video/h264": "h264"}  # of FFmpeg
 # A closed connection is a reference cycle, with 1,000 objects more per video track as long as it has this: most of what
@@ -40,6 +43,23 @@ def replace_jitter_buffer(receiver: RTCRtpReceiver, jitter_buffer: JitterBufferL
     if not hasattr(receiver, JITTER_BUFFER):
         raise AiortcVersionError("this version of aiortc has no jitter buffer to replace: see constraints.txt")
     setattr(receiver, JITTER_BUFFER, jitter_buffer)
+
+
+def read_packets_that(allowed: Callable[[int], bool], connection: RTCPeerConnection) -> None:
+    """Packets of which `allowed`, called with their size in bytes, is false are dropped, before they are decrypted.
+
+    Raises AiortcVersionError.
+    """
+    for transport in getattr(connection, ICE_TRANSPORTS):
+        if not hasattr(transport, RECEIVE):
+            raise AiortcVersionError("this version of aiortc has no packets to limit: see constraints.txt")
+        setattr(transport, RECEIVE, partial(_receive, getattr(transport, RECEIVE), allowed))
+
+
+async def _receive(receive: Callable[[], Awaitable[bytes]], allowed: Callable[[int], bool]) -> bytes:
+    while not allowed(len(packet := await receive())):
+        pass
+    return packet
 
 
 def bound_video_decoders() -> None:

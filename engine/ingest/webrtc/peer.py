@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +19,7 @@ from engine.ingest.webrtc._aiortc_compat import (
     JitterBufferLike,
     bound_video_decoders,
     close_connection,
+    read_packets_that,
     replace_jitter_buffer,
 )
 from engine.ingest.webrtc.ice import IceServer
@@ -51,6 +52,18 @@ class PeerConfig:
     require_consent: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class PeerLimits:
+    """What a peer's client may take.
+
+    `charge_decoding` is called with the time that video has taken to decode, and returns for how many seconds no more
+    may be decoded. `allow_packet` is called with the size of a packet in bytes; where it is false, that is dropped.
+    """
+
+    charge_decoding: ChargeDecoding = lambda took_s: 0.0
+    allow_packet: Callable[[int], bool] = lambda size: True
+
+
 class Peer:
     """From `open_peer`. `run()` fills `chunks`, which must be read meanwhile."""
 
@@ -60,7 +73,7 @@ class Peer:
         speaker: str,
         config: PeerConfig,
         analyse: Analyse = "all",
-        charge_decoding: ChargeDecoding = lambda decoding_s: 0.0,
+        limits: PeerLimits = PeerLimits(),
     ) -> None:
         self.chunks: Channel[AudioChunk] = Channel(CHANNEL_CHUNKS)
         self.skipped_frames = 0  # of video, for lack of room
@@ -69,7 +82,7 @@ class Peer:
         self._track = Track("audio", speaker, analyse=analyse)
         self.resampler = TrackResampler(self._track, PACKET_JITTER_S, fill=True)
         self._config = config
-        self._charge_decoding = charge_decoding
+        self._limits = limits
         self._watchdog = Watchdog(config.media_timeout_s)
         self._over = asyncio.Event()
         self._frames: list[VideoFrame] = []
@@ -96,11 +109,12 @@ class Peer:
 
     async def _answer(self, offer: str) -> None:
         await self._connection.setRemoteDescription(RTCSessionDescription(_passive(offer), "offer"))
-        video = VideoBuffer(self._config.video_fps, self._charge_decoding)
+        video = VideoBuffer(self._config.video_fps, self._limits.charge_decoding)
         buffers: dict[str, JitterBufferLike] = {"audio": JitterBuffer(), "video": video}
         for receiver in (transceiver.receiver for transceiver in self._connection.getTransceivers()):
             used = receiver.track in self._used.values()
             replace_jitter_buffer(receiver, buffers[receiver.track.kind] if used else Unused())
+        read_packets_that(self._limits.allow_packet, self._connection)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
 
     async def run(self) -> None:
@@ -206,7 +220,7 @@ async def open_peer(
     speaker: str,
     config: PeerConfig,
     analyse: Analyse = "all",
-    charge_decoding: ChargeDecoding = lambda decoding_s: 0.0,
+    limits: PeerLimits = PeerLimits(),
 ) -> AsyncIterator[Peer]:
     """A connection that only receives; closed on exit."""
     bound_video_decoders()
@@ -217,7 +231,7 @@ async def open_peer(
         )
     )
     try:
-        yield Peer(connection, speaker, config, analyse, charge_decoding)
+        yield Peer(connection, speaker, config, analyse, limits)
     finally:
         await close_connection(connection)
         connection.remove_all_listeners()

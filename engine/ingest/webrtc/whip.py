@@ -24,10 +24,9 @@ from engine.access.tokens import AccessError
 from engine.errors import RefusedError
 from engine.events import SessionEnded
 from engine.ingest.coalesce import CoalescedChunks
-from engine.ingest.webrtc.peer import Peer, PeerConfig, open_peer
+from engine.ingest.webrtc.peer import Peer, PeerConfig, PeerLimits, open_peer
 from engine.ingest.webrtc.sdp import MAX_CANDIDATES, MAX_OFFER_BYTES, OfferError, check_offer
 from engine.ingest.webrtc.trickle import parse_trickle
-from engine.ingest.webrtc.video import ChargeDecoding
 from engine.media import Analyse, ChunkSource
 from engine.names import ALL_CONVERSATIONS, name_problem
 
@@ -47,7 +46,7 @@ class Admission:
 
     open_slot: OpenSlot
     until_invalid: Callable[[], Coroutine[Any, Any, None]]
-    charge_decoding: ChargeDecoding
+    limits: PeerLimits
 
 
 Admit = Callable[[Request, str, str], Admission]  # to a conversation, as a speaker. Raises RefusedError, AccessError.
@@ -85,7 +84,7 @@ class Publication:
         self, offer: str, config: PeerConfig, admission: Admission, predecessor: "Publication | None"
     ) -> None:
         """Raises RefusedError and OfferError, possibly in an exception group. The caller reports them in `answer`."""
-        opening = open_peer(self.speaker, config, self.analyse, admission.charge_decoding)
+        opening = open_peer(self.speaker, config, self.analyse, admission.limits)
         async with AsyncExitStack() as stack, opening as self.peer:
             if predecessor is None:
                 publish = await stack.enter_async_context(admission.open_slot())

@@ -11,22 +11,24 @@ from aiortc import RTCRtpSender, RTCSessionDescription
 from aiortc.rate import RateBucket
 
 from cberl.types import SAMPLE_RATE
-from engine.ingest.webrtc.peer import PeerConfig, open_peer
+from engine.ingest.webrtc.peer import PeerConfig, PeerLimits, open_peer
 from testing.whip_client import Camera, Voice, offer_of, peer, plain
+
+NO_LIMITS = PeerLimits()
 
 
 def tone(seconds, hertz=440):
     return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE)).astype(np.float32)
 
 
-async def session(during, *tracks, codec=None, **config):
+async def session(during, *tracks, codec=None, limits=NO_LIMITS, **config):
     """All chunks of a connected peer; `during(client, receiver, chunks)` runs meanwhile, and must end it."""
     client = peer(*tracks)
     if codec:
         wanted = [it for it in RTCRtpSender.getCapabilities("video").codecs if it.mimeType == codec]
         client.getTransceivers()[-1].setCodecPreferences(wanted)
     chunks = []
-    async with open_peer("alice", PeerConfig(**config)) as receiver, asyncio.TaskGroup() as group:
+    async with open_peer("alice", PeerConfig(**config), limits=limits) as receiver, asyncio.TaskGroup() as group:
         answer = await receiver.answer(await offer_of(client))
         await client.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         group.create_task(receiver.run())
@@ -138,6 +140,27 @@ def test_a_peer_that_leaves_or_sends_nothing_ends():
         return asyncio.all_tasks()
 
     assert len(asyncio.run(main())) == 1
+
+
+def test_packets_that_are_not_allowed_are_dropped_before_they_are_decoded():
+    sizes = []
+
+    def allow(size):
+        sizes.append(size)
+        return len(sizes) < 60 or len(sizes) > 160
+
+    async def main():
+        async def all_sent(client, receiver, chunks):
+            await until(lambda: len(sizes) > 200)
+            receiver.end()
+
+        return await session(all_sent, Voice(tone(60.0)), limits=PeerLimits(allow_packet=allow))
+
+    chunks = asyncio.run(main())
+    assert max(sizes) < 1500
+    silence = np.abs(sound(chunks)) < 0.01
+    longest = max(map(len, "".join("s" if it else " " for it in silence[::160]).split()))
+    assert 1.0 < longest / 100 < 2.5
 
 
 def test_a_sender_that_stalls_ends_its_turn_and_may_continue():
