@@ -118,12 +118,17 @@ class TurnAnalyzer:
         """Whether several people may speak on this track."""
         return self._models.embed_speaker is not None and (self._diarize == "on" or not track.named)
 
-    async def analyze(self, turn: Turn, captions: Captions, on_words: OnWords | None = None) -> TurnAnalysis:
-        """Everything. Captions, where the speaker has them, take the place of speech to text. See `analyze_turn`."""
+    async def analyze(
+        self, turn: Turn, captions: Captions, on_words: OnWords | None = None, *, awaited: bool = True
+    ) -> TurnAnalysis:
+        """Everything. Captions, where the speaker has them, take the place of speech to text. See `analyze_turn`.
+
+        `awaited`: whether somebody waits for it. If not, the largest models serve others before.
+        """
         captioned = captions.expected(turn.track.speaker)
-        transcribe = captions.instead_of(self._transcribe, turn)
+        transcribe = captions.instead_of(partial(self._transcribe, awaited=awaited), turn)
         text_only = turn.track.analyse != "all"
-        describe_audio = None if text_only else self._describe_audio
+        describe_audio = None if text_only else partial(self._describe_audio, awaited=awaited)
         embed_speaker = self._embed_speaker if self.is_shared(turn.track) and not text_only else None
         analysis = await analyze_turn(turn, transcribe, describe_audio, self._describe_visual, embed_speaker, on_words)
         if not captioned:

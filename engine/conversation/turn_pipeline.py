@@ -80,7 +80,7 @@ class TurnPipeline:
         return self._start_task(work, f"analyze {turn.turn_id}")
 
     async def _analyze(self, turn: Turn) -> TurnAnalysis:
-        return await self._analyzer.analyze(turn, self._source.captions)
+        return await self._analyzer.analyze(turn, self._source.captions, awaited=self._source.awaited)
 
     async def _analyze_provisional(self, turn: Turn) -> TurnAnalysis:
         """As soon as the words are known, a finished sentence ends sooner, an unfinished one later."""

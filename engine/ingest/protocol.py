@@ -78,7 +78,12 @@ class Ended:
     """A `session.end`: no more media is accepted."""
 
 
-Result = AudioChunk | Picture | Started | Ended | Error
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """Media of a track that may not be analysed."""
+
+
+Result = AudioChunk | Picture | Discarded | Started | Ended | Error
 
 
 @dataclass(slots=True, eq=False)
@@ -209,6 +214,7 @@ class IngestProtocol:
             return
         track_id, media_s, payload = header
         if track_id in self._not_analysed:
+            yield Discarded()
             return
         try:
             if audio := self._audio.get(track_id):

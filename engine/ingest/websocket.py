@@ -18,7 +18,7 @@ from engine.events import Error, Notice, SessionEnded, SessionStarted
 from engine.ingest.coalesce import CoalescedChunks
 from engine.ingest.picture import PictureError
 from engine.ingest.picture_decoder import PictureTimeoutError
-from engine.ingest.protocol import Ended, IngestProtocol, Picture, Result, Started
+from engine.ingest.protocol import Discarded, Ended, IngestProtocol, Picture, Result, Started
 from engine.ingest.realtime_detector import RealtimeDetector
 from engine.media import AudioChunk, ChunkSource, Track, VideoFrame
 from engine.runtime.channel import Channel, ChannelClosedError
@@ -141,6 +141,8 @@ class IngestSocket:
                 await self._add_chunk(result)
                 if len(result.pcm):
                     self._due_at = asyncio.get_running_loop().time() + self._deadlines.idle_s
+            case Discarded():  # whose sender keeps its place, as with any media
+                self._due_at = asyncio.get_running_loop().time() + self._deadlines.idle_s
             case Picture():
                 await self._add_frame(result)
             case Started(tracks=tracks) if self._forbidden(tracks):

@@ -17,6 +17,8 @@ Req = TypeVar("Req")
 Res = TypeVar("Res")
 
 Key = tuple[Hashable, Hashable]  # (client, conversation)
+UPLOAD_TURN = 8
+LIVE_S = 10.0  # so long after a request of live media, more of them are expected
 
 
 class WorkerClosedError(Exception):
@@ -77,7 +79,8 @@ class Worker(Generic[Req, Res]):
     `run` gets at most `max_batch` requests and returns as many results, in order; no result may depend on the rest of
     its batch. It is called in one of `threads` threads, which take from the same queue. Requests with different keys
     are taken in turn, so that a client or a conversation with many does not delay others; those with the same key in
-    order.
+    order. Requests of uploads, which nobody awaits, come after the others, except for one batch in `UPLOAD_TURN`; and
+    as long as there are others, one at a time, because whoever comes next waits for the whole batch.
     `max_wait_ms` is how long a first request may wait for others. Callers beyond `capacity` wait.
 
     A call of `run` that takes longer than `deadline` hangs (see `ModelThread`). A request for which there is not
@@ -113,6 +116,9 @@ class Worker(Generic[Req, Res]):
         self._open = False
         self._slots = asyncio.Semaphore(capacity)
         self._queue: _FairQueue[Req, Res] = _FairQueue()
+        self._uploads: _FairQueue[Req, Res] = _FairQueue()
+        self._batches = 0
+        self._live_at = float("-inf")  # when live media last asked
         self._asked = asyncio.Event()
 
     @property
@@ -120,27 +126,30 @@ class Worker(Generic[Req, Res]):
         """Whether another request would wait for a thread."""
         return self.pending >= self._threads
 
-    async def __call__(self, request: Req, key: Key = (None, None)) -> Res:
+    async def __call__(self, request: Req, key: Key = (None, None), *, awaited: bool = True) -> Res:
+        """`awaited` is false for uploads."""
         self.pending += 1
         began = time.monotonic()
         try:
             async with self._slots:
                 if not self._open:
                     raise WorkerClosedError(f"the {self.name} worker is not running")
-                answer = await self._ask(request, key)
+                answer = await self._ask(request, key, self._queue if awaited else self._uploads)
                 self.durations.observe(time.monotonic() - began)
                 return answer
         finally:
             self.pending -= 1
 
-    async def _ask(self, request: Req, key: Key) -> Res:
+    async def _ask(self, request: Req, key: Key, queue: _FairQueue[Req, Res]) -> Res:
         job: _Job[Req, Res] = _Job(request, asyncio.get_running_loop().create_future())
-        self._queue.push(key, job)
+        queue.push(key, job)
+        if queue is self._queue:
+            self._live_at = time.monotonic()
         self._asked.set()
         try:
             return await job.answer
         finally:
-            self._queue.discard(key, job)  # the caller may have been cancelled before its turn came
+            queue.discard(key, job)  # the caller may have been cancelled before its turn came
 
     async def __aenter__(self) -> Self:
         self._running = [ModelThread[Res](self.name, self._deadline or Deadline()) for _ in range(self._threads)]
@@ -156,8 +165,9 @@ class Worker(Generic[Req, Res]):
         try:
             await self._tasks.__aexit__(None, None, None)
         finally:
-            while self._queue:
-                self._close(self._queue.pop())
+            for queue in (self._queue, self._uploads):
+                while queue:
+                    self._close(queue.pop())
             for thread in self._running:
                 thread.end()
             for thread in self._running:
@@ -179,18 +189,31 @@ class Worker(Generic[Req, Res]):
     async def _next_batch(self) -> list[_Job[Req, Res]]:
         batch: list[_Job[Req, Res]] = []
         while not batch:  # again where another thread took all requests while this one waited for more
-            while not self._queue:
+            while not self._waiting:
                 self._asked.clear()
                 await self._asked.wait()
             await self._fill()
-            batch = [self._queue.pop() for _ in range(min(self._max_batch, len(self._queue)))]
+            queue, size = self._next_queue()
+            batch = [queue.pop() for _ in range(min(size, len(queue)))]
+        self._batches += 1
         return batch
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._queue) + len(self._uploads)
+
+    def _next_queue(self) -> tuple[_FairQueue[Req, Res], int]:
+        """The queue that is next, and how many of its requests to take."""
+        if self._queue and not (self._uploads and self._batches % UPLOAD_TURN == UPLOAD_TURN - 1):
+            return self._queue, self._max_batch
+        live = self._queue or time.monotonic() - self._live_at < LIVE_S
+        return self._uploads, 1 if live else self._max_batch
 
     async def _fill(self) -> None:
         """Wait until the batch is full or the first request has waited long enough."""
         try:
             async with asyncio.timeout(self._max_wait_s):
-                while len(self._queue) < self._max_batch:
+                while self._waiting < self._max_batch:
                     self._asked.clear()
                     await self._asked.wait()
         except TimeoutError:

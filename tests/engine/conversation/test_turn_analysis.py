@@ -163,11 +163,11 @@ def test_interim_events_have_text_only_where_the_recogniser_is_fast() -> None:
         pending = 0
         delay_s = 0.0
 
-        async def __call__(self, pcm: Float32, key: object = None) -> Transcript:
+        async def __call__(self, pcm: Float32, key: object = None, *, awaited: bool = True) -> Transcript:
             await asyncio.sleep(self.delay_s)
             return said("hello")
 
-    async def describe_audio(pcm: Float32, key: object = None) -> DescribedAudio:
+    async def describe_audio(pcm: Float32, key: object = None, *, awaited: bool = True) -> DescribedAudio:
         return DescribedAudio(pcm[:8])
 
     async def main() -> list[bool]:

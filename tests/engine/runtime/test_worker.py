@@ -7,7 +7,7 @@ import torch
 
 from engine.runtime.hangs import Deadline, Hangs
 from engine.runtime.model_thread import ModelTimeoutError
-from engine.runtime.worker import Worker, WorkerClosedError, _FairQueue, _Job
+from engine.runtime.worker import UPLOAD_TURN, Worker, WorkerClosedError, _FairQueue, _Job
 
 
 def inverses(numbers: list[int]) -> list[float]:
@@ -67,6 +67,48 @@ def test_clients_take_turns_whatever_the_number_of_their_conversations() -> None
     assert [queue.pop().request for _ in range(6)] == ["a0.1", "b0.2", "c0.1", "a1.1", "a2.1", "a0.2"]
     assert not queue
     loop.close()
+
+
+def test_uploads_come_after_live_media_one_at_a_time_and_still_have_a_turn() -> None:
+    started, gate = threading.Event(), threading.Event()
+    batches: list[list[str]] = []
+
+    def run(names: list[str]) -> list[str]:
+        started.set()
+        gate.wait()
+        batches.append(names)
+        return names
+
+    async def main() -> None:
+        async with Worker(run, name="live first", max_batch=2) as worker, asyncio.TaskGroup() as tasks:
+            tasks.create_task(worker("first"))
+            await asyncio.to_thread(started.wait)
+            for number in range(3):
+                tasks.create_task(worker(f"upload {number}", awaited=False))
+            for number in range(2 * UPLOAD_TURN):
+                tasks.create_task(worker(f"live {number}"))
+            await asyncio.sleep(0)
+            gate.set()
+        uploads = [at for at, batch in enumerate(batches) if batch[0].startswith("upload")]
+        assert uploads == [UPLOAD_TURN - 1, UPLOAD_TURN + 2, UPLOAD_TURN + 3]
+        assert all(len(batches[at]) == 1 for at in uploads)
+
+    asyncio.run(main())
+
+
+def test_uploads_alone_are_run_in_batches() -> None:
+    batches: list[list[int]] = []
+
+    def run(numbers: list[int]) -> list[int]:
+        batches.append(numbers)
+        return numbers
+
+    async def main() -> None:
+        async with Worker(run, name="uploads", max_batch=4) as worker:
+            await asyncio.gather(*(worker(number, awaited=False) for number in range(4)))
+
+    asyncio.run(main())
+    assert batches == [[0, 1, 2, 3]]
 
 
 def test_keys_take_turns_and_each_keeps_its_order() -> None:

@@ -51,6 +51,20 @@ def test_a_client_that_sends_too_much_is_read_later_on_all_of_its_sockets(limit,
     assert asyncio.run(main()) >= 0.9  # one second's worth at once, and one more
 
 
+def test_a_publisher_whose_tracks_may_not_be_analysed_keeps_its_socket() -> None:
+    async def main() -> None:
+        async with running(first_media_s=0.3) as (engine, url), ws(url, "/ingest?conversation=a") as client:
+            await client.send(start(UNREAD))
+            for number in range(8):
+                await client.send(frame(5, at_s=0.1 * number, seconds=0.1))
+                await asyncio.sleep(0.1)
+            await client.send(END)
+            messages, code, _ = await rest(client)
+            assert (messages[-1]["type"], code, engine.heard_s) == ("session.ended", 1000, 0.0)
+
+    asyncio.run(main())
+
+
 def test_an_upload_that_is_slowed_down_loses_nothing() -> None:
     async def main() -> float:
         async with (
