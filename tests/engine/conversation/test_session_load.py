@@ -103,14 +103,14 @@ def test_load_is_shed_level_by_level_and_no_final_is_lost(monkeypatch: pytest.Mo
                 late = asyncio.create_task(talk(supervisor, PullSource(as_in_life(supervisor)), conversation="late"))
                 await load_level(supervisor, engine.runtime.load_shedding.FULL)
                 other = asyncio.create_task(supervisor.join("other", PullSource(one_turn()), live=True))
-                await until(lambda: supervisor._load.refusal is not None)
+                await until(lambda: supervisor.load.refusal() is not None)
                 with pytest.raises(RefusedError, match="s behind live: try again"):
                     await supervisor.join("new", Source(media(2)), live=True)
                 await until(lambda: len(pictures) == len(TURNS))
                 free.set()
                 told = await late
                 await other
-                await until(lambda: supervisor._load.refusal is None)
+                await until(lambda: supervisor.load.refusal() is None)
                 return [told, await talk(supervisor, PullSource(unhurried()), conversation="quick")]
 
     late, quick = (emotions(events) for events in asyncio.run(main()))
@@ -149,7 +149,7 @@ async def one_turn() -> AsyncIterator[AudioChunk]:
 
 async def load_level(supervisor: Supervisor, wanted: int) -> None:
     """Until a conversation has this level."""
-    await until(lambda: any(load.level == wanted for load in supervisor._load._conversations.values()))
+    await until(lambda: any(load.level == wanted for load in supervisor.load._conversations.values()))
 
 
 async def until(true: Callable[[], bool]) -> None:
