@@ -17,7 +17,8 @@ FILES_PER_PEER = 4  # of WebRTC: one UDP socket per address of this machine, mor
 BURST_S = 5.0  # so many seconds' worth at once
 MEDIA_BURST_S = 1.0  # the same of media, where a longer burst would keep the engine busy
 OFFER_COST = 5.0  # an offer of WebRTC is as much work as this many WebSockets
-MESSAGE_BYTES = 4096  # a message is as much work as this many bytes, beside its own
+MESSAGE_BYTES = 16 << 10  # a message is as much work as this many bytes, beside its own
+PACKET_BYTES = 4 << 10  # and a packet of WebRTC
 SLOWED_S = 0.5  # a client that waits for longer is logged
 RETRY_AFTER_S = 5.0
 
@@ -83,7 +84,7 @@ class ClientLimits:
 
     def packet(self, client: Client, size: int) -> bool:
         """The client has sent a packet of WebRTC. Returns whether it is read: one that is not costs nothing more."""
-        return not self._bytes.take(*client, cost=size + MESSAGE_BYTES)
+        return not self._bytes.take(*client, cost=size + PACKET_BYTES)
 
     def picture(self, client: Client) -> float:
         """The same for a picture that is decoded next."""

@@ -20,7 +20,7 @@ def picture(at_s: float) -> bytes:
 
 CAPTION = {"type": "caption", "track": "mic", "start_s": 0.0, "end_s": 0.1, "text": "Hello."}
 FLOODS = [
-    ({"media_mb_per_s": 0.2}, [UNREAD], [frame(1, seconds=0.5)] * 20),  # 16 KB, and 4 KB for each
+    ({"media_mb_per_s": 0.3}, [UNREAD], [frame(1, seconds=0.5)] * 20),  # 16 KB, and as much for each
     ({"captions_per_s": 10.0}, [UNREAD], [json.dumps(CAPTION)] * 20),
     ({"pictures_per_s": 10.0}, [MIC, CAMERA], [picture(float(number)) for number in range(21)]),
 ]
