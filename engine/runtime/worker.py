@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, Self, TypeVar
 
+from engine.loop_time import loop_time_s
 from engine.runtime.durations import STAGE_S, Durations
 from engine.runtime.hangs import Deadline
 from engine.runtime.memory import is_out_of_memory, releasing_memory
@@ -144,7 +145,7 @@ class Worker(Generic[Req, Res]):
         job: _Job[Req, Res] = _Job(request, asyncio.get_running_loop().create_future())
         queue.push(key, job)
         if queue is self._queue:
-            self._live_at = time.monotonic()
+            self._live_at = loop_time_s()
         self._asked.set()
         try:
             return await job.answer
@@ -206,7 +207,7 @@ class Worker(Generic[Req, Res]):
         """The queue that is next, and how many of its requests to take."""
         if self._queue and not (self._uploads and self._batches % UPLOAD_TURN == UPLOAD_TURN - 1):
             return self._queue, self._max_batch
-        live = self._queue or time.monotonic() - self._live_at < LIVE_S
+        live = self._queue or loop_time_s() - self._live_at < LIVE_S
         return self._uploads, 1 if live else self._max_batch
 
     async def _fill(self) -> None:
