@@ -91,6 +91,7 @@ def main() -> None:
     if unknown := set(options.attacks) - ATTACKS.keys():
         parser.error(f"there is no attack {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as folder:
+        # By itself, a flood of offers meets the default limits; others come from the address of the conversation.
         limits = () if options.attacks == ["offers_without_end"] else LIMITS
         with served(Path(folder), *FLAGS, *limits, open_files=FILES) as server:
             rows = asyncio.run(measure(server, options.attacks or list(ATTACKS), options.passes))
