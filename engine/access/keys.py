@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from cberl.storage import replacing
 from engine.errors import EngineError
+from engine.watched_file import WatchedFiles
 
 KEEP_KEYS = 3  # of those that rotation has replaced, older ones are dropped, and their tokens with them
 
@@ -93,29 +94,25 @@ def save_keys(path: Path, keys: Keys) -> None:
 class KeyWatcher:
     """The keys in a file, read again when it changes, so that a running server knows of denied tokens."""
 
-    CHECK_S = 1.0
-
     def __init__(self, path: Path, keys: Keys, now: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._keys = keys
-        self._now = now
-        self._checked_at = now()
-        self._version = self._read_version()
+        self._problem: KeyFileError | None = None
+        self._check = WatchedFiles([path], self._read, now)
 
     def __call__(self) -> Keys:
         """The present keys. Where the file cannot be read, those of before. Raises KeyFileError where it is invalid."""
-        if self._now() - self._checked_at >= self.CHECK_S:
-            self._checked_at = self._now()
-            if (version := self._read_version()) not in (None, self._version):
-                self._keys, self._version = read_keys(self._path), version
+        self._check()
+        if self._problem:
+            raise self._problem
         return self._keys
 
-    def _read_version(self) -> tuple[int, int] | None:
+    def _read(self) -> None:
+        """Raises OSError."""
         try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino
+            self._keys, self._problem = read_keys(self._path), None
+        except KeyFileError as error:
+            self._problem = error
 
 
 def _create(path: Path) -> bool:

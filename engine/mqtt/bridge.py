@@ -23,6 +23,7 @@ from engine.mqtt.home_assistant import HomeAssistant
 from engine.mqtt.publisher import Incoming, MakeClient, MqttPublisher
 from engine.mqtt.states import States, Unsent
 from engine.mqtt.topics import Messages, Topics
+from engine.runtime.host_name import HostName
 from engine.store.writer import EventWriter
 
 MAX_WAITING_COMMANDS = 64
@@ -78,9 +79,9 @@ class MqttBridge:
 
     def status(self) -> dict[str, dict[str, object]]:
         """For `/readyz`. The engine is ready also while a broker is not connected."""
-        outbox = self._event_writer.outbox
+        outbox, lost = self._event_writer.outbox, self._event_writer.lost_outbox
         return {
-            it.name: it.status() | {"waiting": outbox.waiting(it.name), "dropped": outbox.dropped[it.name]}
+            it.name: it.status() | {"waiting": outbox.waiting(it.name), "dropped": outbox.dropped[it.name] + lost}
             for it in self._publishers
         }
 
@@ -136,11 +137,13 @@ class MqttBridge:
 def client_maker(broker: Broker, settings: Settings, identifier: str | None = None) -> MakeClient:
     """Makes clients of this broker. Raises BrokerError where certificates cannot be used."""
     context = tls_context(settings.mqtt_ca, settings.mqtt_cert, settings.mqtt_key) if broker.tls else None
+    name = HostName(broker.host)
 
     def make(will: aiomqtt.Will | None) -> MqttClient:
         return MqttClient(
             broker.host,
             broker.port,
+            name=name,
             username=broker.username,
             password=broker.password,
             identifier=identifier or settings.mqtt_client_id or f"{settings.mqtt_prefix}-{settings.mqtt_node}",

@@ -33,7 +33,7 @@ class MqttClient(AcknowledgedClient):
 
     @property
     def unanswered(self) -> list[MqttMessage]:
-        """Sent and not answered by the broker, in order."""
+        """Sent and not answered when the connection was lost, in order. None where the broker answers nothing."""
         return list(self._unanswered.values())
 
     async def send(self, messages: Iterable[MqttMessage]) -> list[Refusal]:
@@ -59,6 +59,7 @@ class MqttClient(AcknowledgedClient):
                     raise aiomqtt.MqttError("the connection was lost before the broker had answered")
             except TimeoutError as error:  # a slow connection may take longer, as long as answers come
                 if len(self._unanswered) == left:
+                    self._unanswered.clear()  # it is not the messages that the broker cannot accept
                     raise aiomqtt.MqttError("no answer to what was sent") from error
         return self._refused
 

@@ -15,9 +15,22 @@ from engine.loop_time import loop_time_s
 Clock = Callable[[], float]
 
 
-def unix_s() -> float:
-    """Wall clock, in seconds since 1970: for times that are stored or compared beyond this process."""
+def system_unix_s() -> float:
+    """The system's wall clock, in seconds since 1970, which may be set at any time: for what another process reads."""
     return time.time()
+
+
+def _elapsed_s() -> float:
+    """Never set, and where the system has such a clock it counts while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+_BEGAN_S = system_unix_s() - _elapsed_s()
+
+
+def unix_s() -> float:
+    """Seconds since 1970, by the system's wall clock when this process began: its ages are right when that is set."""
+    return _BEGAN_S + _elapsed_s()
 
 
 class MediaClock:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -58,7 +59,7 @@ class EngineApp(Starlette):
         self._loop_lag = loop_lag
         super().__init__(
             **options,
-            exception_handlers={AccessError: self._denied},
+            exception_handlers={AccessError: self._denied, sqlite3.Error: _log_unavailable},
             lifespan=lambda app: self._running(),
         )
 
@@ -144,3 +145,8 @@ def _whip(supervisor: Supervisor, settings: Settings, limits: ClientLimits, acce
 
     config = PeerConfig(servers, settings.video_fps, settings.media_timeout_s, settings.require_consent)
     return Whip(admit, may_publish, config, settings.max_tracks, settings.allow_origin)
+
+
+async def _log_unavailable(request: Request, error: Exception) -> Response:
+    body = encode(Error("unavailable", f"The event log cannot be read: {error}."))
+    return Response(body, 503, {"Retry-After": "5"}, media_type="application/json")

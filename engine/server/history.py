@@ -26,7 +26,7 @@ def history_routes(sinks: EventSinks, access: Access) -> list[Route]:
     async def conversations(request: Request) -> Response:
         access.check(request, "all")
         listed = {it.id: asdict(it) for it in hub.conversations()}
-        for it in await kept.call(kept.log.conversations, MAX_LISTED) if kept else ():
+        for it in await kept.query(kept.log.conversations, MAX_LISTED) if kept else ():
             unknown = {"id": it.id, "speakers": (), "active": False, "last_seq": it.last_seq}
             listed.setdefault(it.id, unknown)
         return JSONResponse({"conversations": list(listed.values())})
@@ -40,7 +40,7 @@ def history_routes(sinks: EventSinks, access: Access) -> list[Route]:
         if not (_is_number(after) and _is_number(limit) and 1 <= int(limit) <= MAX_EVENTS):
             return _error(400, "bad_request", f"after_seq is a number from 0 on, limit one from 1 to {MAX_EVENTS}.")
         conversation = request.path_params["id"]
-        found = await kept.call(kept.log.events, conversation, int(after), int(limit))
+        found = await kept.query(kept.log.events, conversation, int(after), int(limit))
         if not found and not await known(conversation):
             return _error(404, "unknown_conversation", f"There are no events of {conversation[:64]}.")
         last_seq = found[-1][0] if found else int(after)
@@ -50,7 +50,7 @@ def history_routes(sinks: EventSinks, access: Access) -> list[Route]:
     async def known(conversation: str) -> bool:
         if any(it.id == conversation for it in hub.conversations()):
             return True
-        if kept is not None and bool(await kept.call(kept.log.events, conversation, 0, 1)):
+        if kept is not None and bool(await kept.query(kept.log.events, conversation, 0, 1)):
             return True
         return sinks.recorder is not None and await sinks.recorder.has(conversation)
 

@@ -148,6 +148,8 @@ class EngineCollector(Collector):
         waiting, failures = (writer.waiting, writer.not_kept) if writer else (0, 0)
         yield _gauge("cberl_event_writer_queue_length", "Events that wait for event log or outbox.", waiting)
         yield _counter("cberl_event_log_failures", "Events that could not be written to the log.", failures)
+        unsaved = writer.unsaved if writer else 0
+        yield _gauge("cberl_event_log_unsaved", "Events in memory that the log does not have yet.", unsaved)
         failures = shared.not_kept if shared else 0
         yield _counter("cberl_conversation_store_failures", "Events that the shared store did not take.", failures)
 

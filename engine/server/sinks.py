@@ -63,7 +63,7 @@ class EventSinks:
         """For `/readyz`."""
         status: dict[str, object] = {"events_not_encoded": self.hub.not_encoded}
         if self.event_writer and self.event_writer.keeps_events:
-            status["event_log"] = {"not_kept": self.event_writer.not_kept}
+            status["event_log"] = self.event_writer.status
         if self.shared:
             status["conversation_store"] = {"not_kept": self.shared.not_kept}
         if self.mqtt:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.errors import EngineError
-
-CHECK_S = 1.0
+from engine.watched_file import WatchedFiles
 
 log = logging.getLogger(__name__)
 
@@ -22,23 +21,20 @@ class Certificate:
 
     def __init__(self, certificate: Path, key: Path, now: Callable[[], float] = time.monotonic) -> None:
         self._files = (certificate, key)
-        self._now = now
-        self._checked_at = now()
-        self._versions = self._read_versions()
         self._context = self._load()
+        self._check = WatchedFiles(self._files, self._load_again, now)
 
     def __call__(self) -> ssl.SSLContext:
         """For a new connection. Where a changed file cannot be used, the one of before, and a line in the log."""
-        if self._now() - self._checked_at >= CHECK_S:
-            self._checked_at = self._now()
-            if (versions := self._read_versions()) != self._versions:
-                self._versions = versions
-                try:
-                    self._context = self._load()
-                    log.info("the certificate was loaded again")
-                except TlsError as error:
-                    log.warning("%s; the certificate of before is used", error)
+        self._check()
         return self._context
+
+    def _load_again(self) -> None:
+        try:
+            self._context = self._load()
+            log.info("the certificate was loaded again")
+        except TlsError as error:
+            log.warning("%s; the certificate of before is used", error)
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -49,6 +45,3 @@ class Certificate:
             names = " and ".join(map(str, self._files))
             raise TlsError(f"{names} are not a certificate and its key: {error.strerror or error}") from error
         return context
-
-    def _read_versions(self) -> list[int]:
-        return [path.stat().st_mtime_ns if path.exists() else 0 for path in self._files]

@@ -1,8 +1,9 @@
 """States of running conversations, for the next run of the engine. Blocking; belongs to the event writer's thread."""
 
-import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
+
+from engine.store.database import Database
 
 
 class StateRow(NamedTuple):
@@ -16,7 +17,7 @@ class StateRow(NamedTuple):
 class ConversationStates:
     """One state per conversation, and when the engine was last alive."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: Database) -> None:
         self._db = database
 
     def load(self) -> dict[str, bytes]:

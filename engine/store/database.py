@@ -1,11 +1,16 @@
 """The one SQLite file of an engine: event log and outbox. Blocking; belongs to one thread (see `writer.py`)."""
 
+import logging
 import os
 import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from engine.errors import EngineError
 from engine.runtime.clocks import unix_s
+
+log = logging.getLogger(__name__)
 
 MEMORY = ":memory:"  # no file: lives as long as the process
 FORMAT = 1
@@ -43,11 +48,72 @@ class StoreError(EngineError):
     """The file cannot be used."""
 
 
-def open_database(path: str) -> sqlite3.Connection:
+class Database:
+    """A connection, which is replaced where its file vanishes."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self._connection = connection
+        self._path = path
+        self._file = _identity(path)
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection.in_transaction
+
+    def execute(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        return self._connection.execute(sql, values)
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[object]]) -> sqlite3.Cursor:
+        return self._connection.executemany(sql, rows)
+
+    def executescript(self, sql: str) -> None:
+        self._connection.executescript(sql)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def restore(self) -> None:
+        """Where the file was deleted or moved away, write all of it again. Raises sqlite3.Error.
+
+        The system keeps a deleted file for those who have it open, so writing to it would seem to work.
+        """
+        found = _identity(self._path)
+        if found == self._file:
+            return
+        if found is not None:
+            raise sqlite3.OperationalError(f"another file has taken the place of {self._path}")
+        log.warning("%s has vanished and is written again", self._path)
+        unfinished = f"{self._path}.unfinished"
+        try:
+            os.close(os.open(unfinished, os.O_CREAT | os.O_TRUNC | os.O_RDWR, 0o600))
+            with closing(sqlite3.connect(unfinished)) as copy:
+                self._connection.backup(copy)
+            self._connection.close()  # before the new one is open: it deletes its write-ahead log by name
+            os.replace(unfinished, self._path)
+            self._connection = _connect(self._path)
+        except (OSError, StoreError) as error:
+            raise sqlite3.OperationalError(f"{self._path} has vanished: {error}") from error
+        self._file = _identity(self._path)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Of the file, or None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def open_database(path: str) -> Database:
     """Open the file for this process alone. Raises StoreError.
 
     WAL with synchronous=NORMAL: committed data survives a crash of the process, but not always a loss of power.
     """
+    return Database(_connect(path), path)
+
+
+def _connect(path: str) -> sqlite3.Connection:
     database: sqlite3.Connection | None = None
     try:
         if path != MEMORY and not Path(path).exists():

@@ -1,8 +1,9 @@
 """The events of all conversations, in SQLite. Blocking; belongs to the event writer's thread."""
 
-import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
+
+from engine.store.database import Database
 
 CHUNK = 2000  # events deleted in one transaction, so that writing is not delayed
 
@@ -26,7 +27,7 @@ class LoggedConversation(NamedTuple):
 class EventLog:
     """Events by conversation and seq. Events that are superseded (interim) are not stored and leave gaps."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: Database) -> None:
         self._db = database
 
     def numbers(self) -> tuple[int, dict[str, int]]:

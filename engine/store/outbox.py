@@ -1,9 +1,10 @@
 """Messages that brokers have not acknowledged yet, in SQLite. Blocking; belongs to the event writer's thread."""
 
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
+
+from engine.store.database import Database
 
 # The latest utterance of its speaker, a correction of an earlier one, or a change of emotion.
 Kind = Literal["current", "past", "change"]
@@ -26,7 +27,7 @@ class OutboxRow(NamedTuple):
 class Outbox:
     """One list for all brokers, each with a cursor. Beyond `capacity` the oldest rows are dropped and counted."""
 
-    def __init__(self, database: sqlite3.Connection, brokers: Sequence[str], capacity: int) -> None:
+    def __init__(self, database: Database, brokers: Sequence[str], capacity: int) -> None:
         self.dropped: Counter[str] = Counter()  # by broker
         self._db = database
         found = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()

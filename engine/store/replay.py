@@ -28,7 +28,7 @@ async def replay_from_log(
             event_writer.log.reaches, conversation, after_seq, start, MAX_EVENTS
         ):
             return
-        while after_seq < (start := hub.replay_start(conversation)) and not event_writer.not_kept:
+        while after_seq < (start := hub.replay_start(conversation)) and event_writer.complete:
             page = await event_writer.call(event_writer.log.events, conversation, after_seq, PAGE_EVENTS)
             found = [(seq, text) for seq, text in page if seq <= start]
             # `start` was read before the page, so a page that is not full has all events up to `start`.

@@ -3,34 +3,35 @@
     hub ─ append ─► waiting ─ one commit per batch (thread) ─► deliver to subscribers ─► notify the outbox feed
 
 A batch holds the events that arrived during the last commit, so an event waits for one commit at most, and a busy
-engine makes few large commits. If the disk fails, events are delivered nevertheless, and counted as not kept.
+engine makes few large commits. If the disk fails or hangs, events are delivered nevertheless, and wait in memory until
+they can be written (see `saver.py`).
 """
 
 import asyncio
 import logging
 import sqlite3
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from engine.delivery.wire import EncodedEvent
 from engine.events import ConversationEnded, Event
-from engine.runtime.clocks import unix_s
+from engine.runtime.clocks import system_unix_s, unix_s
 from engine.store.conversation_states import ConversationStates, StateRow
-from engine.store.database import MEMORY, StoreError, open_database
+from engine.store.database import MEMORY, Database, StoreError, open_database
 from engine.store.event_log import EventLog, EventRow
 from engine.store.outbox import Outbox, OutboxRow
+from engine.store.saver import ALIVE_S, Saver
+from engine.store.transactions import Transactions
 
 MAX_BATCH = 256
-ALIVE_S = 5.0  # at least this often, the file says that the engine is alive
 RESERVE = 1000  # numbers that a conversation may use before its limit is written again
 
 log = logging.getLogger(__name__)
-Args = ParamSpec("Args")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class EventWriter:
 
     def __init__(
         self,
-        database: sqlite3.Connection,
+        database: Database,
         thread: ThreadPoolExecutor,
         config: EventWriterConfig,
         feed: OutboxFeed | None = None,
@@ -84,29 +85,52 @@ class EventWriter:
         self.log = EventLog(database)
         self.outbox = Outbox(database, config.brokers, config.outbox_rows)
         self.states = ConversationStates(database)
-        self.not_kept = 0  # events that could not be written
         self._feed: OutboxFeed = feed or NoOutboxFeed()
-        self._db = database
-        self._thread = thread
         self._config = config
         self.numbering = self.log.numbering()
         self._floor, self._limits = self.log.numbers()
         self._reached: dict[str, int] = {}  # highest numbers used in this run
         self._running: set[str] = set()
-        self._to_reserve: dict[str, int] = {}
         self._waiting: deque[_Record] = deque()
         self._appended = self._delivered = 0
         self._over = False
         self._held = False
-        self._touched_s = 0.0
-        self._until_s = self.states.alive_s() + config.grace_s
+        self._expires = time.monotonic() + self.states.alive_s() + config.grace_s - system_unix_s()
         self._saved = self.states.load()
+        transactions = Transactions(database, thread)
+        self.call, self.query, self.scrub = transactions.call, transactions.query, transactions.scrub
+        self._saver = Saver(transactions, self.log, self.outbox, self.states, self._is_alive)
         self._arrived = asyncio.Event()
         self._flushing: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @property
     def keeps_events(self) -> bool:
         return bool(self._config.path)
+
+    @property
+    def not_kept(self) -> int:
+        """Events that were given up: there were too many before the disk could be written again."""
+        return self._saver.unsaved.lost_events
+
+    @property
+    def lost_outbox(self) -> int:
+        """Messages for brokers that were given up in the same way."""
+        return self._saver.unsaved.lost_outbox
+
+    @property
+    def unsaved(self) -> int:
+        """Events that are delivered and not stored yet, because the disk fails."""
+        return len(self._saver.unsaved)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the log has all events that were delivered, within retention."""
+        return self._saver.problem is None and not self.not_kept
+
+    @property
+    def status(self) -> dict[str, object]:
+        """For `/readyz`."""
+        return self._saver.status
 
     @property
     def waiting(self) -> int:
@@ -133,7 +157,7 @@ class EventWriter:
     def take_state(self, conversation: str) -> bytes | None:
         """See `hub.EventWriter`."""
         saved = self._saved.pop(conversation, None)
-        return saved if unix_s() <= self._until_s else None
+        return saved if time.monotonic() <= self._expires else None
 
     def hold_states(self) -> None:
         """See `hub.EventWriter`."""
@@ -158,15 +182,10 @@ class EventWriter:
             self._flushing.append((self._appended, done))
             await done
 
-    async def call(self, method: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
-        """Run a method of `log` or `outbox` in the thread and as one transaction. Raises sqlite3.Error."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, lambda: self._in_transaction(lambda: method(*args, **kwargs))
-        )
-
     async def forget(self, conversation: str) -> int:
         """Delete a conversation. Returns how many of its events were in the log. Raises sqlite3.Error."""
         await self.flush()
+        self._saver.unsaved.forget(conversation)
 
         def forget() -> int:
             self.outbox.forget(conversation)
@@ -184,6 +203,9 @@ class EventWriter:
             self._floor = max(self._floor, self._limits.pop(name, 0))
             self._reached.pop(name, None)
 
+    def _is_alive(self) -> bool:
+        return self.keeps_events and bool(self._running)
+
     async def pump(self) -> None:
         """Stores and delivers events until cancelled."""
         try:
@@ -192,10 +214,14 @@ class EventWriter:
                     async with asyncio.timeout(ALIVE_S):
                         await self._arrived.wait()
                 self._arrived.clear()
-                await self._touch()
+                if self._saver.due and not self._waiting:
+                    await self._saver.save()
+                    self._deliver([])
                 while self._waiting:
                     batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-                    await self._store(batch)
+                    for record in batch:
+                        self._saver.unsaved.add(record.row, record.outbox, record.state)
+                    await self._saver.save()
                     self._deliver(batch)
         finally:  # cancelled: no `flush` may wait for ever
             self._over = True
@@ -204,7 +230,7 @@ class EventWriter:
     def _deliver(self, batch: Sequence[_Record]) -> None:
         for record in batch:
             record.deliver()
-        self._feed.delivered([row for record in batch for row in record.outbox])
+        self._feed.delivered(self._saver.take_saved_outbox())
         self._delivered += len(batch)
         self._release(self._delivered)
 
@@ -219,16 +245,12 @@ class EventWriter:
         """Conversations that have not ended."""
         return tuple(self._running)
 
-    async def scrub(self) -> None:
-        """Return deleted pages to the file system, and remove their copies from the write-ahead log."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._scrub)
-
     async def finish(self) -> None:
         """Store all appended events and the highest numbers used, so that the next run continues after them."""
         await self.flush()
         try:
             await self.call(self.log.reserve, self._reached)
-            await self.call(self.states.touch, unix_s())
+            await self.call(self.states.touch, system_unix_s())
         except sqlite3.Error as error:
             log.error("the highest numbers cannot be written to the event log: %s", error)
 
@@ -244,57 +266,12 @@ class EventWriter:
         if isinstance(event, ConversationEnded):
             self._running.discard(name)
         if seq > self._limits.get(name, 0):
-            self._limits[name] = self._to_reserve[name] = seq + RESERVE
-
-    async def _touch(self) -> None:
-        """The engine is alive, and so are its conversations."""
-        if self.keeps_events and self._running and unix_s() - self._touched_s >= ALIVE_S:
-            try:
-                self._touched_s = unix_s()
-                await self.call(self.states.touch, self._touched_s)
-            except sqlite3.Error as error:
-                log.error("the event log cannot be written: %s", error)
-
-    async def _store(self, batch: Sequence[_Record]) -> None:
-        rows = [record.row for record in batch if record.row]
-        outbox = [row for record in batch for row in record.outbox]
-        states = [record.state for record in batch if record.state]
-        limits, self._to_reserve = self._to_reserve, {}
-        if not (rows or outbox or states or limits):
-            return
-        try:
-            await self.call(self._write, rows, outbox, states, limits)
-        except sqlite3.Error as error:
-            self.not_kept += len(rows)
-            self._to_reserve = limits | self._to_reserve
-            log.error("%d events could not be kept: %s", len(rows), error)
-
-    def _write(
-        self, rows: Iterable[EventRow], outbox: Sequence[OutboxRow], states: Sequence[StateRow], limits: dict[str, int]
-    ) -> None:
-        self.log.reserve(limits)
-        self.log.add(rows)
-        self.outbox.add(outbox)
-        self.states.put(states)
-
-    def _in_transaction(self, work: Callable[[], Result]) -> Result:
-        self._db.execute("BEGIN")
-        try:
-            result = work()
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        return result
-
-    def _scrub(self) -> None:
-        self._db.executescript("PRAGMA incremental_vacuum")  # `execute` would free one page and stop
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._limits[name] = seq + RESERVE
+            self._saver.unsaved.reserve(name, seq + RESERVE)
 
 
 def _opened(
-    database: sqlite3.Connection, thread: ThreadPoolExecutor, config: EventWriterConfig, feed: OutboxFeed | None
+    database: Database, thread: ThreadPoolExecutor, config: EventWriterConfig, feed: OutboxFeed | None
 ) -> EventWriter:
     """Raises StoreError where the file is damaged in what is read at the start."""
     try:

@@ -5,6 +5,7 @@ import json
 import struct
 from dataclasses import replace
 
+import httpx
 import numpy as np
 import pytest
 
@@ -78,12 +79,17 @@ def test_a_publisher_whose_audio_cannot_be_processed_is_informed(caplog: pytest.
     async def main() -> list[Message]:
         async with Worker(fail, name="failing") as vad, running() as (supervisor, url):
             supervisor.models = replace(supervisor.models, vad=vad)
-            return await received_by_publisher(url, "bad", stretch(0.0, 0.5))
+            received = await received_by_publisher(url, "bad", stretch(0.0, 0.5))
+            async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+                assert (await http.get("/readyz")).status_code == 200
+                supervisor.models.hangs.began("vad", 20.0, essential=True)
+                assert (await http.get("/readyz")).status_code == 503
+            return received
 
     last = asyncio.run(main())[-1]
     assert (last["type"], last["code"], last["fatal"]) == ("error", "failed", True)
     errors = [record.name for record in caplog.records if record.levelname == "ERROR"]
-    assert errors == ["engine.server.running_conversation"]
+    assert errors == ["engine.server.running_conversation", "engine.runtime.hangs"]
 
 
 def test_bad_messages_of_one_do_not_disturb_another() -> None:

@@ -22,7 +22,7 @@ from engine.ingest.webrtc._aiortc_compat import (
     read_packets_that,
     replace_jitter_buffer,
 )
-from engine.ingest.webrtc.ice import IceServer
+from engine.ingest.webrtc.ice import IceServer, reachable
 from engine.ingest.webrtc.jitter_buffer import JitterBuffer
 from engine.ingest.webrtc.sdp import OfferError
 from engine.ingest.webrtc.video import ChargeDecoding, Unused, VideoBuffer
@@ -226,7 +226,7 @@ async def open_peer(
     bound_video_decoders()
     connection = RTCPeerConnection(
         RTCConfiguration(
-            iceServers=[server.for_peer() for server in config.ice_servers],
+            iceServers=await reachable(config.ice_servers),
             bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,
         )
     )

@@ -1,9 +1,12 @@
+import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
 from engine.access.keys import KeyFileError, Keys, KeyWatcher, key_file, load_keys, read_keys, save_keys
+from engine.watched_file import CHECK_S
 from testing.clock import HandClock
 
 
@@ -40,11 +43,29 @@ def test_a_change_of_the_file_is_noticed_within_a_second_and_its_loss_changes_no
     watcher = KeyWatcher(path, first, hand)
     save_keys(path, second := first.rotated())
     assert watcher() == first
-    hand.time += KeyWatcher.CHECK_S
+    hand.time += CHECK_S
     assert watcher() == second
     path.unlink()
-    hand.time += KeyWatcher.CHECK_S
+    hand.time += CHECK_S
     assert watcher() == second
+
+
+def test_a_disk_that_does_not_answer_changes_nothing(tmp_path: Path) -> None:
+    """A pipe in place of the file: whoever opens it waits for ever."""
+    path, hand = tmp_path / "keys.json", HandClock()
+    keys, _ = load_keys(path)
+    watcher = KeyWatcher(path, keys, hand)
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    for _ in range(3):
+        hand.time += CHECK_S
+        assert watcher() == keys
+    hanging = [thread for thread in threading.enumerate() if thread.name == "watched file"]
+    assert len(hanging) == 1
+    path.write_text("", encoding="utf-8")  # lets it go on
+    hanging[0].join()
+    with pytest.raises(KeyFileError):
+        watcher()
 
 
 def test_the_file_is_in_the_user_s_state_unless_a_setting_says_otherwise(

@@ -156,7 +156,7 @@ def test_an_open_socket_ends_when_its_token_is_withdrawn_or_expires(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.access.guard.RECHECK_S", 0.1)
-    monkeypatch.setattr(KeyWatcher, "CHECK_S", 0.1)
+    monkeypatch.setattr("engine.watched_file.CHECK_S", 0.1)
 
     async def main() -> None:
         grant = new_grant(frozenset({"listen"}), "*", None, 1.0)
@@ -206,7 +206,7 @@ def test_a_webrtc_peer_is_disconnected_when_its_token_is_withdrawn_unless_it_has
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.access.guard.RECHECK_S", 0.1)
-    monkeypatch.setattr(KeyWatcher, "CHECK_S", 0.1)
+    monkeypatch.setattr("engine.watched_file.CHECK_S", 0.1)
     silence = np.zeros(16_000, np.float32)
 
     async def main() -> None:

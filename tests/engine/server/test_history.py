@@ -1,4 +1,5 @@
 import asyncio
+import threading
 
 import httpx
 
@@ -25,7 +26,7 @@ def test_history_is_read_page_by_page_and_outlives_the_engine(tmp_path):
             for query in ("after_seq=-1", "after_seq=x", "limit=0", "limit=1001"):
                 assert (await http.get(f"/conversations/room%201/events?{query}")).json()["code"] == "bad_request"
             assert (await http.delete("/conversations/room%201")).status_code == 409
-            assert (await http.get("/readyz")).json()["event_log"] == {"not_kept": 0}
+            assert (await http.get("/readyz")).json()["event_log"] == {"not_kept": 0, "unsaved": 0}
 
     async def second():
         async with running(event_log=str(tmp_path / "log")) as (engine, url), client(url) as http:
@@ -42,6 +43,23 @@ def test_history_is_read_page_by_page_and_outlives_the_engine(tmp_path):
 
     asyncio.run(first())
     asyncio.run(second())
+
+
+def test_a_log_that_does_not_answer_is_unavailable(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.store.transactions.QUERY_S", 0.05)
+    gate = threading.Event()
+
+    async def main():
+        async with running(event_log=str(tmp_path / "log")) as (engine, url), client(url) as http:
+            stuck = asyncio.ensure_future(engine.hub._event_writer.call(gate.wait))
+            for path in ("/conversations", "/conversations/demo/events"):
+                answer = await http.get(path)
+                assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+            gate.set()
+            await stuck
+            assert (await http.get("/conversations")).status_code == 200
+
+    asyncio.run(main())
 
 
 def test_without_a_log_there_is_no_history_and_conversations_can_still_be_deleted():

@@ -89,7 +89,7 @@ def test_a_resync_is_sent_if_the_log_lacks_the_events_too(tmp_path, monkeypatch,
             if lost == "forgotten":
                 await engine.hub._event_writer.call(engine.hub._event_writer.log.expire, float("inf"))
             elif lost == "not_kept":
-                engine.hub._event_writer.not_kept = 1
+                engine.hub._event_writer._saver.unsaved.lost_events = 1
             asked = 99 if lost == "never_reached" else 2
             async with ws(url, f"{ROOM}&resume_from_seq={asked}") as client:
                 first, second, *rest = [json.loads(await client.recv()) for _ in range(5)]
