@@ -5,7 +5,8 @@
 A server with real models in a process of its own. In each cycle three clients come and leave: one by WHIP, one by
 /ingest, and one that uploads, sends captions or subscribes, alternating between the ways of `testing/churn.py`: by
 DELETE, by closing, by a dead network, with an offer that is not followed up, with malformed messages, by an abort. The
-uploads are virtual sources: media that comes faster than it can be spoken, in total many times as long as the run.
+uploads are virtual sources: media that comes faster than it can be spoken, in total many times as long as the run. A
+client that is refused because the machine is too busy is counted.
 After every 20 cycles, when all have left, the server counts its tasks, threads, file descriptors and resident memory
 (Linux). The first sample warms up. Tasks, descriptors and threads must not rise at all; memory is judged by its slope
 over the last half of the samples, in megabytes per thousand sessions, against the standard error of that slope. Exits
@@ -28,7 +29,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from testing.churn import INGEST, OTHERS, UPLOAD_S, WHIP, WHIP_TIMEOUT_S, uploads
+from testing.churn import INGEST, OTHERS, UPLOAD_S, WHIP, WHIP_TIMEOUT_S, come, uploads
 from testing.server_process import server_apart
 
 SESSIONS = 3  # of a cycle
@@ -68,17 +69,21 @@ async def measure(options: argparse.Namespace) -> list[dict[str, float]]:
         while len(samples) < LEAST_SAMPLES or time.monotonic() < began + 60 * options.minutes:
             cycles = islice(coming, options.every)
             async with asyncio.TaskGroup() as tasks:
-                for _ in range(options.at_once):
-                    tasks.create_task(join_and_leave(url, cycles))
-            samples.append(await held() | {"elapsed_s": round(time.monotonic() - began, 1)})
+                coming_now = [tasks.create_task(join_and_leave(url, cycles)) for _ in range(options.at_once)]
+            refused = sum(one.result() for one in coming_now)
+            elapsed_s = round(time.monotonic() - began, 1)
+            samples.append(await held() | {"refused": refused, "elapsed_s": elapsed_s})
             print(options.every * len(samples), samples[-1], file=sys.stderr, flush=True)
     return samples
 
 
-async def join_and_leave(url: str, cycles: Iterator[int]) -> None:
+async def join_and_leave(url: str, cycles: Iterator[int]) -> int:
+    """How many were refused."""
+    refused = 0
     for number in cycles:
-        ways = (WHIP, INGEST, OTHERS)
-        await asyncio.gather(*(some[number % len(some)](url) for some in ways))
+        ways = [some[number % len(some)] for some in (WHIP, INGEST, OTHERS)]
+        refused += (await asyncio.gather(*(come(way, url) for way in ways))).count(False)
+    return refused
 
 
 def verdict(samples: list[dict[str, float]], every: int) -> dict[str, Any]:
@@ -95,6 +100,7 @@ def verdict(samples: list[dict[str, float]], every: int) -> dict[str, Any]:
         "sessions": SESSIONS * cycles,
         "elapsed_s": samples[-1]["elapsed_s"],
         "times_real_time": round(media_s / samples[-1]["elapsed_s"], 1),
+        "refused": round(sum(one["refused"] for one in samples)),
         "grew": grew,
         "slope_mb_per_1000": round(float(slope), 2),
         "standard_error": round(error, 2),
@@ -109,6 +115,7 @@ def show(result: dict[str, Any]) -> None:
     )
     grew = f"grew: {', '.join(result['grew'])}" if result["grew"] else "nothing grew beyond noise"
     load = f"{result['sessions']} sessions in {result['elapsed_s']:.0f} s, {result['times_real_time']:g} x real time"
+    load += f", {result['refused']} refused"
     table = Table(title=f"{load}: {grew}; {memory}", title_justify="left")
     for heading in ("sample", *result["samples"][0]):
         table.add_column(heading, justify="right")
