@@ -5,29 +5,18 @@ numbered at once and delivered when the writer has stored it, so that no subscri
 undo.
 """
 
-import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
-from cberl.recent import MAX_SPEAKERS
+from engine.delivery.event_writer import EventWriter, NoStorage
 from engine.delivery.statistics import HubStatistics
 from engine.delivery.subscription import EndReason, Entry, Subscription
+from engine.delivery.topic import Topic
 from engine.delivery.wire import EncodedEvent, encode, without_text
-from engine.events import (
-    ConversationEnded,
-    ConversationStarted,
-    EmotionEvent,
-    Event,
-    Resync,
-    Snapshot,
-    SpeakerJoined,
-    SpeakerLeft,
-    SpeakerState,
-)
+from engine.events import ConversationEnded, ConversationStarted, EmotionEvent, Event, Resync, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -40,58 +29,6 @@ class ConversationInfo:
     speakers: tuple[str, ...]
     active: bool
     last_seq: int
-
-
-class EventWriter(Protocol):
-    """Stores events before they are delivered."""
-
-    numbering: str  # sequence numbers continue within one numbering
-
-    def last_seq(self, conversation: str) -> int:
-        """The highest number that the conversation may have used in earlier runs; 0 for a new one."""
-
-    @property
-    def keeps_events(self) -> bool:
-        """Whether events and the states of conversations are stored."""
-        ...
-
-    def append(self, encoded: EncodedEvent, deliver: Callable[[], None], state: bytes | None = None) -> None:
-        """Never waits. Calls `deliver` on the loop once the event is stored, in the order of the calls.
-
-        `state`: that of the conversation after the event, stored with it until the conversation ends.
-        """
-
-    async def claim(self, conversation: str) -> Sequence[tuple[int, str]]:
-        """Must precede the conversation's first event. Returns the latest events of other engines: (seq, JSON).
-
-        Raises RefusedError where another engine runs it.
-        """
-
-    async def latest_events(self, conversation: str) -> Sequence[tuple[int, str]]:
-        """Those of `claim`, for subscribers of a conversation that does not run here."""
-
-    async def lost(self) -> str:
-        """Waits for a conversation that another engine has continued, and must end here."""
-
-    def take_state(self, conversation: str) -> bytes | None:
-        """The state from an earlier run, or of another engine, once, if the conversation may continue."""
-
-    def hold_states(self) -> None:
-        """Conversations that end from now on may continue in the next run."""
-
-    async def flush(self) -> None:
-        """Returns when all appended events are delivered."""
-
-
-@dataclass(slots=True, eq=False)
-class _Topic:
-    replay: deque[Entry]
-    first_seq: int  # the number before its first event
-    numbered: int  # the last number assigned
-    seq: int  # the last number delivered
-    active: bool = False
-    speakers: dict[str, SpeakerState] = field(default_factory=dict)
-    subscriptions: set[Subscription] = field(default_factory=set)
 
 
 class Hub:
@@ -110,14 +47,14 @@ class Hub:
         """`with_text`: whether subscribers receive the words."""
         self.with_text = with_text
         self.run = run
-        self.numbering = event_writer.numbering if event_writer else run
-        self._event_writer = event_writer
+        self._event_writer = event_writer or NoStorage(run)
+        self.numbering = self._event_writer.numbering
         self.replay_events = replay_events
         self.subscriber_queue = subscriber_queue
         self.keep_ended = keep_ended
         self.statistics = HubStatistics()
         self.not_encoded = 0  # events that were left out because they cannot be encoded
-        self._topics: dict[str, _Topic] = {}
+        self._topics: dict[str, Topic] = {}
         self._to_all: set[Subscription] = set()  # subscriptions to all conversations
         self._ended: OrderedDict[str, None] = OrderedDict()  # oldest first
         self._floor = 0  # the highest number of any conversation that was dropped
@@ -132,19 +69,16 @@ class Hub:
 
     async def claim(self, conversation: str) -> None:
         """Before a conversation that does not run. Raises RefusedError where another engine runs it."""
-        if self._event_writer is not None and not self._active(conversation):
+        if not self._active(conversation):
             self._restore(conversation, await self._event_writer.claim(conversation))
 
     async def load(self, conversation: str) -> None:
         """Before `subscribe`, so that a subscriber can resume what another engine has published."""
-        if self._event_writer is not None and not self._active(conversation):
+        if not self._active(conversation):
             self._restore(conversation, await self._event_writer.latest_events(conversation))
 
     async def lost(self) -> str:
         """Waits for a conversation that another engine has continued. Its subscribers here were disconnected."""
-        if self._event_writer is None:
-            never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-            return await never
         conversation = await self._event_writer.lost()
         for subscription in tuple(self._topic(conversation).subscriptions):
             subscription.end("restart")
@@ -153,16 +87,15 @@ class Hub:
     @property
     def keeps_states(self) -> bool:
         """Whether the states of conversations are stored."""
-        return self._event_writer is not None and self._event_writer.keeps_events
+        return self._event_writer.keeps_events
 
     def saved_state(self, conversation: str) -> bytes | None:
         """With which the conversation continues after a restart of the engine."""
-        return self._event_writer.take_state(conversation) if self._event_writer else None
+        return self._event_writer.take_state(conversation)
 
     def hold_states(self) -> None:
         """For shutdown: conversations that end from now on may continue in the next run."""
-        if self._event_writer is not None:
-            self._event_writer.hold_states()
+        self._event_writer.hold_states()
 
     def publish(self, event: Event, state: bytes | None = None) -> int | None:
         """Number the event and deliver it to every subscriber of its conversation, which is opened if necessary.
@@ -175,8 +108,7 @@ class Hub:
 
     async def flush(self) -> None:
         """Returns when all events published so far are stored and delivered."""
-        if self._event_writer is not None:
-            await self._event_writer.flush()
+        await self._event_writer.flush()
 
     def close(self, conversation: str) -> None:
         """Publish `conversation.ended`. Its subscriptions stay: the conversation may start again."""
@@ -192,9 +124,7 @@ class Hub:
         """Delete the events and speakers of an ended conversation. Its last number and its subscriptions stay."""
         topic = self._topics.get(conversation)
         if topic is not None and not topic.active:
-            topic.first_seq = topic.seq
-            topic.replay.clear()
-            topic.speakers.clear()
+            topic.forget()
 
     def subscribe(
         self, conversation: str, resume_from_seq: int | None = None, *, with_snapshot: bool = True
@@ -238,9 +168,7 @@ class Hub:
     def replay_start(self, conversation: str) -> int:
         """The replay buffer has every event after this number."""
         topic = self._topics.get(conversation)
-        if topic is None:
-            return self._first(conversation)
-        return topic.replay[0].seq - 1 if topic.replay else topic.seq
+        return topic.replay_start if topic else self._first(conversation)
 
     def snapshot(self, conversation: str) -> Snapshot:
         topic = self._topics.get(conversation)
@@ -271,33 +199,23 @@ class Hub:
 
     def _restore(self, conversation: str, events: Sequence[tuple[int, str]]) -> None:
         """Adds what another engine has published since this one saw the conversation."""
-        if not events or self._active(conversation):
-            return
-        topic = self._topic(conversation)
-        kept = topic.replay[-1].seq if topic.replay else 0
-        for entry in (Entry(seq, self.shown(text)) for seq, text in events if seq > kept):
-            topic.replay.append(entry)
-            if entry.seq > topic.seq:
-                for subscription in (*topic.subscriptions, *self._to_all):
-                    subscription.push(entry)
-        unused = topic.numbered == topic.first_seq
-        topic.numbered = topic.seq = max(topic.numbered, self._first(conversation))
-        if unused:
-            topic.first_seq = topic.numbered
+        if events and not self._active(conversation):
+            entries = [Entry(seq, self.shown(text)) for seq, text in events]
+            self._topic(conversation).restore(entries, self._first(conversation), self._to_all)
 
-    def _topic(self, conversation: str) -> _Topic:
+    def _topic(self, conversation: str) -> Topic:
         topic = self._topics.get(conversation)
         if topic is None:
             replay: deque[Entry] = deque(maxlen=self.replay_events)
             first = self._first(conversation)
-            topic = self._topics[conversation] = _Topic(replay, first_seq=first, numbered=first, seq=first)
+            topic = self._topics[conversation] = Topic(replay, first_seq=first, numbered=first, seq=first)
         return topic
 
     def _first(self, conversation: str) -> int:
         """Above the floor, so that a name that is used again never repeats a number."""
-        return max(self._floor, self._event_writer.last_seq(conversation) if self._event_writer else 0)
+        return max(self._floor, self._event_writer.last_seq(conversation))
 
-    def _append(self, topic: _Topic, event: Event, state: bytes | None = None) -> int | None:
+    def _append(self, topic: Topic, event: Event, state: bytes | None = None) -> int | None:
         seq = topic.numbered + 1
         try:
             encoded = EncodedEvent(event, seq, self.run)
@@ -307,22 +225,14 @@ class Hub:
             return None
         entry = Entry(seq, encoded.json if self.with_text else encoded.json_without_text, encoded.key)
         topic.numbered = seq
-        deliver = partial(self._deliver, topic, event, entry)
-        if self._event_writer is None:
-            deliver()
-        else:
-            self._event_writer.append(encoded, deliver, state)
+        self._event_writer.append(encoded, partial(self._deliver, topic, event, entry), state)
         return seq
 
-    def _deliver(self, topic: _Topic, event: Event, entry: Entry) -> None:
-        topic.seq = entry.seq
-        topic.replay.append(entry)
+    def _deliver(self, topic: Topic, event: Event, entry: Entry) -> None:
         if isinstance(event, EmotionEvent) and not self.with_text:
             event = replace(event, text=None)
-        _remember(topic.speakers, event)
+        topic.deliver(event, entry, self._to_all)
         self.statistics.event(event)
-        for subscription in (*topic.subscriptions, *self._to_all):
-            subscription.push(entry)
 
     def _leave_all(self, subscription: Subscription) -> None:
         self._to_all.discard(subscription)
@@ -332,8 +242,8 @@ class Hub:
         self.statistics.end(subscription)
         topic = self._topics[conversation]
         topic.subscriptions.discard(subscription)
-        if topic.numbered == topic.first_seq and not topic.subscriptions:
-            del self._topics[conversation]  # it never had an event
+        if topic.unused and not topic.subscriptions:
+            del self._topics[conversation]
         self._forget_oldest()
 
     def _forget_oldest(self) -> None:
@@ -342,27 +252,3 @@ class Hub:
         for name in unwatched[: max(0, len(unwatched) - self.keep_ended)]:
             del self._ended[name]
             self._floor = max(self._floor, self._topics.pop(name).numbered)
-
-
-def _remember(speakers: dict[str, SpeakerState], event: Event) -> None:
-    """Beyond MAX_SPEAKERS, those who left first are dropped."""
-    match event:
-        case SpeakerJoined(speaker=name) | SpeakerLeft(speaker=name):
-            before = speakers.get(name, SpeakerState(name, present=True))
-            if isinstance(event, SpeakerLeft):
-                speakers.pop(name, None)  # to be added again as the one that left last
-            speakers[name] = replace(before, present=isinstance(event, SpeakerJoined))
-        case EmotionEvent(speaker=name) if event.status != "interim":
-            before = speakers.get(name, SpeakerState(name, present=True))
-            if is_newer(event, before.current):
-                speakers[name] = replace(before, current=event)
-        case ConversationEnded():
-            speakers |= {name: replace(state, present=False) for name, state in speakers.items()}
-    absent = [name for name, state in speakers.items() if not state.present]
-    for name in absent[: max(0, len(speakers) - MAX_SPEAKERS)]:
-        del speakers[name]
-
-
-def is_newer(event: EmotionEvent, current: EmotionEvent | None) -> bool:
-    """Whether the event is the speaker's present emotion. A correction of an earlier utterance is not."""
-    return current is None or event.status == "final" or event.start_s >= current.start_s

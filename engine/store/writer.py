@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from engine.delivery.event_writer import SingleOwner
 from engine.delivery.wire import EncodedEvent
 from engine.events import ConversationEnded, Event
 from engine.runtime.clocks import system_unix_s, unix_s
@@ -72,7 +73,7 @@ class _Record(NamedTuple):
     deliver: Callable[[], None]
 
 
-class EventWriter:
+class EventWriter(SingleOwner):
     """Use inside `open_event_writer`. The hub uses `append` and `flush`; `call` queries the log or the outbox."""
 
     def __init__(
@@ -138,33 +139,20 @@ class EventWriter:
         return self._appended - self._delivered
 
     def last_seq(self, conversation: str) -> int:
-        """See `hub.EventWriter`."""
+        """See `delivery.event_writer`."""
         return max(self._floor, self._limits.get(conversation, 0))
 
-    async def claim(self, conversation: str) -> Sequence[tuple[int, str]]:
-        """See `hub.EventWriter`. The file belongs to this engine, and so do all its conversations."""
-        return ()
-
-    async def latest_events(self, conversation: str) -> Sequence[tuple[int, str]]:
-        """See `hub.EventWriter`."""
-        return ()
-
-    async def lost(self) -> str:
-        """See `hub.EventWriter`."""
-        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        return await never
-
     def take_state(self, conversation: str) -> bytes | None:
-        """See `hub.EventWriter`."""
+        """See `delivery.event_writer`."""
         saved = self._saved.pop(conversation, None)
         return saved if time.monotonic() <= self._expires else None
 
     def hold_states(self) -> None:
-        """See `hub.EventWriter`."""
+        """See `delivery.event_writer`."""
         self._held = True
 
     def append(self, encoded: EncodedEvent, deliver: Callable[[], None], state: bytes | None = None) -> None:
-        """See `hub.EventWriter`."""
+        """See `delivery.event_writer`."""
         at_s, name = unix_s(), encoded.event.conversation
         ended = isinstance(encoded.event, ConversationEnded) and not self._held
         state_row = StateRow(name, at_s, state) if self.keeps_events and (state or ended) else None
@@ -176,7 +164,7 @@ class EventWriter:
         self._arrived.set()
 
     async def flush(self) -> None:
-        """See `hub.EventWriter`."""
+        """See `delivery.event_writer`."""
         if self._delivered < self._appended and not self._over:
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._flushing.append((self._appended, done))

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from engine.delivery.hub import EventWriter
+from engine.delivery.event_writer import EventWriter
 from engine.delivery.wire import EncodedEvent
 from engine.errors import RefusedError
 from engine.events import ConversationEnded
@@ -51,7 +51,7 @@ class SharedWriterConfig:
 
 
 class SharedEventWriter:
-    """A `hub.EventWriter`. Use inside `open_shared_writer`. `inner` is that of this engine's own log and outbox."""
+    """A `EventWriter`. Use inside `open_shared_writer`. `inner` is that of this engine's own log and outbox."""
 
     def __init__(self, store: ConversationStore, config: SharedWriterConfig, inner: EventWriter | None) -> None:
         self.numbering = store.numbering
@@ -72,11 +72,11 @@ class SharedEventWriter:
 
     @property
     def keeps_events(self) -> bool:
-        """See `hub.EventWriter`."""
+        """See `EventWriter`."""
         return True
 
     async def claim(self, conversation: str) -> Sequence[tuple[int, str]]:
-        """See `hub.EventWriter`."""
+        """See `EventWriter`."""
         deadline = asyncio.get_running_loop().time() + self._config.claim_s
         while True:
             try:
@@ -95,7 +95,7 @@ class SharedEventWriter:
                 return stored.events
 
     async def latest_events(self, conversation: str) -> Sequence[tuple[int, str]]:
-        """See `hub.EventWriter`."""
+        """See `EventWriter`."""
         try:
             stored = await self._store.read(conversation)
         except ConversationStoreError as error:
@@ -109,29 +109,29 @@ class SharedEventWriter:
         return await self._losses.get()
 
     def last_seq(self, conversation: str) -> int:
-        """See `hub.EventWriter`."""
+        """See `EventWriter`."""
         return max(self._limits.get(conversation, 0), self._inner.last_seq(conversation) if self._inner else 0)
 
     def take_state(self, conversation: str) -> bytes | None:
-        """See `hub.EventWriter`."""
+        """See `EventWriter`."""
         claimed = self._claimed.pop(conversation, None)
         return claimed.state if claimed else None
 
     def hold_states(self) -> None:
-        """See `hub.EventWriter`."""
+        """See `EventWriter`."""
         self._held = True
         if self._inner:
             self._inner.hold_states()
 
     def append(self, encoded: EncodedEvent, deliver: Callable[[], None], state: bytes | None = None) -> None:
-        """See `hub.EventWriter`."""
+        """See `EventWriter`."""
         ended = isinstance(encoded.event, ConversationEnded)
         self._waiting.append(_Record(encoded, deliver, state, ended))
         self._idle.clear()
         self._arrived.set()
 
     async def flush(self) -> None:
-        """See `hub.EventWriter`."""
+        """See `EventWriter`."""
         await self._idle.wait()
         if self._inner:
             await self._inner.flush()
