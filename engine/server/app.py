@@ -21,7 +21,8 @@ from engine.errors import EngineError
 from engine.events import Error
 from engine.ingest.webrtc.ice import parse_ice_servers
 from engine.ingest.webrtc.peer import PeerConfig, PeerLimits
-from engine.ingest.webrtc.whip import Admission, Publish, Whip
+from engine.ingest.webrtc.publication import Admission, Publish
+from engine.ingest.webrtc.whip import Whip
 from engine.runtime.loop_lag import LoopLag
 from engine.server.client_limits import ClientLimits, client_address, client_with
 from engine.server.history import history_routes
