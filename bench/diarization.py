@@ -38,7 +38,7 @@ from engine.media import AudioChunk, Track
 from engine.runtime.worker import Worker
 from engine.speech.segmenter import SegmenterConfig
 from engine.speech.speaker_clustering import OnlineSpeakers, SpeakersConfig
-from engine.speech.speaker_embedding import GE2E
+from engine.speech.speaker_embedding import load_speaker_encoder
 from engine.speech.turn import Turn
 from engine.speech.turn_detector import TurnDetector
 from engine.speech.vad import SileroVad
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 async def listen(conversations: Path, acted: Path | None, silence_ms: float) -> list[Recording]:
-    voices = GE2E()
+    voices = load_speaker_encoder()
     config = SegmenterConfig(end_silence_ms=silence_ms, min_speech_ms=250)
     heard: list[Recording] = []
     async with Worker(SileroVad().run, name="vad") as vad:

@@ -1,5 +1,7 @@
 """Where a network runs. PyTorch is imported only where a GPU may be used."""
 
+import ctranslate2
+
 from cberl.checkpoint_files import CheckpointError
 
 
@@ -9,6 +11,8 @@ def resolve_device(wanted: str) -> str:
     """
     if wanted == "cpu":
         return wanted
+    if wanted == "auto" and not ctranslate2.get_cuda_device_count():
+        return "cpu"  # known without PyTorch, which takes seconds to import
     try:
         import torch
     except ModuleNotFoundError as error:

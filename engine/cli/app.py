@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 from click.shell_completion import CompletionItem
 
-from cberl.errors import CberlError
+from cberl.errors import CberlError, train_extra
 
 COMMANDS = {
     "serve": "Run the engine: pages, /ingest and /events on one port.",
@@ -39,7 +39,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"engine.cli.{cmd_name.replace('-', '_')}")
+        with train_extra():
+            module = importlib.import_module(f"engine.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

