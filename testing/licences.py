@@ -69,8 +69,9 @@ def main() -> None:
 def page() -> str:
     """The document. Raises PackageNotFoundError where a dependency is not installed."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    runtime = installed(project["dependencies"])
-    extras = [it for name in ("train", "checks") for it in project["optional-dependencies"][name]]
+    optional = project["optional-dependencies"]
+    runtime = installed([*project["dependencies"], *optional["gpu"], *optional["diarize"]])
+    extras = [it for name in ("train", "checks") for it in optional[name]]
     checks = {name: it for name, it in installed(extras).items() if name not in runtime}
     versions = locked("engine") | locked("checks")
     rows = [
@@ -89,13 +90,14 @@ from corpora for research and non-commercial use, see below.
 
 ## Dependencies
 
-Installed with the engine on Linux; other systems have fewer of them. **Bold**: copyleft. "Inside": libraries in the
-package's wheel with terms of their own.
+Installed with the engine and its extras `gpu` and `diarize` on Linux; other systems have fewer of them. **Bold**:
+copyleft. "Inside": libraries in the package's wheel with terms of their own.
 
 - Copyleft, in the package or inside of it: {", ".join(f"`{name}`" for name in named)}.
   The engine uses them unchanged, as separate packages, and encodes no video (x264, x265). Whoever passes them on, for
   example in a container image, has to fulfil their terms.
-- The `nvidia-*` packages come with the CUDA build of PyTorch, under NVIDIA's terms. PyTorch's CPU build needs none.
+- The `nvidia-*` packages come with the CUDA build of PyTorch, under NVIDIA's terms. PyTorch's CPU build needs none, and
+  the engine without these extras needs no PyTorch.
 - Copyleft in tests and builds alone, never imported by the engine: {", ".join(tests)}.
 
 | package | version | licence |

@@ -195,7 +195,7 @@ def test_a_model_that_cannot_be_used_is_one_sentence(
         assert_one_sentence(cberl("run", "x.wav", "--device", "cuda"), "PyTorch sees no GPU here")
     shutil.copytree(WEIGHTS / "text", tmp_path / "weights" / "text")
     os.truncate(tmp_path / "weights" / "text" / "text.onnx", 1000)
-    monkeypatch.setattr("engine.conversation.models.TEXT_ENCODER", tmp_path / "weights" / "text")
+    monkeypatch.setattr("engine.conversation.model_backend.TEXT_ENCODER", tmp_path / "weights" / "text")
     assert_one_sentence(cberl("run", "x.wav"), f"another text encoder than the one in {tmp_path / 'weights' / 'text'}")
     assert_one_sentence(cberl("run", "x.wav", "--text-encoder", "empty"), "empty/text.onnx is missing")
     (tmp_path / "weights" / "text" / "text.onnx").unlink()
