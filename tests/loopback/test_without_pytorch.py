@@ -11,6 +11,7 @@ import pytest
 from testing.command import MAIN
 from testing.live_engine import FIRST, alone, assert_same, emotions, publish, stretch
 from testing.missing_packages import EXTRAS, without
+from testing.recordings import tone, write_wav
 from testing.serving import served
 
 
@@ -35,6 +36,7 @@ def test_a_conversation_has_the_same_events_without_pytorch(tmp_path: Path) -> N
 def test_a_command_that_needs_more_says_what_to_install(words: str, says: str, tmp_path: Path) -> None:
     if "--diarize" in words and importlib.util.find_spec("resemblyzer") is None:
         pytest.skip("Resemblyzer's weights are not installed")
+    write_wav(tmp_path / "x.wav", tone(200, 1)[None])
     command = [sys.executable, "-c", f"{without(*EXTRAS)}\n{MAIN}", *words.split()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
