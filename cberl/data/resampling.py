@@ -29,7 +29,24 @@ class FrameFormat:
     layout: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class MonoPcm:
+    """Audio that needs no resampling, in place of a frame of FFmpeg: float32[n] in -1..1 at 16 kHz, finite."""
+
+    pcm: Float32
+    sample_rate: int = SAMPLE_RATE
+
+    @property
+    def samples(self) -> int:
+        return len(self.pcm)
+
+
+MONO = FrameFormat(SAMPLE_RATE, "flt", ("FC",))
+
+
 def format_of(frame: Any) -> FrameFormat:
+    if isinstance(frame, MonoPcm):
+        return MONO
     names = tuple(channel.name for channel in frame.layout.channels)
     return FrameFormat(frame.sample_rate, frame.format.name, names)
 
@@ -54,6 +71,9 @@ class FrameResampler:
         return self._format is not None and format_of(frame) == self._format
 
     def push(self, frame: Any) -> list[Float32]:
+        if isinstance(frame, MonoPcm):
+            self._format = MONO
+            return [frame.pcm[None]]
         if self._resampler is None:
             self._format = format_of(frame)
             # Interleaved: reading planes of more than 7 channels crashes PyAV. No layout: all channels are kept.
@@ -63,10 +83,11 @@ class FrameResampler:
 
     def flush(self) -> list[Float32]:
         """The samples still in the resampler. The next frame may have another format."""
+        self._format = None
         if self._resampler is None:
             return []
         tail = [_planar(out) for out in self._resampler.resample(None)]
-        self._resampler = self._format = None
+        self._resampler = None
         return tail
 
 

@@ -21,6 +21,7 @@ from engine.conversation.classifier import GraphRequest, GraphResult
 from engine.conversation.model_backend import ModelBackend, encoders_and_graph, load_configured, load_recogniser
 from engine.conversation.saved_state import model_key
 from engine.media import Track, VideoFrame
+from engine.runtime.cores import BLAS_THREADS
 from engine.runtime.durations import STAGE_S, Durations
 from engine.runtime.hangs import Deadline, Hangs
 from engine.runtime.worker import Worker
@@ -73,9 +74,7 @@ async def open_models(settings: Settings, elsewhere: ModelBackend | None = None)
     vad = await asyncio.to_thread(SileroVad)
     speakers = await asyncio.to_thread(_speaker_encoder, settings)
     async with AsyncExitStack() as stack:
-        # NumPy multiplies small matrices here (log-mel features): more threads gain nothing, and wait for each other by
-        # spinning, which took a third of the processor time of a recognition.
-        stack.enter_context(threadpool_limits(1, user_api="blas"))
+        stack.enter_context(threadpool_limits(BLAS_THREADS, user_api="blas"))
         hangs = Hangs(settings.max_hung_calls)
         deadline = Deadline(settings.model_timeout_s, hangs)
         essential = replace(deadline, essential=True)

@@ -5,6 +5,9 @@ from collections.abc import Callable
 import av
 import numpy as np
 
+from cberl.data.resampling import MonoPcm
+from cberl.types import SAMPLE_RATE
+
 PCM = {"pcm_s16le": ("<i2", "s16"), "pcm_f32le": ("<f4", "flt")}
 AUDIO_CODECS = (*PCM, "opus")
 OPUS_RATE = 48_000  # Hz, of all Opus streams (RFC 7587, section 4.1)
@@ -17,7 +20,7 @@ JPEG_WITHOUT_SEGMENT = {bytes([code]) for code in (0x01, *range(0xD0, 0xD8))}  #
 JPEG_SCAN = b"\xff\xda"
 JPEG_NOT_BEFORE_FRAME = {b"\x00", b"\xd8", b"\xd9", b"\xda", b""}  # no marker, SOI, EOI, SOS, the end of the payload
 
-Decode = Callable[[bytes], av.AudioFrame | None]  # None where it has no samples. Raises PayloadError.
+Decode = Callable[[bytes], av.AudioFrame | MonoPcm | None]  # None where it has no samples. Raises PayloadError.
 
 
 class PayloadError(ValueError):
@@ -69,8 +72,9 @@ def jpeg_size(payload: bytes) -> tuple[int, int]:
 def _pcm(codec: str, sample_rate: int) -> Decode:
     dtype, form = PCM[codec]
     width = np.dtype(dtype).itemsize
+    scale = np.float32(1 if form == "flt" else 2**-15)  # as FFmpeg's
 
-    def decode(payload: bytes) -> av.AudioFrame | None:
+    def decode(payload: bytes) -> av.AudioFrame | MonoPcm | None:
         if len(payload) % width:
             problem = f"A payload of {len(payload)} bytes is not whole samples of {width} bytes."
             raise PayloadError(problem, code="truncated_frame")
@@ -81,6 +85,8 @@ def _pcm(codec: str, sample_rate: int) -> Decode:
             samples = np.clip(samples, -1, 1)
         if not payload:
             return None
+        if sample_rate == SAMPLE_RATE:
+            return MonoPcm(samples[0].astype(np.float32) * scale)
         frame = av.AudioFrame.from_ndarray(samples, format=form, layout="mono")
         frame.sample_rate = sample_rate
         return frame

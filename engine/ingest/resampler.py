@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from av import AudioFrame
 
-from cberl.data.resampling import Downmix, FrameResampler
+from cberl.data.resampling import Downmix, FrameResampler, MonoPcm
 from cberl.types import SAMPLE_RATE, Float32
 from engine.media import AudioChunk, Track
 
@@ -36,7 +36,7 @@ class TrackResampler:
         self._given = 0  # samples yielded since then, at 16 kHz
         self._last = np.zeros(0, np.float32)  # the last chunk, for the echo
 
-    def push(self, media_s: float, frame: AudioFrame) -> Iterator[AudioChunk]:
+    def push(self, media_s: float, frame: AudioFrame | MonoPcm) -> Iterator[AudioChunk]:
         """Lazily, so that the caller may work between the chunks of a large frame."""
         skew_s = math.inf if self.end_s is None else media_s - self.end_s
         if skew_s > self.jitter_s:
@@ -70,7 +70,7 @@ class TrackResampler:
         self.end_s = self._start_s = media_s
         self._given = 0
 
-    def _resampled(self, frame: AudioFrame) -> Iterator[AudioChunk]:
+    def _resampled(self, frame: AudioFrame | MonoPcm) -> Iterator[AudioChunk]:
         assert self.end_s is not None
         if not self._resampler.takes(frame):  # the first frame after a gap, or the sender has changed the format
             yield from self.flush()
@@ -94,12 +94,15 @@ def _echo(last: Float32, length: int) -> Float32:
     return (np.resize(there_and_back, length) * fade).astype(np.float32)
 
 
-def _pieces(frame: AudioFrame, late: int) -> Iterator[AudioFrame]:
+def _pieces(frame: AudioFrame | MonoPcm, late: int) -> Iterator[AudioFrame | MonoPcm]:
     """The frame without its first `late` samples, in pieces of at most `MAX_CHUNK_S`."""
     piece = round(MAX_CHUNK_S * frame.sample_rate)
     if not late and frame.samples <= piece:
         if frame.samples:
             yield frame
+        return
+    if isinstance(frame, MonoPcm):
+        yield from (MonoPcm(frame.pcm[at : at + piece]) for at in range(late, frame.samples, piece))
         return
     step = 1 if frame.format.is_planar else frame.layout.nb_channels
     samples = frame.to_ndarray()[:, late * step :]  # (channels or 1, n)

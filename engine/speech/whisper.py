@@ -6,7 +6,6 @@ with zeros: in short windows padded with digital silence, the decoder repeats it
 """
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cberl.types import SAMPLE_RATE, Float32
+from engine.runtime.cores import recogniser_threads, usable_cores
 from engine.speech.plausibility import plausible
 from engine.speech.transcriber import TranscriberError, Transcript
 from engine.speech.whisper_store import sha256
@@ -29,7 +29,6 @@ MIN_LOGPROB, MORE_IN_SILENCE, MORE_IF_SHORT, MORE_IF_REPEATED = -1.0, 0.8, 0.2, 
 CERTAIN_LOGPROB = -0.3  # of text whose repetitions are believed
 SHORT_S = 1.2
 FRAMES_PER_S = 100
-PARALLEL = 2  # clips at once on a CPU: a turn does not wait for one that another conversation, or its own pause, began
 TURN_S, TURN_TOKENS = 3.0, 12  # a usual turn, to measure a machine with
 FILES = ("config.json", "model.bin", "tokenizer.json")  # of a model's folder, beside the vocabulary
 
@@ -78,7 +77,7 @@ class WhisperTranscriber:
     name = "whisper"
 
     def __init__(self, folder: Path, *, device: str = "cpu", threads: int | None = None) -> None:
-        """Load and warm the model in `folder`. `device`: cpu or cuda. `threads`: on a CPU; None leaves half to others.
+        """Load and warm the model in `folder`. `device`: cpu or cuda. `threads`: per call on a CPU; None: what suits it.
 
         Raises TranscriberError if there is no Whisper model for CTranslate2, or it is damaged.
         """
@@ -91,14 +90,15 @@ class WhisperTranscriber:
         from faster_whisper.feature_extractor import FeatureExtractor
         from faster_whisper.tokenizer import Tokenizer
 
-        self.parallel = PARALLEL if device == "cpu" and (os.cpu_count() or 1) >= PARALLEL else 1
+        suited = recogniser_threads(usable_cores())
+        self.parallel = suited.calls if device == "cpu" else 1
         self._storage = ctranslate2.StorageView.from_array
         try:
             self._model = ctranslate2.models.Whisper(
                 str(folder),
                 device=device,
                 compute_type="int8" if device == "cpu" else "float16",
-                intra_threads=threads or default_threads(),
+                intra_threads=threads or suited.per_call,
                 inter_threads=self.parallel,
             )
             tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -205,11 +205,6 @@ class WhisperTranscriber:
             return [tokenizer.sot, tokenizer.no_timestamps]
         token = tokenizer.tokenizer.token_to_id(f"<|{language}|>")
         return [tokenizer.sot, token, tokenizer.transcribe, tokenizer.no_timestamps]
-
-
-def default_threads() -> int:
-    """Half of the cores, four at most: the other half is for the other models."""
-    return min(4, max(1, (os.cpu_count() or 1) // 2))
 
 
 def _suppressed(tokenizer: Any) -> list[int]:
