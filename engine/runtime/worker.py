@@ -82,7 +82,8 @@ class Worker(Generic[Req, Res]):
     are taken in turn, so that a client or a conversation with many does not delay others; those with the same key in
     order. Requests of uploads, which nobody awaits, come after the others, except for one batch in `UPLOAD_TURN`; and
     as long as there are others, one at a time, because whoever comes next waits for the whole batch.
-    `max_wait_ms` is how long a first request may wait for others. Callers beyond `capacity` wait.
+    `max_wait_ms` is how long a first request waits for others, where the batch before had several; those of uploads do
+    not wait. Callers beyond `capacity` wait.
 
     A call of `run` that takes longer than `deadline` hangs (see `ModelThread`). A request for which there is not
     enough memory, not even by itself, is given to `fallback`, if there is one.
@@ -114,6 +115,7 @@ class Worker(Generic[Req, Res]):
         self._max_wait_s = max_wait_ms / 1e3
         self._threads = threads
         self._deadline = deadline
+        self._several = False  # requests in the batch before
         self._open = False
         self._slots = asyncio.Semaphore(capacity)
         self._queue: _FairQueue[Req, Res] = _FairQueue()
@@ -197,6 +199,7 @@ class Worker(Generic[Req, Res]):
             queue, size = self._next_queue()
             batch = [queue.pop() for _ in range(min(size, len(queue)))]
         self._batches += 1
+        self._several = len(batch) > 1
         return batch
 
     @property
@@ -212,6 +215,8 @@ class Worker(Generic[Req, Res]):
 
     async def _fill(self) -> None:
         """Wait until the batch is full or the first request has waited long enough."""
+        if not (self._several and self._queue and self._max_wait_s):
+            return
         try:
             async with asyncio.timeout(self._max_wait_s):
                 while self._waiting < self._max_batch:

@@ -77,7 +77,7 @@ class WhisperTranscriber:
     name = "whisper"
 
     def __init__(self, folder: Path, *, device: str = "cpu", threads: int | None = None) -> None:
-        """Load and warm the model in `folder`. `device`: cpu or cuda. `threads`: per call on a CPU; None: what suits it.
+        """Load and warm the model in `folder`. `device`: cpu or cuda. `threads`: of a call on a CPU; None: suitable.
 
         Raises TranscriberError if there is no Whisper model for CTranslate2, or it is damaged.
         """

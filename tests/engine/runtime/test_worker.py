@@ -7,6 +7,7 @@ import torch
 
 from engine.runtime.hangs import Deadline, Hangs
 from engine.runtime.model_thread import ModelTimeoutError
+from engine.runtime.virtual_time import VirtualTimeLoop
 from engine.runtime.worker import UPLOAD_TURN, Worker, WorkerClosedError, _FairQueue, _Job
 
 
@@ -133,6 +134,35 @@ def test_keys_take_turns_and_each_keeps_its_order() -> None:
         assert batches == [["first"], ["a1", "b1"], ["c1", "a2"], ["b2", "a3"]]
 
     asyncio.run(main())
+
+
+def test_requests_wait_for_others_only_where_there_are_others() -> None:
+    batches: list[int] = []
+
+    def run(numbers: list[int]) -> list[int]:
+        batches.append(len(numbers))
+        return numbers
+
+    async def main() -> None:
+        now = asyncio.get_running_loop().time
+        async with Worker(run, name="waits", max_wait_ms=50) as worker:
+
+            async def ask_after(seconds: float) -> None:
+                await asyncio.sleep(seconds)
+                await worker(0)
+
+            for _ in range(3):
+                await worker(0)
+            assert (batches, now()) == ([1, 1, 1], 0.0)
+            await asyncio.gather(worker(0), worker(0))
+            await asyncio.gather(ask_after(0.0), ask_after(0.02), ask_after(0.06))
+            assert batches[3:] == [2, 2, 1]
+            assert now() == pytest.approx(0.11)
+            await worker(0)
+            assert now() == pytest.approx(0.11)
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())
 
 
 def test_an_error_reaches_its_own_request_alone() -> None:
