@@ -32,6 +32,12 @@ class _Job(Generic[Req, Res]):
     answer: asyncio.Future[Res]
 
 
+@dataclass(slots=True, eq=False)
+class _Batch(Generic[Req, Res]):
+    jobs: list[_Job[Req, Res]]
+    uploads: bool
+
+
 class _FairQueue(Generic[Req, Res]):
     """Jobs by who asked: one of each client in turn, and of a client one of each conversation in turn. Pure."""
 
@@ -81,7 +87,8 @@ class Worker(Generic[Req, Res]):
     its batch. It is called in one of `threads` threads, which take from the same queue. Requests with different keys
     are taken in turn, so that a client or a conversation with many does not delay others; those with the same key in
     order. Requests of uploads, which nobody awaits, come after the others, except for one batch in `UPLOAD_TURN`; and
-    as long as there are others, one at a time, because whoever comes next waits for the whole batch.
+    as long as there are others, one at a time, because whoever comes next waits for the whole batch, and never in the
+    last free one of several threads.
     `max_wait_ms` is how long a first request waits for others, where the batch before had several; those of uploads do
     not wait. Callers beyond `capacity` wait.
 
@@ -121,6 +128,7 @@ class Worker(Generic[Req, Res]):
         self._queue: _FairQueue[Req, Res] = _FairQueue()
         self._uploads: _FairQueue[Req, Res] = _FairQueue()
         self._batches = 0
+        self._uploading = 0  # threads
         self._live_at = float("-inf")  # when live media last asked
         self._asked = asyncio.Event()
 
@@ -180,38 +188,50 @@ class Worker(Generic[Req, Res]):
         while True:
             batch = await self._next_batch()
             try:
-                await self._answer(thread, batch)
+                await self._answer(thread, batch.jobs)
             finally:  # cancelled half-way: nobody is left waiting for ever
-                for job in batch:
+                self._uploading -= batch.uploads
+                self._asked.set()
+                for job in batch.jobs:
                     self._close(job)
 
     def _close(self, job: _Job[Req, Res]) -> None:
         if not job.answer.done():
             job.answer.set_exception(WorkerClosedError(f"the {self.name} worker has ended"))
 
-    async def _next_batch(self) -> list[_Job[Req, Res]]:
-        batch: list[_Job[Req, Res]] = []
-        while not batch:  # again where another thread took all requests while this one waited for more
-            while not self._waiting:
+    async def _next_batch(self) -> _Batch[Req, Res]:
+        jobs: list[_Job[Req, Res]] = []
+        while not jobs:  # again where another thread took all requests while this one waited for more
+            while not (self._queue or (self._uploads and self._may_upload)):
                 self._asked.clear()
                 await self._asked.wait()
             await self._fill()
             queue, size = self._next_queue()
-            batch = [queue.pop() for _ in range(min(size, len(queue)))]
+            jobs = [queue.pop() for _ in range(min(size, len(queue)))]
         self._batches += 1
-        self._several = len(batch) > 1
-        return batch
+        self._several = len(jobs) > 1
+        uploads = queue is self._uploads
+        self._uploading += uploads
+        return _Batch(jobs, uploads)
 
     @property
     def _waiting(self) -> int:
         return len(self._queue) + len(self._uploads)
 
+    @property
+    def _expects_live(self) -> bool:
+        return bool(self._queue) or loop_time_s() - self._live_at < LIVE_S
+
+    @property
+    def _may_upload(self) -> bool:
+        return self._threads == 1 or self._uploading < self._threads - 1 or not self._expects_live
+
     def _next_queue(self) -> tuple[_FairQueue[Req, Res], int]:
         """The queue that is next, and how many of its requests to take."""
-        if self._queue and not (self._uploads and self._batches % UPLOAD_TURN == UPLOAD_TURN - 1):
+        uploads_turn = self._uploads and self._may_upload and self._batches % UPLOAD_TURN == UPLOAD_TURN - 1
+        if not self._may_upload or (self._queue and not uploads_turn):
             return self._queue, self._max_batch
-        live = self._queue or loop_time_s() - self._live_at < LIVE_S
-        return self._uploads, 1 if live else self._max_batch
+        return self._uploads, 1 if self._expects_live else self._max_batch
 
     async def _fill(self) -> None:
         """Wait until the batch is full or the first request has waited long enough."""

@@ -97,6 +97,29 @@ def test_uploads_come_after_live_media_one_at_a_time_and_still_have_a_turn() -> 
     asyncio.run(main())
 
 
+def test_uploads_leave_one_of_several_threads_to_live_media() -> None:
+    started, gate = threading.Event(), threading.Event()
+
+    def run(names: list[str]) -> list[str]:
+        if names[0].startswith("upload"):
+            started.set()
+            gate.wait()
+        return names
+
+    async def main() -> None:
+        async with Worker(run, name="one is free", threads=2) as worker, asyncio.TaskGroup() as tasks:
+            await worker("live")  # more is expected
+            uploads = [tasks.create_task(worker(f"upload {number}", awaited=False)) for number in range(3)]
+            await asyncio.to_thread(started.wait)
+            for _ in range(20):
+                await asyncio.sleep(0)  # time for another thread to take the next one
+            assert await worker("live again") == "live again"
+            assert not any(upload.done() for upload in uploads)
+            gate.set()
+
+    asyncio.run(main())
+
+
 def test_uploads_alone_are_run_in_batches() -> None:
     batches: list[list[int]] = []
 
