@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from engine.delivery.direct_send import send_now_of
 from engine.delivery.hub import Hub
 from engine.delivery.subscription import EndReason, Subscription
 from engine.delivery.wire import encode
@@ -73,7 +74,9 @@ async def send_all(websocket: WebSocket, subscription: Subscription) -> None:
     """The only task that writes to this socket. Closes it with the code for the reason that the subscription ended.
 
     A client that does not read blocks this task alone: the hub ends its subscription and frees its queue.
+    An event that finds this task idle and the socket writable is written at once, without waking it.
     """
+    subscription.send_directly(send_now_of(websocket))
     try:
         async for _, text in subscription:
             await websocket.send_text(text)

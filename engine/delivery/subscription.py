@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple, Self
 
+from engine.delivery.direct_send import SendNow
 from engine.delivery.wire import encode
 from engine.events import Notice
 
@@ -36,6 +37,12 @@ class Subscription:
         self._replay: deque[Entry] = deque()  # its entries belong to the hub's replay buffer, so they do not count
         self._waiting: deque[Entry] = deque()
         self._arrived = asyncio.Event()
+        self._send_now: SendNow | None = None
+        self._idle = False  # the reader has sent all that it took, and waits for more
+
+    def send_directly(self, send_now: SendNow | None) -> None:
+        """From now on, an event that finds the reader idle is sent at once. Others are queued."""
+        self._send_now = send_now
 
     @property
     def waiting(self) -> int:
@@ -48,6 +55,7 @@ class Subscription:
 
     def replay(self, entries: Iterable[Entry]) -> None:
         """Queue events before all that are published from now on, after those already queued."""
+        self._idle = False
         self._replay.extend([*self._waiting, *entries])
         self._waiting.clear()
         self._arrived.set()
@@ -56,6 +64,9 @@ class Subscription:
         """Never waits. May drop a superseded event, or end the subscription."""
         if self.reason is not None:
             return
+        if self._idle and self._send_now is not None and self._send_now(entry.text):
+            return
+        self._idle = False  # events that follow stay behind this one
         if len(self._waiting) >= self.capacity and not self._make_room(entry):
             if entry.key is None:
                 self.end("slow")
@@ -90,6 +101,7 @@ class Subscription:
             if self.reason is not None:
                 raise StopAsyncIteration
             self._arrived.clear()
+            self._idle = True
             await self._arrived.wait()
         return entry.seq, entry.text
 

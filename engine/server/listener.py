@@ -19,7 +19,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.protocol import State
 
+from engine.delivery.direct_send import EXTENSION, text_frame
 from engine.runtime.limits import Quota, client_of
 
 WANTED_FILES = 65_536
@@ -128,6 +130,17 @@ class HttpProtocol(H11Protocol):
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     config: ListenerConfig
+
+    async def run_asgi(self) -> None:
+        self.scope["extensions"] = {**self.scope["extensions"], EXTENSION: {"send_text": self._send_now}}
+        await super().run_asgi()
+
+    def _send_now(self, text: str) -> bool:
+        """A `SendNow`. uvicorn writes whole frames to the transport, so that another may be written between them."""
+        if not self.writable.is_set() or self.conn.state is not State.OPEN or self.transport.is_closing():
+            return False
+        self.transport.write(text_frame(text))
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

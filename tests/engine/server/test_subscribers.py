@@ -27,6 +27,19 @@ def test_a_subscriber_that_reconnects_misses_nothing():
     asyncio.run(main())
 
 
+def test_an_event_is_written_before_publish_returns_where_the_subscriber_has_all_earlier_ones():
+    async def main():
+        async with running() as (engine, url), ws(url, "/events?conversation=demo") as client:
+            await until(client, "snapshot")
+            (subscription,) = engine.hub.subscriptions
+            for text in ("one", "two \N{SNOWMAN}", "x" * 300, "x" * 70_000):  # frames with each form of the length
+                engine.hub.publish(utterance(text=text))
+                assert subscription.waiting == 0
+                assert (await until(client, "emotion"))["text"] == text
+
+    asyncio.run(main())
+
+
 def test_a_subscriber_that_does_not_read_is_disconnected_and_another_gets_all():
     async def main():
         async with running(subscriber_queue=4) as (engine, url):
