@@ -34,5 +34,8 @@ def load_speaker_encoder(path: str = "") -> SpeakerEncoder:
 def _find_weights() -> Path:
     spec = importlib.util.find_spec("resemblyzer")
     if spec is None or not spec.submodule_search_locations:
-        raise SpeakerEncoderError("telling voices apart needs a speaker encoder: pip install --no-deps resemblyzer")
+        raise SpeakerEncoderError(
+            "telling voices apart needs a speaker encoder: pip install 'cberl-engine[diarize]', "
+            "then pip install --no-deps resemblyzer"
+        )
     return Path(spec.submodule_search_locations[0]) / "pretrained.pt"
