@@ -36,7 +36,7 @@ RANDOM = np.random.default_rng(0)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
-    parser.add_argument("--rounds", type=int, default=300, help="timed steps of each kind (default: 300)")
+    parser.add_argument("--rounds", type=int, default=100, help="rounds of five steps of each kind (default: 100)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     with threadpool_limits(1):
@@ -110,21 +110,25 @@ def measure(rounds: int) -> dict[str, Any]:
 
 
 def interleaved(rounds: int, calls: dict[tuple[str, int], Callable[[], object]]) -> dict[tuple[str, int], float]:
-    """The median of each call in ms, each after one that is not timed, so that the caches are its own.
+    """The median over rounds of the best of five calls in a row, in ms, so that the caches are the call's own.
 
-    Whole dialogues are timed in one round of ten.
+    Whole dialogues are timed once, in one round of ten.
     """
     taken: dict[tuple[str, int], list[float]] = {key: [] for key in calls}
-    for done in range(rounds + 10):  # the first ten warm up
+    for done in range(rounds + 2):  # the first two warm up
         for key, call in calls.items():
             if key[0] == "whole" and done % 10:
                 continue
-            call()
-            started = time.perf_counter()
-            call()
-            if done >= 10:
-                taken[key].append((time.perf_counter() - started) * 1e3)
+            best = min(timed_ms(call) for _ in range(1 if key[0] == "whole" else 5))
+            if done >= 2 or key[0] == "whole":
+                taken[key].append(best)
     return {key: round(median(values), 4) for key, values in taken.items()}
+
+
+def timed_ms(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return (time.perf_counter() - started) * 1e3
 
 
 def product(weights: int, batch: int) -> Callable[[], object]:
