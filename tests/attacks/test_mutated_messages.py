@@ -19,7 +19,7 @@ from testing.whip_client import SDP
 
 MESSAGES, EACH, OFFERS = 20_000, 250, 2_000
 FLAGS = (
-    *("--new-sockets-per-s", "10000", "--captions-per-s", "100000", "--pictures-per-s", "10000"),
+    *("--new-sockets-per-s", "10000", "--captions-per-s", "10000", "--pictures-per-s", "10000"),
     *("--media-mb-per-s", "1000", "--max-sessions", "100", "--rejoin-grace-s", "0", "--first-media-s", "5"),
 )
 GROWTH_MB = 40  # of a process of 700 MB, whose allocator keeps what bursts needed; a leak of 10 kB per message is 200
