@@ -1,5 +1,6 @@
 """The files in deploy/: each is checked by what will read it."""
 
+import json
 import shlex
 import subprocess
 from pathlib import Path
@@ -60,8 +61,25 @@ def test_haproxy_accepts_both_configurations(tmp_path: Path) -> None:
 def test_the_edges_start_with_valid_settings() -> None:
     (container,) = one("StatefulSet", "edge")["spec"]["template"]["spec"]["containers"]
     words = shlex.split(container["args"][0].partition("exec cberl serve")[2])
+    assert settings_of(words).conversation_store == "redis://redis:6379"
+
+
+def test_the_image_has_the_locked_packages_and_starts_with_valid_settings() -> None:
+    lines = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    locks = {line.partition("=")[2] for line in lines if line.startswith("ARG LOCK")} | {"cluster"}
+    installs = [part for line in lines if line.startswith("RUN") for part in line.split("&&") if "pip install" in part]
+    assert len(installs) == 3
+    assert all("--require-hashes" in part or "--no-index" in part for part in installs)
+    for name in (*locks, "models"):
+        assert (DEPLOY.parent / "locks" / f"{name}.txt").is_file()
+    (command,) = (json.loads(line.removeprefix("CMD ")) for line in lines if line.startswith("CMD "))
+    assert command[0] == "serve"
+    assert settings_of(command[1:]).host == "0.0.0.0"
+
+
+def settings_of(words: list[str]) -> Settings:
     flags: dict[str, Any] = {}
     for word, value in zip(words, [*words[1:], "--"], strict=True):
         if word.startswith("--"):
             flags[word[2:].replace("-", "_")] = True if value.startswith("--") else value
-    assert load_settings(flags).conversation_store == "redis://redis:6379"
+    return load_settings(flags)
