@@ -18,7 +18,7 @@ demo: .venv/installed ## play a spoken conversation into the running engine, in 
 	$(BIN)/cberl demo
 
 test: lint ## lint, then every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/installed ## style, types, import contracts and prose
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && \
