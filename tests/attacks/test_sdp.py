@@ -36,7 +36,7 @@ def test_the_text_of_an_offer_causes_no_error_but_that_for_offers_and_leaves_no_
         except OfferError as error:
             refusals.append(error)
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
     @given(odd_offers())
     def fuzz(sdp: str) -> None:
         loop.run_until_complete(answer(sdp))
@@ -73,7 +73,7 @@ def client(server: Served, host: str) -> httpx.AsyncClient:
 
 
 def test_odd_offers_to_a_server_are_answered_with_a_sentence(server: Served) -> None:
-    offers, each = [OFFER, *some_odd_offers(200)], 8
+    offers, each = [OFFER, *some_odd_offers(40)], 8
     statuses: Counter[int] = Counter()
 
     async def main() -> None:
@@ -83,7 +83,7 @@ def test_odd_offers_to_a_server_are_answered_with_a_sentence(server: Served) -> 
                     for sdp in offers[first : first + each]:
                         await post(http, sdp)
         assert statuses.keys() <= {201, 400, 422}, statuses
-        assert min(statuses[201], statuses[400]) > 20
+        assert min(statuses[201], statuses[400]) > 3
         server.assert_calm()
 
     async def post(http: httpx.AsyncClient, sdp: str) -> None:
