@@ -24,8 +24,8 @@ lint: .venv/installed ## style, types, import contracts and prose
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && \
 		$(BIN)/python -m testing.prose
 
-bench: .venv/installed ## every measurement in bench/, as tables
-	@for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || echo "(not measured)"; done
+bench: .venv/installed ## measure speed, NAMES or everything, and write docs/performance.md
+	$(BIN)/python bench/performance.py --run $(NAMES)
 
 fuzz: .venv/installed ## changed inputs for every parser of bytes from outside, for HOURS
 	$(BIN)/python -m testing.fuzz --hours $(or $(HOURS),0.1)

@@ -1,6 +1,7 @@
 """How many conversations does one engine serve before its events come late?
 
     python bench/capacity.py [--json] [--seconds 30] [--most 512]
+    python bench/capacity.py --speech 4,8,12,16 --captions 50,100,200,300      these numbers, instead of a search
 
 `cberl bench` (real models, Whisper tiny.en, default settings, a server in a process of its own on this machine, which
 also runs the driver), with speech and with captions. In each conversation two speakers take turns on a track each, and
@@ -24,6 +25,7 @@ MAIN = "from engine.cli import main; main()"
 def measure(kind: str, options: argparse.Namespace) -> dict[str, Any]:
     flags = ["--json", "--seconds", str(options.seconds), "--most", str(options.most)]
     flags += ["--captions"] if kind == "captions" else []
+    flags += ["--conversations", numbers] if (numbers := getattr(options, kind)) else []
     command = [sys.executable, "-c", MAIN, "bench", *flags, "--", "--whisper-model", "tiny.en"]
     found: dict[str, Any] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     return found
@@ -34,6 +36,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of each measurement (default: 30)")
     parser.add_argument("--most", type=int, default=512, help="end the search here (default: 512)")
+    for kind in TARGETS:
+        parser.add_argument(f"--{kind}", metavar="N,N,...", help=f"numbers to measure with {kind}, not the largest")
     options = parser.parse_args()
     found = {kind: measure(kind, options) for kind in TARGETS}
     if options.json:
