@@ -28,7 +28,8 @@ INTRODUCTION = """\
 `make bench` writes this page from `bench/results/*.json`; `make bench NAMES="step vad"` measures some again. Sizes are
 small, so that each measurement takes minutes on two cores: `--help` of each program says what it does and which other
 sizes it takes. A ratio compares two things that were measured in one run; other figures vary with the load of the
-machine, which had other work at times."""
+machine, which had other work at times. [Capacity](capacity.md) has the search for the largest number of conversations,
+`make soak` the long run."""
 
 
 class Measurement(NamedTuple):
@@ -204,7 +205,7 @@ def tables(found: Any, title: str = "") -> Iterator[str]:
         yield _table(found[0], [row.values() for row in found])
         return
     values = {name: it for name, it in found.items() if not isinstance(it, dict) and not _rows(it)}
-    nested = {name: it for name, it in found.items() if name not in values}
+    nested = {name: it for name, it in found.items() if name not in values and it != {}}
     if values:
         yield _table(("figure", "value"), values.items())
     first, *others = nested.values() or [None]
