@@ -2,7 +2,7 @@
 
     python bench/step.py [--json]
 
-Times, interleaved in one run, on one thread, with the bundled network: the step of the live engine on a CPU
+Times, interleaved in random order in one run, on one thread, with the bundled network: the step of the live engine on a CPU
 (`cberl.step`, ONNX), the same step in PyTorch (`cberl.streaming`), and the whole dialogue again (`CBERL.forward`).
 Medians. The floor is what this machine takes for the step's arithmetic, one large product of matrices with as many
 multiplications, or for reading its weights from memory, whichever is longer.
@@ -116,7 +116,8 @@ def interleaved(rounds: int, calls: dict[tuple[str, int], Callable[[], object]])
     """
     taken: dict[tuple[str, int], list[float]] = {key: [] for key in calls}
     for done in range(rounds + 2):  # the first two warm up
-        for key, call in calls.items():
+        for key in sorted(calls, key=lambda _: RANDOM.random()):  # what ran before changes a call's time
+            call = calls[key]
             if key[0] == "whole" and done % 10:
                 continue
             best = min(timed_ms(call) for _ in range(1 if key[0] == "whole" else 5))
