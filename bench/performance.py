@@ -121,9 +121,9 @@ MEASUREMENTS = (
         "peers.py --sessions 1 2 4",
         "Beside other streaming recognisers",
         "Their end of speech to final transcript, and this engine's end of speech to emotion, with the same Whisper "
-        "tiny.en and the same recording, one system after another. Percentiles leave out turns that were never final. The "
-        "committed run shared its two cores with other work; with the machine to themselves, all are faster, those that "
-        "need most processor time above all.",
+        "tiny.en and the same recording, one system after another. Percentiles leave out turns that were never final. "
+        "The committed run shared its two cores with other work, which delays most those systems that need most "
+        "processor time: these are not their figures on a free machine.",
     ),
 )
 

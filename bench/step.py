@@ -2,8 +2,8 @@
 
     python bench/step.py [--json]
 
-Times, interleaved in random order in one run, on one thread, with the bundled network: the step of the live engine on a CPU
-(`cberl.step`, ONNX), the same step in PyTorch (`cberl.streaming`), and the whole dialogue again (`CBERL.forward`).
+Times, interleaved in random order in one run, on one thread, with the bundled network: the step of the live engine on a
+CPU (`cberl.step`, ONNX), the same step in PyTorch (`cberl.streaming`), and the whole dialogue again (`CBERL.forward`).
 Medians. The floor is what this machine takes for the step's arithmetic, one large product of matrices with as many
 multiplications, or for reading its weights from memory, whichever is longer.
 """
