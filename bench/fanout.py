@@ -143,7 +143,7 @@ async def started(name: str, options: argparse.Namespace) -> AsyncIterator[Serve
 async def measure(name: str, options: argparse.Namespace) -> dict[str, float]:
     """CPU time per delivery, and the time between the first and the last arrival of an event."""
     async with started(name, options) as server:
-        sockets = [await connect(server.url, compression=None, proxy=None) for _ in range(options.subscribers)]
+        sockets = [await subscribed(server, name) for _ in range(options.subscribers)]
         readers = [asyncio.create_task(arrivals(it, WARM_UP + options.events)) for it in sockets]
         server.go()
         arrived = [[at_s for at_s, _ in (await reader)[WARM_UP:]] for reader in readers]
@@ -160,7 +160,7 @@ async def measure(name: str, options: argparse.Namespace) -> dict[str, float]:
 async def measure_long(stalled: bool, options: argparse.Namespace) -> dict[str, float]:
     """Latency of subscribers that read, memory growth, and the close code of one that does not read."""
     async with started("ours_long", options) as server:
-        sockets = [await connect(server.url, compression=None, proxy=None) for _ in range(options.subscribers)]
+        sockets = [await subscribed(server, "ours_long") for _ in range(options.subscribers)]
         # Its client buffers one message, and the socket its receive buffer.
         silent = [await connect(server.url, compression=None, proxy=None, max_queue=1) for _ in range(stalled)]
         readers = [asyncio.create_task(arrivals(it, WARM_UP + options.events)) for it in sockets]
@@ -176,6 +176,14 @@ async def measure_long(stalled: bool, options: argparse.Namespace) -> dict[str, 
         "memory_growth_mb": memory_mb,
         **({"close_code": cut_off[0]} if cut_off else {}),
     }
+
+
+async def subscribed(server: Server, name: str) -> ClientConnection:
+    """A socket that receives every event from now on."""
+    socket = await connect(server.url, compression=None, proxy=None)
+    if name != "bare":
+        await socket.recv()  # the snapshot: a connection alone is not yet a subscription
+    return socket
 
 
 async def arrivals(subscriber: ClientConnection, events: int) -> list[tuple[float, str]]:
