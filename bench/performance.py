@@ -69,7 +69,7 @@ MEASUREMENTS = (
     ),
     Measurement(
         "fanout_stalled",
-        "fanout.py --stalled --rounds 2 --events 200",
+        "fanout.py --stalled --rounds 1 --events 400",
         "A subscriber that stops reading",
         "Time from publishing to arrival for the others. Target: 1.5 times.",
     ),

@@ -24,11 +24,11 @@ from engine.replay.recorded import RecordedConversation, find_recordings, read_r
     "replay",
     epilog="""\b
 Examples:
-  cberl serve --record recordings              record, then:
   cberl replay recordings > events.jsonl       all events, the same to the byte every time
   cberl replay recordings --compare events.jsonl
   cberl replay recordings --end-silence-ms 300           what would another setting have given?
-  cberl replay recordings --finals --compare live.jsonl  against events that were received live""",
+  cberl replay recordings --finals --compare live.jsonl  against events that were received live
+RECORDINGS is the folder of `cberl serve --record recordings`.""",
 )
 @click.argument("recordings", type=click.Path(exists=True, path_type=Path))
 @click.option("--finals", "finals_only", is_flag=True, help="Final events only, without numbers, ids and timings.")

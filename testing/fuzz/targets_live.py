@@ -14,6 +14,7 @@ from cberl_client import ClientError
 from cberl_client import decode as client_decode
 from cberl_client.resume_cursor import ResumeCursor
 
+from cberl.data.resampling import MonoPcm
 from engine.delivery.wire import WireError, decode, encode
 from engine.errors import CommandError
 from engine.events import (
@@ -152,14 +153,18 @@ def opus(folder: Path) -> Iterator[Inputs]:
 
 @target(60)
 def pcm(folder: Path) -> Iterator[Inputs]:
-    decoders = [audio_decoder("pcm_s16le", RATE), audio_decoder("pcm_f32le", RATE)]
+    forms = [(codec, rate) for rate in (RATE, 3 * RATE) for codec in ("pcm_s16le", "pcm_f32le")]
+    decoders = [audio_decoder(codec, rate) for codec, rate in forms]
     seeds = [np.arange(16, dtype="<i2").tobytes(), np.linspace(-1, 1, 16, dtype="<f4").tobytes()]
     odd = [np.array(number, "<f4").tobytes() for number in (np.nan, np.inf, -np.inf, 1e38, 1e-45)]
 
     def parse(data: bytes) -> None:
-        for number, decode_samples in enumerate(decoders):
-            if frame := decode_samples(data):
-                assert number == 0 or np.abs(frame.to_ndarray()).max() <= 1
+        for decode_samples in decoders:
+            frame = decode_samples(data)
+            if isinstance(frame, MonoPcm):
+                assert np.abs(frame.pcm).max() <= 1
+            elif frame and frame.format.name == "flt":
+                assert np.abs(frame.to_ndarray()).max() <= 1
 
     yield Inputs(seeds, parse, (PayloadError,), odd)
 
