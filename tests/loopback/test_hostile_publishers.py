@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,10 +12,11 @@ from testing.live_engine import FIRST, Message, emotions, publish, stretch
 from testing.serving import Served, bystander, served
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Served]:
+    """One per attack: the engine remembers what an address has done, and refuses it more for a while."""
     limits = ("--max-sessions-per-client", "1000", "--new-sockets-per-s", "1000")  # they attack what is behind these
-    with served(tmp_path_factory.mktemp("server"), "--stats-s", "1", *limits) as server:
+    with served(tmp_path, "--stats-s", "1", *limits) as server:
         yield server
 
 
