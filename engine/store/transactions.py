@@ -28,7 +28,7 @@ class Transactions:
         )
 
     async def query(self, method: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
-        """The same for somebody who waits for it: for QUERY_S at most. Raises sqlite3.Error."""
+        """As `call`, for at most QUERY_S: a client waits for the answer. Raises sqlite3.Error."""
         try:
             async with asyncio.timeout(QUERY_S):
                 return await self.call(method, *args, **kwargs)

@@ -14,7 +14,7 @@ from testing.serving import Served, bystander, served
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Served]:
-    """One per attack: the engine remembers what an address has done, and refuses it more for a while."""
+    """One per attack: where all of them hit one server in a row, it refused the later ones of the same address."""
     limits = ("--max-sessions-per-client", "1000", "--new-sockets-per-s", "1000")  # they attack what is behind these
     with served(tmp_path, "--stats-s", "1", *limits) as server:
         yield server
