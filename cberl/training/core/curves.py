@@ -1,6 +1,7 @@
 """TensorBoard curves of a run, in its folder: `tensorboard --logdir runs`."""
 
 import logging
+import time
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,8 @@ class Curves:
     def __init__(self, folder: Path, after: int) -> None:
         """after: the last valid epoch; later ones, of a run that was killed, are removed from the curves."""
         writer = _writer()
+        if writer and after:
+            _wait_for_a_later_name(folder)
         self._writer = writer and writer(folder, purge_step=after + 1 if after else None)
 
     def add(self, epoch: int, values: dict[str, float]) -> None:
@@ -32,6 +35,17 @@ class Curves:
     ) -> None:
         if self._writer:
             self._writer.close()
+
+
+def _wait_for_a_later_name(folder: Path) -> None:
+    """At most one second.
+
+    TensorBoard reads the files of a run in the order of their names (events.out.tfevents.SECOND.HOST.PROCESS.NUMBER),
+    compared as text. Of two files of the same second, that of the resumed run could be read first.
+    """
+    seconds = [int(file.name.split(".")[3]) for file in folder.glob("events.out.tfevents.*")]
+    if max(seconds, default=0) == int(time.time()):
+        time.sleep(1 - time.time() % 1)
 
 
 @cache
