@@ -5,6 +5,7 @@ import json
 import struct
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ ATTACKER = "127.0.0.2"  # another address of this machine than that of the other
 
 Attack = Callable[[str], Coroutine[Any, Any, None]]
 
+_numbers = count()  # of conversations: an attack that was cut off may still be in the one before
+
 
 def captioned() -> str:
     message = json.loads(start())
@@ -36,7 +39,7 @@ def caption(**fields: Any) -> str:
 @asynccontextmanager
 async def hostile(url: str, first: str) -> AsyncIterator[ClientConnection]:
     """A publisher that has sent `session.start`; at the end, its first turn is still recognised."""
-    async with ws(url, "/ingest?conversation=attacked") as client, asyncio.TaskGroup() as tasks:
+    async with ws(url, f"/ingest?conversation=attacked-{next(_numbers)}") as client, asyncio.TaskGroup() as tasks:
         await client.send(first)
         yield client
         heard = tasks.create_task(rest(client))
@@ -48,7 +51,7 @@ async def hostile(url: str, first: str) -> AsyncIterator[ClientConnection]:
 
 
 async def endless_tracks(url: str) -> None:
-    async with ws(url, "/ingest?conversation=attacked") as client:
+    async with ws(url, f"/ingest?conversation=attacked-{next(_numbers)}") as client:
         for tracks in ([{}] * 500_000, [{}] * 15_000):
             await client.send(json.dumps({"type": "session.start", "tracks": tracks}, separators=(",", ":")))
         assert [await refused(client), await refused(client)] == ["too_large", "too_many_tracks"]
@@ -92,26 +95,28 @@ async def pictures_that_cost_too_much(url: str) -> None:
 
 
 async def names_without_end(url: str) -> None:
-    async with ws(url, "/ingest?conversation=crowded") as stays:
+    crowded = f"crowded-{next(_numbers)}"
+    async with ws(url, f"/ingest?conversation={crowded}") as stays:
         await stays.send(start("host"))
         await send(stays, frames(demo()[0, :1600]))
         for number in range(15):
             crowd = [f"{number} {name}" for name in "abcdefgh"]
-            async with ws(url, "/ingest?conversation=crowded") as client:
+            async with ws(url, f"/ingest?conversation={crowded}") as client:
                 await client.send(start(*crowd))
                 await send(client, frames(*np.resize(demo()[0, :1600], (8, 1600))))
                 await client.send(END)
                 await rest(client)
-        async with ws(url, "/events?conversation=crowded") as watcher:
+        async with ws(url, f"/events?conversation={crowded}") as watcher:
             snapshot = await until(watcher, "snapshot")
         assert len(snapshot["speakers"]) == MAX_SPEAKERS
         assert snapshot["speakers"][0] == {"speaker": "host", "present": True, "current": None}
 
 
 async def a_crowd_at_once(url: str) -> None:
+    conversation = f"crowd-{next(_numbers)}"
     async with AsyncExitStack() as stack:
         for number in range(9):
-            client = await stack.enter_async_context(ws(url, "/ingest?conversation=crowd"))
+            client = await stack.enter_async_context(ws(url, f"/ingest?conversation={conversation}"))
             stack.callback(client.transport.abort)  # its events are not read, so that it could not close
             await client.send(start(*(f"{number} {name}" for name in "abcdefgh")))
             await send(client, frames(*np.resize(demo()[0, :1600], (8, 1600))))
@@ -127,8 +132,8 @@ async def refused(client: ClientConnection) -> str:
 async def messages_without_end(url: str) -> None:
     """As many as the server reads in some seconds, on several sockets: an answer of each would be the same error."""
 
-    async def flood(number: int) -> None:
-        async with ws(url, f"/ingest?conversation=flood-{number}", local_addr=(ATTACKER, 0)) as client:
+    async def flood() -> None:
+        async with ws(url, f"/ingest?conversation=flood-{next(_numbers)}", local_addr=(ATTACKER, 0)) as client:
             message = json.loads(start())
             message["tracks"][0]["analyse"] = "none"
             await client.send(json.dumps(message))
@@ -138,7 +143,7 @@ async def messages_without_end(url: str) -> None:
                     await client.send(payload)
 
     async with asyncio.TaskGroup() as tasks:
-        floods = [tasks.create_task(flood(number)) for number in range(2)]
+        floods = [tasks.create_task(flood()) for _ in range(2)]
         await asyncio.wait(floods, timeout=FLOOD_S)
         assert not any(one.done() for one in floods)
         for one in floods:
@@ -148,10 +153,12 @@ async def messages_without_end(url: str) -> None:
 async def pictures_ahead_of_the_clock(url: str) -> None:
     """Large ones, each a second of media time after the one before, on several sockets."""
 
+    conversation = f"shown-{next(_numbers)}"
+
     async def show(number: int) -> None:
         message = json.loads(start(f"mallory {number}"))
         message["tracks"].append({"id": "cam", "speaker": f"mallory {number}", "kind": "video", "codec": "jpeg"})
-        async with ws(url, "/ingest?conversation=shown", local_addr=(ATTACKER, 0)) as client:
+        async with ws(url, f"/ingest?conversation={conversation}", local_addr=(ATTACKER, 0)) as client:
             await client.send(json.dumps(message))
             for at_s in range(10):
                 await client.send(b"\x01\x03cam" + struct.pack("<d", float(at_s)) + many_scans(8, side=4096)[:-12])
@@ -166,7 +173,7 @@ async def pictures_ahead_of_the_clock(url: str) -> None:
 @asynccontextmanager
 async def crowd_behind(url: str) -> AsyncIterator[None]:
     """Eight speakers without a pause and without the captions that they promise. Entered when they are behind."""
-    async with ws(url, "/ingest?conversation=crowd") as client:
+    async with ws(url, f"/ingest?conversation=crowd-{next(_numbers)}") as client:
         async with asyncio.TaskGroup() as tasks:
             behind = tasks.create_task(until_behind(client))
             await stream_crowd(client, behind)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -12,11 +11,10 @@ from testing.live_engine import FIRST, Message, emotions, publish, stretch
 from testing.serving import Served, bystander, served
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Served]:
-    """One per attack: where all of them hit one server in a row, it refused the later ones of the same address."""
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     limits = ("--max-sessions-per-client", "1000", "--new-sockets-per-s", "1000")  # they attack what is behind these
-    with served(tmp_path, "--stats-s", "1", *limits) as server:
+    with served(tmp_path_factory.mktemp("server"), "--stats-s", "1", *limits) as server:
         yield server
 
 
