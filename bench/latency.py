@@ -31,6 +31,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from playwright.async_api import Page
 from rich.console import Console
 from rich.table import Table
 from websockets.asyncio.client import connect
@@ -55,7 +56,7 @@ from engine.speech.turn import Turn
 from engine.speech.turn_detector import TAIL_MS, TurnDetector, segmenter_config
 from engine.speech.turn_end import EndSilence
 from engine.speech.vad import WINDOW
-from testing.browser_page import BROWSER, Page, browser
+from testing.browser_page import BROWSER, browser
 from testing.call_page import capture_devices, join
 
 DEMO = Path(engine.demo.__file__).parent / "conversation.flac"
@@ -152,7 +153,8 @@ async def in_browser(settings: Settings, seconds: float) -> dict[str, Any]:
         turns = await turns_of(whole, supervisor.models, settings)
         with tempfile.TemporaryDirectory() as folder:
             flags = capture_devices(Path(folder), recording, (40, 40, 200))
-            async with browser(Path(folder) / "profile", *flags) as page:
+            async with browser(*flags) as context:
+                page = await context.new_page()
                 arrived, first_sound_s = await call(page, url, side, turns[-1].end_s - turns[0].start_s)
         began_s = first_sound_s - int(np.argmax(np.abs(recording) > LOUD)) / SAMPLE_RATE
         shift_s = shift(turns, [it for _, it in arrived])

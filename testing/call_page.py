@@ -5,9 +5,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from playwright.async_api import Page
 
 from cberl.types import SAMPLE_RATE, Float32
-from testing.browser_page import Page
 
 
 def capture_devices(folder: Path, speech: Float32, colour: tuple[int, int, int]) -> list[str]:
@@ -24,12 +24,10 @@ def capture_devices(folder: Path, speech: Float32, colour: tuple[int, int, int])
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-audio-capture={folder / 'voice.wav'}%noloop",
         f"--use-file-for-fake-video-capture={folder / 'camera.mjpeg'}",
-        "--autoplay-policy=no-user-gesture-required",
     ]
 
 
 async def join(page: Page, url: str, name: str) -> None:
-    await page.open(f"{url}/call?conversation=talk&name={name}")
-    await page.until("document.querySelector('#enter:enabled')")
-    await page.evaluate("document.getElementById('enter').click()")
-    await page.until("document.getElementById('status').dataset.kind === 'live'")
+    await page.goto(f"{url}/call?conversation=talk&name={name}")
+    await page.click("#enter:enabled")
+    await page.wait_for_selector("#status[data-kind=live]")

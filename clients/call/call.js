@@ -1,10 +1,9 @@
 // The call page: publishes microphone and camera to a conversation, and shows the events of all its speakers.
 
-import { Feed, eventsUrl } from "/static/connection.js";
+import { publish, subscribe } from "/sdk/cberl.js";
 import { apply, emptyState } from "/static/state.js";
 import { takeToken } from "/static/token.js";
 import { render, renderStatus, watchTranscript } from "/static/view.js";
-import { Publisher } from "./whip.js";
 
 const SOUND = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
 const PICTURE = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 15 } };
@@ -13,6 +12,7 @@ const STATUS = {
   live: ["live", "In the call"],
   waiting: ["waiting", "Connection lost, trying again"],
   refused: ["waiting", "Not in the call"],
+  stopped: ["idle", "Not in the call"],
 };
 
 const $ = (id) => document.getElementById(id);
@@ -36,8 +36,7 @@ async function join() {
   showControls(true);
   $("where").textContent = `${speaker} in ${conversation}`;
   follow(conversation);
-  publisher = new Publisher({ conversation, speaker, stream, onStatus: showStatus });
-  await publisher.start();
+  publisher = publish(stream, { conversation, speaker, consent: true, onStatus: showStatus });
 }
 
 async function leave() {
@@ -64,19 +63,14 @@ function whyNoCapture({ name }) {
 function follow(conversation) {
   feed?.close();
   state = emptyState(conversation);
-  feed = new Feed({
-    url: () => eventsUrl(location.href, conversation, state.lastSeq),
-    onMessage: (message) => {
-      if (apply(state, message) === "restart") {
-        state = emptyState(conversation);
-        feed.open();
-      }
-      if (message.type === "snapshot") feed.settle();
+  feed = subscribe({
+    conversation,
+    resumeFromSeq: 0,
+    onEvent: (message) => {
+      apply(state, message);
       render(state);
     },
-    onStatus: () => {},
   });
-  feed.open();
 }
 
 function showStatus(kind, words) {
@@ -129,6 +123,5 @@ $("join").addEventListener("submit", (event) => {
 $("mute").addEventListener("click", () => toggle($("mute"), stream.getAudioTracks()));
 $("blind").addEventListener("click", () => toggle($("blind"), stream.getVideoTracks()));
 $("leave").addEventListener("click", leave);
-addEventListener("pagehide", () => publisher?.stop());
 complain(await takeToken());
 $("enter").disabled = false; // only now are the listeners attached

@@ -1,6 +1,6 @@
 // Chooses the conversation to show, and connects messages, state and page.
 
-import { Feed, eventsUrl } from "./connection.js";
+import { subscribe } from "/sdk/cberl.js";
 import { apply, emptyState, newestActive } from "./state.js";
 import { takeToken } from "./token.js";
 import { render, renderChooser, renderStatus, watchTranscript } from "./view.js";
@@ -22,24 +22,20 @@ let frame = null;
 function follow(conversation) {
   feed?.close();
   state = emptyState(conversation);
-  feed = new Feed({
-    url: () => eventsUrl(location.href, conversation, state.lastSeq),
-    onMessage: take,
-    onStatus: (kind, delayMs) => {
-      connection = { kind, retryAt: delayMs ? Date.now() + delayMs : null };
+  feed = subscribe({
+    conversation,
+    resumeFromSeq: 0,
+    onEvent: take,
+    onStatus: (kind, detail) => {
+      connection = { kind, retryAt: kind === "waiting" ? Date.now() + detail : null };
+      if (kind === "refused") refusal = detail;
       draw();
     },
   });
-  feed.open();
 }
 
 function take(message) {
   const changed = apply(state, message);
-  if (changed === "restart") {
-    state = emptyState(state.conversation);
-    feed.open();
-  }
-  if (message.type === "snapshot") feed.settle();
   if (message.type === "emotion") watchInterim();
   if (changed) draw();
 }
@@ -68,6 +64,7 @@ function status() {
   if (kind === "waiting") {
     return ["waiting", `Disconnected, trying again in ${Math.max(1, Math.ceil((retryAt - Date.now()) / 1000))} s`];
   }
+  if (kind === "refused") return ["waiting", refusal];
   if (!feed && refusal !== null) return ["waiting", refusal];
   if (!feed) return reachable ? ["idle", "Waiting for a conversation"] : ["waiting", "Server not reachable, trying again"];
   if (kind === "connecting" || !state.heard) return ["connecting", "Connecting"];
@@ -110,8 +107,6 @@ function choose(conversation) {
 const chooser = document.getElementById("chooser");
 chooser.addEventListener("change", () => choose(chooser.value ? chooser.value.slice(3) : null));
 chooser.addEventListener("blur", draw);
-window.addEventListener("online", () => feed?.hurry());
-window.addEventListener("offline", () => feed?.lose());
 setInterval(() => connection.kind === "waiting" && draw(), 1_000);
 
 watchTranscript();

@@ -6,8 +6,6 @@ const STALE_S = 3; // an interim event this far behind the newest final one is r
 export function emptyState(conversation) {
   return {
     conversation,
-    lastSeq: 0, // number of the last event
-    numbering: "", // which numbering `lastSeq` is from
     active: false,
     heard: false, // whether a snapshot was received
     missed: false, // whether earlier events were lost
@@ -20,25 +18,14 @@ export function emptyState(conversation) {
   };
 }
 
-/**
- * Applies one message. Returns "restart" when the server has restarted its numbering (then the state is invalid:
- * reconnect from 0), else whether anything changed. A duplicate event changes nothing.
- */
+/** Applies one message of a subscription, which has each event once. Returns whether anything changed. */
 export function apply(state, message) {
-  if (Number.isInteger(message.seq)) {
-    if (message.seq <= state.lastSeq) return false;
-    state.lastSeq = message.seq;
-  }
   const handler = HANDLERS[message.type];
   return handler ? (handler(state, message) ?? true) : false;
 }
 
 const HANDLERS = {
   snapshot(state, message) {
-    const counted = state.numbering;
-    state.numbering = message.numbering ?? "";
-    if (message.last_seq < state.lastSeq || (state.lastSeq && counted && counted !== state.numbering)) return "restart";
-    // last_seq is the server's newest event; those between ours and that one are replayed next.
     state.heard = true;
     state.active = message.active !== false;
     state.error = null;
@@ -49,9 +36,8 @@ const HANDLERS = {
     }
   },
 
-  resync(state, message) {
+  resync(state) {
     forget(state);
-    state.lastSeq = message.last_seq;
     state.missed = true;
   },
 

@@ -107,7 +107,7 @@ def create_app(
     sockets = Sockets(supervisor, settings, sinks, limits, access, refusals)
     whip = _whip(supervisor, settings, limits, access, refusals)
     measured = Measured(settings, supervisor, sinks, limits, refusals, sockets.pictures, loop_lag)
-    pages, history = page_routes(supervisor, sinks, access), history_routes(sinks, access)
+    pages, history = page_routes(supervisor, sinks, access, settings.allow_origin), history_routes(sinks, access)
     routes = [*pages, *history, metrics_route(measured, access), *sockets.routes, *whip.routes]
     guard = Middleware(RequestGuard, settings)
     return EngineApp(supervisor, sinks, limits, sockets, whip, refusals, loop_lag, routes=routes, middleware=[guard])

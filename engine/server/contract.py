@@ -1,8 +1,8 @@
-"""The wire contract for other programs, generated from the code: JSON Schema of every message, and AsyncAPI 3.
+"""The wire contract for other programs, generated from the code: JSON Schema, AsyncAPI 3, and types of TypeScript.
 
-    python -m engine.server.contract      rewrites docs/asyncapi.json and docs/schema/events.json
+    python -m engine.server.contract      rewrites docs/asyncapi.json, docs/schema/events.json and the types of the SDK
 
-The server serves the same at `/asyncapi.json` and `/schema/events.json`.
+The server serves the first two at `/asyncapi.json` and `/schema/events.json`.
 """
 
 import json
@@ -16,9 +16,10 @@ from engine.delivery.wire import TYPES, json_schema
 from engine.events import Event, Resync, Snapshot
 from engine.ingest.tracks import TrackSpec
 from engine.mqtt.topics import Topics
+from engine.server.typescript import declarations
 
 VERSION = "0.1.0"  # of the messages
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+ROOT = Path(__file__).resolve().parents[2]
 _SUBSCRIBER = {"error"} | {name for name, kind in TYPES.items() if kind in (*get_args(Event), Snapshot, Resync)}
 _COMMON = {"contentType": "application/json"}
 
@@ -144,9 +145,11 @@ def _object(name: str, **properties: Any) -> dict[str, Any]:
 
 
 def documents() -> dict[Path, str]:
-    """The files in docs and their contents."""
-    found = {DOCS / "asyncapi.json": asyncapi(), DOCS / "schema" / "events.json": json_schema()}
-    return {path: json.dumps(document, indent=1, ensure_ascii=False) + "\n" for path, document in found.items()}
+    """The files and their contents."""
+    found = {"docs/asyncapi.json": asyncapi(), "docs/schema/events.json": json_schema()}
+    texts = {path: json.dumps(document, indent=1, ensure_ascii=False) + "\n" for path, document in found.items()}
+    texts["clients/sdk/events.d.ts"] = declarations(json_schema())
+    return {ROOT / path: text for path, text in texts.items()}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from contextlib import suppress
 from pathlib import Path
 
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -17,9 +19,12 @@ from engine.server.supervisor import Supervisor
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "clients" / "dashboard"
 CALL = DASHBOARD.parent / "call"
+SDK = DASHBOARD.parent / "sdk"
 
 
-def page_routes(supervisor: Supervisor, sinks: EventSinks, access: Access) -> list[BaseRoute]:
+def page_routes(supervisor: Supervisor, sinks: EventSinks, access: Access, allow_origin: str = "") -> list[BaseRoute]:
+    """`allow_origin`: whose pages may load the SDK from here, beside the engine's own."""
+
     async def index(request: Request) -> Response:
         page = DASHBOARD / "index.html"
         if not page.is_file():
@@ -56,9 +61,11 @@ def page_routes(supervisor: Supervisor, sinks: EventSinks, access: Access) -> li
     async def schema(request: Request) -> Response:
         return JSONResponse(json_schema(), media_type="application/schema+json")
 
+    sdk_cors = Middleware(CORSMiddleware, allow_origins=[allow_origin] if allow_origin else [])
     return [
         Route("/", index),
         Route("/call", call),
+        Mount("/sdk", StaticFiles(directory=SDK, check_dir=False), middleware=[sdk_cors]),
         Mount("/static/call", StaticFiles(directory=CALL, check_dir=False)),
         Mount("/static", StaticFiles(directory=DASHBOARD, check_dir=False)),
         Route("/healthz", healthz),

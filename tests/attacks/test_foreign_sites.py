@@ -11,6 +11,7 @@ from testing.serving import Served, bystander
 EVIL = {"Host": "evil.example:8765", "Origin": "http://evil.example:8765"}
 PATHS = [
     ("GET", "/"), ("GET", "/call"), ("GET", "/static/app.js"), ("GET", "/static/call/call.js"), ("GET", "/healthz"),
+    ("GET", "/sdk/cberl.js"),
     ("GET", "/readyz"), ("GET", "/conversations"), ("GET", "/conversations/private/events"),
     ("DELETE", "/conversations/private"), ("GET", "/asyncapi.json"), ("GET", "/schema/events.json"),
     ("POST", "/whip/private?speaker=a"), ("OPTIONS", "/whip/private"), ("DELETE", "/whip/private/token"),

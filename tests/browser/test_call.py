@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.async_api import Page
 from torchaudio.functional import edit_distance
 
 from cberl.types import SAMPLE_RATE, Float32
-from testing.browser_page import BROWSER, Page, browser, server
+from testing.browser_page import BROWSER, browser, server
 from testing.call_page import capture_devices, join
 from testing.live_engine import SCRIPT, demo
 
@@ -41,18 +42,18 @@ def test_two_people_in_a_call_see_what_each_of_them_said(tmp_path: Path) -> None
                 folder = tmp_path / name
                 folder.mkdir()
                 flags = capture_devices(folder, said_by(name), colour)
-                pages[name] = await stack.enter_async_context(browser(folder / "profile", *flags))
+                context = await stack.enter_async_context(browser(*flags))
+                pages[name] = await context.new_page()
                 await join(pages[name], url, name)
                 for page in pages.values():
-                    await page.until(f"{ROWS}.length === {count}")
+                    await page.wait_for_function(f"() => {ROWS}.length === {count}")
             seen = [await page.evaluate(SPOKEN) for page in pages.values()]
             assert seen[0] == seen[1]
             assert await pages["maya"].evaluate("document.getElementById('preview').videoWidth") > 0
             assert "recognition is running" in await pages["tom"].evaluate("document.body.innerText")
             for page in pages.values():
-                await page.evaluate("document.getElementById('leave').click()")
-                await page.until("document.getElementById('status').dataset.kind === 'idle'")
-                assert page.exceptions == []
+                await page.click("#leave")
+                await page.wait_for_selector("#status[data-kind=idle]")
             return list(seen[0])
 
     spoken = asyncio.run(main())

@@ -12,7 +12,7 @@ from engine.demo.play import play
 from engine.events import EmotionEvent
 from engine.ingest.file import read_media
 from engine.media import AudioChunk
-from testing.browser_page import BROWSER, browser, server
+from testing.browser_page import BROWSER, browser, opened, server
 
 DEMO = Path(engine.demo.__file__).parent / "conversation.flac"
 SPEAKERS = ["maya", "tom"]
@@ -42,13 +42,16 @@ async def publish(url: str, start_s: float, end_s: float) -> list[EmotionEvent]:
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs chromium or chrome")
-def test_a_page_shows_who_said_what_and_misses_nothing_while_it_is_cut_off(tmp_path: Path) -> None:
+def test_a_page_shows_who_said_what_and_misses_nothing_while_it_is_cut_off() -> None:
     async def main() -> None:
-        async with server() as url, browser(tmp_path) as page:
-            await page.open(f"{url}/?conversation=demo")
-            await page.until("document.getElementById('status')?.dataset.kind === 'idle'")
+        async with server() as url, browser() as context:
+            sockets: list[str] = []
+            context.on("page", lambda page: page.on("websocket", lambda it: sockets.append(it.url)))
+            page = await opened(context, f"{url}/?conversation=demo")
+            await page.wait_for_selector("#status[data-kind=idle]")
             finals = await publish(url, 0.0, 7.3)
-            await page.until(f"{ROWS}.length === 2 && document.querySelector('[data-name=tom] .feeling strong')")
+            await page.wait_for_function(f"() => {ROWS}.length === 2")
+            await page.wait_for_selector("[data-name=tom] .feeling strong")
             seen = await page.evaluate(SEEN)
             assert seen["people"] == seen["who"] == SPEAKERS
             assert set(seen["feelings"]) <= set(MELD)
@@ -58,17 +61,17 @@ def test_a_page_shows_who_said_what_and_misses_nothing_while_it_is_cut_off(tmp_p
             assert seen["disclosure"] == "Emotion recognition is running in this conversation."
             assert seen["status"] == "live"
 
-            await page.offline(True)
-            await page.until("document.getElementById('status').dataset.kind === 'waiting'")
+            await context.set_offline(True)
+            await page.wait_for_selector("#status[data-kind=waiting]")
             finals += await publish(url, 7.3, 14.8)
             assert (await page.evaluate(SEEN))["said"] == seen["said"]
-            await page.offline(False)
-            await page.until(f"{ROWS}.length >= 4 && document.getElementById('status').dataset.kind === 'live'")
+            await context.set_offline(False)
+            await page.wait_for_selector("#status[data-kind=live]")
+            await page.wait_for_function(f"() => {ROWS}.length >= 4")
             seen = await page.evaluate(SEEN)
             assert seen["who"] == ["maya", "tom", "maya", "tom"]
             assert seen["said"] == [event.text for event in finals]
-            assert page.sockets[0].endswith("resume_from_seq=0")
-            assert not page.sockets[-1].endswith("resume_from_seq=0")
-            assert page.exceptions == []
+            assert sockets[0].endswith("resume_from_seq=0")
+            assert not sockets[-1].endswith("resume_from_seq=0")
 
     asyncio.run(main())

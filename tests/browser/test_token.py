@@ -1,31 +1,26 @@
 """The link with a token, in a real browser."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
 from engine.access.setup import temporary_access
-from testing.browser_page import BROWSER, browser
+from testing.browser_page import BROWSER, browser, opened
 from testing.counting import running, utterance
-
-NEEDED = "document.getElementById('status-text')?.textContent.includes('A token is needed')"
-SHOWN = "document.querySelectorAll('#transcript li').length === 1"
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs chromium or chrome")
-def test_the_link_signs_the_page_in_and_the_token_is_where_no_script_can_read_it(tmp_path: Path) -> None:
+def test_the_link_signs_the_page_in_and_the_token_is_where_no_script_can_read_it() -> None:
     async def main() -> None:
         access, token = temporary_access()
-        async with running(access=access) as (engine, url), browser(tmp_path) as page:
-            await page.open(url)
-            await page.until(NEEDED)
+        async with running(access=access) as (engine, url), browser() as context:
+            page = await opened(context, url)
+            await page.get_by_text("A token is needed").wait_for()
             engine.hub.publish(utterance())
-            await page.open(f"{url}/?conversation=demo#token={token}")
-            await page.until(SHOWN)
+            page = await opened(context, f"{url}/?conversation=demo#token={token}")
+            await page.wait_for_selector("#transcript li")
             assert await page.evaluate("location.hash + document.cookie") == ""
-            await page.open(url)  # the cookie stays
-            await page.until(SHOWN)
-            assert page.exceptions == []
+            page = await opened(context, f"{url}/?conversation=demo")  # the cookie stays
+            await page.wait_for_selector("#transcript li")
 
     asyncio.run(main())

@@ -57,7 +57,7 @@ class Whip:
         cors = Middleware(
             CORSMiddleware,
             allow_origins=[self._allow_origin] if self._allow_origin else [],
-            allow_methods=["POST", "PATCH", "DELETE"],
+            allow_methods=["OPTIONS", "POST", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "If-Match"],
             expose_headers=["Location", "Link", "ETag", "Accept-Post"],
         )

@@ -51,7 +51,16 @@ ROUTES: list[tuple[str, str, Scope]] = [
     ("GET", "/metrics", "metrics"),
     ("POST", "/whip/demo?speaker=alice", "publish"),
 ]
-PUBLIC = {"/", "/call", "/healthz", "/readyz", "/asyncapi.json", "/schema/events.json", "/static/app.js"}
+PUBLIC = {
+    "/",
+    "/call",
+    "/healthz",
+    "/readyz",
+    "/asyncapi.json",
+    "/schema/events.json",
+    "/static/app.js",
+    "/sdk/cberl.js",
+}
 
 
 def test_every_route_needs_its_scope(issuer: Issuer) -> None:
