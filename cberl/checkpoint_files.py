@@ -21,6 +21,7 @@ from cberl.storage import fingerprint, replacing
 
 WEIGHTS = Path(__file__).parent / "weights"
 STARTER = WEIGHTS / "starter"
+FACES = WEIGHTS / "faces"
 FORMAT = 1
 CONFIG, NETWORK, STEP = FILES = ("config.json", "model.safetensors", "step.onnx")
 MAX_CONFIG_BYTES, MAX_NAME = 1 << 20, 128

@@ -39,7 +39,6 @@ INSIDE = {
         ("libx265-*", "x265 (GPL-2.0-or-later)"),
         ("libmp3lame-*", "LAME (LGPL-2.0-or-later)"),
     ],
-    "opencv-python-headless": [("libavcodec-*", "FFmpeg (LGPL-2.1-or-later)")],
 }
 
 # Name, what it is used for, its terms as in the model cards, and the model cards that name it.
@@ -55,6 +54,7 @@ DATA = [
     ("TESS", "speech emotion heads", "CC BY-NC-ND 4.0", "speech/README.md"),
     ("nonverbal vocalisations", "heads for vocal events", "CC BY-NC-ND 4.0", "speech/README.md"),
     ("FER2013", "expression network; scores that the network was trained with", "research", "expression/README.md"),
+    ("haarcascade_frontalface_default", "face detector", "Intel License (BSD-3-Clause)", "faces/README.md"),
     ("all-MiniLM-L6-v2", "start of the text encoder", "Apache-2.0", "README.md"),
     ("all-mpnet-base-v2", "teacher of the text encoder", "Apache-2.0", "README.md"),
     ("Whisper tiny.en", "first layers of the speech emotion network", "MIT", "speech/README.md"),
@@ -107,8 +107,8 @@ copyleft. "Inside": libraries in the package's wheel with terms of their own.
 ## Data and models behind the bundled weights
 
 From the model cards: [network and text encoder](../cberl/weights/README.md),
-[speech emotion](../cberl/weights/speech/README.md), [expression](../cberl/weights/expression/README.md). None of the
-data is in this repository.
+[speech emotion](../cberl/weights/speech/README.md), [expression](../cberl/weights/expression/README.md),
+[face detector](../cberl/weights/faces/README.md). None of the corpora is in this repository.
 
 | name | used for | terms |
 |---|---|---|

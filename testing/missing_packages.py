@@ -1,7 +1,18 @@
 """An environment in which packages are not installed, for processes of their own."""
 
 # What `pip install cberl-engine` leaves out: no part of the live engine on a CPU may import it.
-EXTRAS = ("torch", "torchaudio", "torch_geometric", "transformers", "onnx", "matplotlib", "tensorboard", "ray", "scipy")
+EXTRAS = (
+    "torch",
+    "torchaudio",
+    "torch_geometric",
+    "transformers",
+    "onnx",
+    "cv2",
+    "matplotlib",
+    "tensorboard",
+    "ray",
+    "scipy",
+)
 
 
 def without(*packages: str) -> str:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cberl.data.dialogue import DataError
 from cberl.data.npz import load_arrays
+from cberl.errors import train_extra
 from cberl.labels import MELD
 
 FACE_PX = 48
@@ -49,7 +49,7 @@ class Faces:
 
 
 def read_fer2013(path: Path, usage: str) -> Faces:
-    """All faces of one usage ("Training", "PublicTest"). Raises `DataError`."""
+    """All faces of one usage ("Training", "PublicTest"). Raises `DataError`; `TrainingError` without OpenCV."""
     if not path.is_file():
         raise DataError(f"{path} is missing: --data takes the .npz with FER2013's pictures")
     arrays = load_arrays(path, _ARRAYS, "is it FER2013 as JPEG bytes with offsets?")
@@ -102,6 +102,8 @@ def _require_consistent(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
 
 
 def _decode(path: Path, jpeg: NDArray[np.uint8], row: np.integer) -> NDArray[np.uint8]:
+    with train_extra():
+        import cv2
     picture = cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE) if len(jpeg) else None
     if picture is None or picture.shape != (FACE_PX, FACE_PX):
         raise DataError(f"{path}, picture {row}: not a {FACE_PX}x{FACE_PX} JPEG")

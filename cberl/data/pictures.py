@@ -68,7 +68,7 @@ def sampled(container: Any, stream: Any) -> Iterator[Picture]:
         for frame in frames:
             if frame.time is not None and (at_s := frame.time - origin_s) >= due_s:
                 due_s = (math.floor(at_s * SAMPLES_PER_S + 1e-3) + 1) / SAMPLES_PER_S - 1e-3
-                yield at_s, _upright(frame)
+                yield at_s, upright(frame)
     if damaged:
         log.warning("%s: damaged pictures skipped: %d", container.name, damaged)
 
@@ -86,7 +86,7 @@ def shrunk(width: int, height: int) -> tuple[int, int]:
     return max(2, round(width * shrink)), max(2, round(height * shrink))
 
 
-def _upright(frame: Any) -> NDArray[np.uint8]:
+def upright(frame: Any) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.rot90(to_rgb(frame), round(frame.rotation / 90)))  # as a phone's metadata asks for
 
 

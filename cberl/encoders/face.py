@@ -1,17 +1,16 @@
-"""Face detection in a picture: OpenCV's cascade by default, YuNet where its model file is given."""
+"""Face detection in a picture: OpenCV's cascade by default, YuNet where its model file is given. Needs no OpenCV."""
 
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from cberl.checkpoint_files import FACES
+from cberl.encoders.cascade import Cascade
+from cberl.encoders.scaling import Picture, grey, scaled_down, square
+from cberl.encoders.yunet import YuNet
 from cberl.errors import EncoderError
-
-Picture = NDArray[np.uint8]
 
 SCAN_PX = 320  # longer side of the picture that is searched; the smallest face found is a thirteenth of it
 FACE_PX = 48  # side of the expression network's input
@@ -46,55 +45,42 @@ class FaceDetector(Protocol):
 
 
 class CascadeDetector:
-    """Viola & Jones (2001), with the frontal-face cascade in OpenCV's wheel.
+    """Viola & Jones (2001), with OpenCV's frontal-face cascade.
 
     Its boxes match the crops of FER2013: on those pictures the median box is centred and 47 of 48 pixels wide.
     """
 
     def __init__(self) -> None:
-        path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
-        if not path.is_file():
-            raise EncoderError(f"{path} is missing: install opencv-python-headless 4 (version 5 has no cascades)")
-        self._cascade = cv2.CascadeClassifier(str(path))
-        self._lock = threading.Lock()  # a cascade holds the picture that it works on
+        self._cascade = Cascade(FACES / "haarcascade_frontalface_default.xml")
 
     def find(self, rgb: Picture) -> list[Box]:
-        small, scale = _scan_size(rgb)
-        grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-        with self._lock:
-            boxes, _, weights = self._cascade.detectMultiScale3(
-                grey, scaleFactor=1.1, minNeighbors=4, minSize=(24, 24), outputRejectLevels=True
-            )
+        small, scale = scaled_down(rgb, SCAN_PX)
         return [
-            Box((x + w / 2) / scale, (y + h / 2) / scale, w / scale, float(np.clip(weight / 8, 0.0, 1.0)))
-            for (x, y, w, h), weight in zip(boxes, np.ravel(weights), strict=True)
+            Box((it.x + it.side / 2) / scale, (it.y + it.side / 2) / scale, it.side / scale, min(max(it.sum / 8, 0), 1))
+            for it in self._cascade.find(grey(small))
         ]
 
 
 class YuNetDetector:
-    """YuNet (Wu, Peng & Yu 2023) from its ONNX file. It also finds profiles, tilted and partly hidden faces."""
+    """YuNet, which also finds profiles, tilted and partly hidden faces."""
 
     def __init__(self, model: Path, min_score: float = 0.6) -> None:
         """Raises `EncoderError`."""
         if not model.is_file():
             raise EncoderError(f"{model} is missing: --face-detector takes face_detection_yunet's .onnx file")
         try:
-            self._network = cv2.FaceDetectorYN.create(str(model), "", (SCAN_PX, SCAN_PX), min_score)
-        except cv2.error as error:
-            raise EncoderError(f"{model} cannot be loaded as YuNet: {error.err}") from error
-        self._lock = threading.Lock()  # the network holds the size of its input
+            self._network = YuNet(model)
+        except EncoderError as error:
+            raise EncoderError(f"{model} cannot be loaded as YuNet: {error}") from error
+        self._min_score = min_score
 
     def find(self, rgb: Picture) -> list[Box]:
-        small, scale = _scan_size(rgb)
-        with self._lock:
-            self._network.setInputSize((small.shape[1], small.shape[0]))
-            _, rows = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        small, scale = scaled_down(rgb, SCAN_PX)
         # YuNet's box is taller than wide, from forehead to chin. Its height is the side of the cascade's square (48.5
         # of 48 pixels on FER2013), and so of the crops that the expression network was trained on.
         return [
-            Box((x + w / 2) / scale, (y + h / 2) / scale, max(w, h) / scale, float(row[-1]))
-            for row in (() if rows is None else rows)
-            for x, y, w, h in [row[:4].astype(float)]
+            Box((x + w / 2) / scale, (y + h / 2) / scale, max(w, h) / scale, score)
+            for x, y, w, h, score in self._network.find(small, self._min_score).astype(float).tolist()
         ]
 
 
@@ -118,29 +104,19 @@ def prominence(box: Box, width: float, height: float) -> float:
 
 def cut_out(rgb: Picture, box: Box) -> Face:
     """Crops the face in `box` from uint8[h, w, 3]."""
-    # One warp crops and scales; beyond the picture's edge its last row is repeated. Smoothing comes first, or a face
-    # that is scaled down would alias.
-    shrink = box.side / FACE_PX
     left, top = box.centre_x - box.side / 2, box.centre_y - box.side / 2
     x0, y0 = max(int(left), 0), max(int(top), 0)
     region = rgb[y0 : int(top + box.side) + 2, x0 : int(left + box.side) + 2]
-    grey = cv2.cvtColor(np.ascontiguousarray(region), cv2.COLOR_RGB2GRAY)
-    if shrink > 1:
-        grey = cv2.GaussianBlur(grey, (0, 0), 0.4 * shrink)
-    matrix = np.array([[shrink, 0, left - x0 + shrink / 2 - 0.5], [0, shrink, top - y0 + shrink / 2 - 0.5]])
-    pixels = cv2.warpAffine(
-        grey, matrix, (FACE_PX, FACE_PX), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
-    ).astype(np.uint8)
-    variance = float(cv2.Laplacian(pixels, cv2.CV_32F).var())
+    pixels = square(grey(region), left - x0, top - y0, box.side, FACE_PX)
+    variance = _edges_variance(pixels)
     sharpness = variance / (variance + HALF_SHARP)
     quality = box.score * min(1.0, box.side / GOOD_SIDE_PX) * sharpness
     return Face(box, pixels, sharpness, quality)
 
 
-def _scan_size(picture: Picture) -> tuple[Picture, float]:
-    """The picture scaled down to `SCAN_PX` on its longer side, never up, and the scale."""
-    scale = min(1.0, SCAN_PX / max(picture.shape[:2]))
-    if scale == 1.0:
-        return picture, scale
-    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8), scale
+def _edges_variance(pixels: Picture) -> float:
+    """The variance of the Laplacian, which is small in a blurred picture."""
+    padded = np.pad(pixels.astype(np.float32), 1, mode="reflect")
+    middle = padded[1:-1, 1:-1]
+    laplacian = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] - 4 * middle
+    return float(laplacian.var())

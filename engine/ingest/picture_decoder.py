@@ -1,6 +1,6 @@
 """Decodes pictures of strangers in processes that can be killed: a decoder may take any time and memory for its input.
 
-IngestSocket ─ JPEG ─► PictureDecoder ─ thread ─ pipe ─► process (cv2)
+IngestSocket ─ JPEG ─► PictureDecoder ─ thread ─ pipe ─► process (FFmpeg)
                                         one per process, waits for DEADLINE_S at most
 """
 
@@ -166,7 +166,7 @@ def _decoded(jpeg: bytes) -> bytes:
 
 
 def _silence_decoders() -> None:
-    """What libjpeg prints about damaged pictures would flood the log. Python's own errors are still printed."""
+    """What decoders print about damaged pictures would flood the log. Python's own errors are still printed."""
     sys.stderr = os.fdopen(os.dup(2), "w")
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
