@@ -1,4 +1,4 @@
-from engine.mqtt.change import ChangeConfig, ChangeDetector
+from engine.delivery.change import ChangeConfig, ChangeDetector
 from testing.events import emotion
 
 
