@@ -8,9 +8,12 @@ from pathlib import Path
 import av
 import numpy as np
 
+import engine.demo
 from cberl.data.clip_tasks import ClipEncoder, Encode
 from cberl.data.sound import Span, read_spans
 from cberl.types import SAMPLE_RATE, Float32
+
+DEMO = Path(engine.demo.__file__).parent / "conversation.flac"
 
 
 def audio_clip_encoder(encode: Encode, made_by: str) -> ClipEncoder:
@@ -43,6 +46,14 @@ def write_wav(path: Path, pcm: np.ndarray, rate: int = SAMPLE_RATE) -> Path:
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def write_talk(path: Path, seconds: float = 10.0, *, mono: bool = False) -> Path:
+    """The beginning of the demo, three turns in ten seconds, with one channel per speaker, or mixed to one."""
+    with av.open(str(DEMO)) as container:
+        pcm = np.concatenate([block.to_ndarray() for block in container.decode(audio=0)], axis=1)  # (1, 2n) interleaved
+    channels = pcm.reshape(-1, 2).T[:, : round(seconds * SAMPLE_RATE)].astype(np.float32) / 32768
+    return write_wav(path, channels.sum(axis=0, keepdims=True).clip(-1, 1) if mono else channels)
 
 
 def tone(hz: float, seconds: float, rate: int = SAMPLE_RATE) -> np.ndarray:

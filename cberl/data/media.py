@@ -61,10 +61,22 @@ def start_s(container: Any) -> float:
     return min(starts_s, default=0.0)
 
 
-def require_audio(source: str | Path) -> None:
-    """Raises MediaError where the file is missing or has no audio that can be decoded."""
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """`channels`: of the audio that is read. `film`: there are moving pictures. `duration_s` is None where unknown."""
+
+    duration_s: float | None
+    channels: int
+    film: bool = False
+
+
+def probe(source: str | Path) -> MediaInfo:
+    """Reads the header alone. Raises MediaError where the file is missing or has no audio that can be decoded."""
     with open_media(source) as container:
-        audio_streams(source, container)
+        stream = audio_streams(source, container)[0]
+        duration_s = container.duration / av.time_base if container.duration else None
+        moving = [it for it in container.streams.video if not it.disposition & Disposition.attached_pic]
+        return MediaInfo(duration_s, stream.codec_context.channels, bool(moving))
 
 
 def audio_streams(source: str | Path, container: Any) -> list[Any]:

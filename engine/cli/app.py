@@ -12,7 +12,8 @@ from cberl.errors import CberlError, train_extra
 
 COMMANDS = {
     "serve": "Run the engine: pages, /ingest and /events on one port.",
-    "run": "Emotions of a recording, turn by turn.",
+    "run": "Emotions of recordings, turn by turn.",
+    "export": "Logged conversations as captions, tables, annotations, reports.",
     "demo": "Play a spoken conversation into a running engine and watch.",
     "replay": "Run a recorded conversation again, with the same events.",
     "bench": "How many conversations an engine serves in time.",

@@ -10,6 +10,7 @@ from rich.console import Console
 import engine.demo
 from engine.access.setup import temporary_access
 from engine.cli.common import KEEPING, LISTENING, run_async, settings_from, settings_options
+from engine.cli.setting_groups import SettingsCommand
 from engine.cli.table import TurnTable
 from engine.config import Settings
 from engine.demo.play import DemoError, as_live, play
@@ -24,6 +25,7 @@ FOLDER = Path(engine.demo.__file__).parent
 
 @click.command(
     "demo",
+    cls=SettingsCommand,
     epilog="""\b
 Examples:
   cberl demo

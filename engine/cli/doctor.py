@@ -18,6 +18,7 @@ from cberl.checkpoint_files import CheckpointError
 from cberl.device import resolve_device
 from cberl.types import SAMPLE_RATE
 from engine.cli.common import settings_from, settings_options
+from engine.cli.setting_groups import SettingsCommand
 from engine.config import Settings
 from engine.conversation.model_backend import load_configured
 from engine.speech.choose import choose_transcriber
@@ -43,6 +44,7 @@ class Finding:
 
 @click.command(
     "doctor",
+    cls=SettingsCommand,
     epilog="""\b
 Examples:
   cberl doctor

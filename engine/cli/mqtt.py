@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.cli.common import run_async, settings_from, settings_options
+from engine.cli.setting_groups import SettingsCommand
 from engine.cli.table import COLOURS
 from engine.config import Settings
 from engine.mqtt.bridge import client_maker
@@ -29,6 +30,7 @@ def command() -> None:
 
 @command.command(
     "watch",
+    cls=SettingsCommand,
     epilog="""\b
 Examples:
   cberl mqtt watch --mqtt mqtt://localhost

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from engine.cli.common import KEEPING, LISTENING, settings_from, settings_options
+from engine.cli.setting_groups import SettingsCommand
 from engine.cli.table import TurnTable
 from engine.config import Settings
 from engine.delivery.wire import decode
@@ -22,6 +23,7 @@ from engine.replay.recorded import RecordedConversation, find_recordings, read_r
 
 @click.command(
     "replay",
+    cls=SettingsCommand,
     epilog="""\b
 Examples:
   cberl replay recordings > events.jsonl       all events, the same to the byte every time

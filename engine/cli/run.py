@@ -1,60 +1,91 @@
 """`cberl run`"""
 
 import asyncio
-import os
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
-from cberl.data.media import require_audio
-from engine.cli.common import KEEPING, LISTENING, run_async, settings_from, settings_options
-from engine.cli.table import TurnTable
+from cberl.data.media import MediaError
+from engine.cli.common import run_async, settings_from, settings_options
+from engine.cli.logs import say
+from engine.cli.outputs import Output, output_options, parse_output
+from engine.cli.progress import run_progress
+from engine.cli.run_media import Options, Run, open_run
+from engine.cli.setting_groups import SettingsCommand, settings_of
+from engine.cli.stdin_file import stdin_as_file
 from engine.config import Settings
-from engine.delivery.subscription import Subscription
-from engine.delivery.wire import decode
 from engine.errors import EngineError
-from engine.events import EmotionEvent
-from engine.ingest.file import FileSource
-from engine.ingest.live import LiveSource, is_live
+from engine.ingest.live import is_live
+from engine.ingest.media_files import MediaFile, check_media
 from engine.names import name_problem
 from engine.runtime.hangs import Hangs
-from engine.server.supervisor import open_supervisor
 
-Show = Callable[[str, EmotionEvent], None]
+USED = settings_of("Speech and models", "Turns", "Speakers", "Event log", "Log lines")
+# Of a configuration file that is meant for `serve`. The event log, too, is used only where the flag asks for it: the
+# engine that runs with the same file has it open.
+NOT_USED = {"mqtt": "", "record": "", "conversation_store": ""}
 
 
 @click.command(
     "run",
+    cls=SettingsCommand,
     epilog="""\b
 Examples:
   cberl run interview.wav
   cberl run call.flac --speakers alice,bob     two channels, two people
+  cberl run calls/ 'more/*.mp3'                folders and patterns
+  cberl run talk.mp4 --output talk.html        a report; also .csv .vtt .srt .TextGrid .eaf .jsonl
+  cberl run calls/ --output results/ --format eaf
   cberl run talk.mp4 --json | jq .emotion      one JSON event per line
+  ffmpeg -i … -f wav - | cberl run -           standard input, which is read to its end first
+  cberl run talk.wav --event-log events.db     for the dashboard of `cberl serve --event-log events.db`
   cberl run talk.wav --realtime                in real time
   cberl run rtsp://camera.local/stream         until Ctrl-C; reconnects when it breaks
   cberl run https://example.org/live.m3u8      until the playlist ends
   cberl run mic                                this machine's microphone""",
 )
-@click.argument("file")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines, also on a terminal (the default in a pipe).")
+@output_options
 @click.option("--realtime", is_flag=True, help="Play in real time instead of as fast as possible.")
 @click.option("--speakers", metavar="A,B", help="Names of the channels' speakers.")
-@settings_options(without=LISTENING + KEEPING)
-def command(file: str, as_json: bool, realtime: bool, speakers: str | None, **flags: Any) -> None:
-    """Emotions of a recording, a stream or the microphone, turn by turn.
+@click.option("-q", "--quiet", is_flag=True, help="Neither progress nor summary.")
+@settings_options(without=tuple(name for name in Settings.model_fields if name not in USED))
+def command(
+    inputs: tuple[str, ...], as_json: bool, output: Path | None, form: str | None, realtime: bool,
+    speakers: str | None, quiet: bool, **flags: Any,
+) -> None:  # fmt: skip
+    """Emotions of recordings, a stream or the microphone, turn by turn.
 
-    FILE is a path or an address that FFmpeg reads, or mic. Two channels are two speakers.
+    INPUT is a file, a folder, a pattern, an address that FFmpeg reads, - for standard input, or mic. Two channels are
+    two speakers. All inputs are checked first; one that cannot be read is reported, and the others are processed.
     """
-    settings = settings_from(flags)
+    kept = {"event_log": flags["event_log"] or ""}
+    settings = settings_from(flags).model_copy(update=NOT_USED | kept)
     names = _speakers(speakers) if speakers else None
-    if os.path.exists(file) or not (is_live(file) or "://" in file):
-        require_audio(file)  # before the models are loaded
-    show = _show_json if as_json or not sys.stdout.isatty() else _show_table()
-    run_async(_run(file, realtime, names, settings, show))
+    with stdin_as_file(inputs) as arguments:
+        files, problems = _checked(arguments)
+        target = parse_output(output, form, several=len(files) > 1)
+        options = Options(realtime, names, quiet, _shown(as_json, target))
+        run = Run(files, options)
+        try:
+            run_async(_run(run, settings))
+        finally:  # also of what was interrupted
+            _write(target, run, quiet=quiet)
+    _fail(files, [*problems, *run.problems])
+
+
+def _shown(as_json: bool, output: Output | None) -> str:
+    """What stdout gets while the command runs: json, table or nothing."""
+    if output and output.path is None:
+        return "nothing"
+    if as_json or not (sys.stdout.isatty() or output):
+        return "json"
+    return "table" if sys.stdout.isatty() else "nothing"
 
 
 def _speakers(given: str) -> list[str]:
@@ -65,33 +96,32 @@ def _speakers(given: str) -> list[str]:
     return names
 
 
-def _conversation(file: str) -> str:
-    """The file's name, without characters that a conversation's name must not have."""
-    name = "".join("-" if name_problem("", f"x{char}x") else char for char in Path(file).stem)[:64].strip()
-    return name or "run"
+def _checked(arguments: Sequence[str]) -> tuple[list[MediaFile], list[MediaError]]:
+    """Before models are loaded. Raises MediaError where nothing can be read."""
+    if live := [it for it in arguments if is_live(it)]:
+        if len(arguments) > 1:
+            raise click.UsageError(f"{live[0]} is read until it ends: give no other INPUT beside it")
+        return [MediaFile(live[0])], []
+    files, problems = check_media(arguments)
+    if not files:
+        raise MediaError("\n".join(map(str, problems)))
+    for problem in problems:
+        say(f"left out: {problem}", logging.WARNING)
+    return files, problems
 
 
-async def _run(file: str, realtime: bool, speakers: list[str] | None, settings: Settings, show: Show) -> None:
-    conversation = _conversation(file)
-    async with open_supervisor(settings) as supervisor:
-        if supervisor.models.asr_note:
-            click.echo(supervisor.models.asr_note, err=True)
-        subscription = supervisor.hub.subscribe(conversation)
-        async with asyncio.TaskGroup() as tasks:
-            showing = tasks.create_task(_show_events(subscription, show))
-            watching = tasks.create_task(_fail_on_hang(supervisor.models.hangs))
-            looks = supervisor.models.looks
-            recording = None if is_live(file) else FileSource(file, realtime=realtime, speakers=speakers, look=looks)
-            source = recording or LiveSource(file, speakers)
+async def _run(run: Run, settings: Settings) -> None:
+    with run_progress(run.files, shown=not run.options.quiet) as progress:
+        async with open_run(run, settings, progress) as (supervisor, process):
+            watching = asyncio.create_task(_fail_on_hang(supervisor.models.hangs), name="watch models")
+            processing = asyncio.create_task(process(), name="process recordings")
             try:
-                await supervisor.join(conversation, source, live=False)
+                await asyncio.wait([watching, processing], return_when=asyncio.FIRST_COMPLETED)
+                (watching if watching.done() else processing).result()
             finally:
-                subscription.end("done")
-                watching.cancel()
-    if not showing.result():
-        click.echo(f"No speech was detected in {file}.", err=True)
-    if recording:
-        recording.raise_error()
+                for task in (watching, processing):
+                    task.cancel()
+                await asyncio.wait([watching, processing])
 
 
 async def _fail_on_hang(hangs: Hangs) -> None:
@@ -99,21 +129,18 @@ async def _fail_on_hang(hangs: Hangs) -> None:
     raise EngineError("a model does not answer: start again, with a larger --model-timeout-s on a slow machine")
 
 
-async def _show_events(subscription: Subscription, show: Show) -> int:
-    """Returns how many there were."""
-    shown = 0
-    async for _, text in subscription:
-        _, message = decode(text)
-        if isinstance(message, EmotionEvent):
-            show(text, message)
-            shown += 1
-    return shown
+def _write(output: Output | None, run: Run, *, quiet: bool) -> None:
+    if output is None or not run.results:
+        return
+    for path in output.write(run.results):
+        if not quiet:
+            say(f"written: {path}")
 
 
-def _show_json(text: str, event: EmotionEvent) -> None:
-    click.echo(text)
-
-
-def _show_table() -> Show:
-    table = TurnTable(Console())
-    return lambda text, event: table.add(event)
+def _fail(files: Sequence[MediaFile], problems: Sequence[Exception]) -> None:
+    """Raises where something could not be read, or not to its end."""
+    if len(files) == len(problems) == 1:
+        raise problems[0]
+    if problems:
+        heading = f"{len(problems)} of the inputs could not be read completely:"
+        raise MediaError("\n".join([heading, *map(str, problems)]))

@@ -17,6 +17,7 @@ import click
 from engine.access.setup import open_access
 from engine.cli.common import run_async, settings_from, settings_options
 from engine.cli.logs import logs_json, say
+from engine.cli.setting_groups import SettingsCommand
 from engine.config import Settings, is_loopback
 from engine.runtime.hangs import Hangs
 from engine.server.app import create_app
@@ -31,6 +32,7 @@ HUNG_STATUS = 70  # EX_SOFTWARE: for whoever restarts the engine
 
 @click.command(
     "serve",
+    cls=SettingsCommand,
     epilog="""\b
 Examples:
   cberl serve                                  then open the printed address

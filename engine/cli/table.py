@@ -35,6 +35,10 @@ class TurnTable:
         said = ("(corrected) " if event.status == "corrected" else "") + (event.text or "(no words)")
         self._row((f"{minutes:.0f}:{seconds:04.1f}", event.speaker, emotion, sure, said))
 
+    def heading(self, text: str) -> None:
+        """Before the turns of another conversation."""
+        self._console.print(Text(f"\n{text}", style="bold"))
+
     def _row(self, cells: Iterable[str | Text], style: str = "") -> None:
         grid = Table.grid(padding=(0, 1), expand=True)
         for width in _WIDTHS:

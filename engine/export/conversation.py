@@ -9,6 +9,7 @@ from engine.events import EmotionEvent
 
 _INVALID = re.compile(r"[^ -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML 1.0, and control characters
 
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One utterance. `json`: its event as it was sent."""
@@ -19,7 +20,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class ExportedConversation:
-    """The turns of one conversation by their start, each in its latest revision. `media`: its recording, where known."""
+    """The turns of one conversation by their start, in their latest revisions. `media`: its recording, where known."""
 
     name: str
     turns: tuple[Turn, ...]

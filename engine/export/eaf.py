@@ -5,7 +5,7 @@ https://www.mpi.nl/tools/elan/EAF_Annotation_Format_3.0_and_ELAN.pdf
 
 import itertools
 import mimetypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
@@ -14,7 +14,10 @@ from engine.events import EmotionEvent
 from engine.export.conversation import ExportedConversation, tier, words
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
-_ON_TURNS = {"emotion": lambda event: event.emotion, "confidence": lambda event: f"{event.confidence:.2f}"}
+_ON_TURNS: dict[str, Callable[[EmotionEvent], str]] = {
+    "emotion": lambda event: event.emotion,
+    "confidence": lambda event: f"{event.confidence:.2f}",
+}
 
 
 def to_eaf(conversations: Sequence[ExportedConversation]) -> str:
@@ -77,4 +80,3 @@ def _add_tiers(
             annotation = SubElement(on_turns, "ANNOTATION")
             held = SubElement(annotation, "REF_ANNOTATION", ANNOTATION_ID=next(ids), ANNOTATION_REF=parent)
             SubElement(held, "ANNOTATION_VALUE").text = value(event)
-

@@ -13,7 +13,7 @@ from pathlib import Path
 from engine.events import EmotionEvent
 from engine.export.conversation import ExportedConversation, words
 from engine.export.html_timeline import clock, code, css_class, escaped, identifier, timeline
-from engine.export.summary import Change, SpeakerSummary, Summary, summarise
+from engine.export.summary import Change, SpeakerSummary, Summary, summarize
 
 _MANY_CHANGES = 6
 
@@ -21,7 +21,7 @@ _MANY_CHANGES = 6
 def to_html(conversations: Sequence[ExportedConversation]) -> str:
     """Summary, timeline and all turns of one conversation."""
     (conversation,) = conversations
-    summary = summarise(conversation.events)
+    summary = summarize(conversation.events)
     styles = _styles()
     digest = base64.b64encode(hashlib.sha256(styles.encode()).digest()).decode()
     name = escaped(conversation.name)
@@ -126,8 +126,7 @@ def _change(it: Change) -> str:
 def _turns(conversation: ExportedConversation) -> str:
     items = "".join(_turn(number, event) for number, event in enumerate(conversation.events))
     return (
-        '<section aria-labelledby="turns"><h2 id="turns">All turns</h2>'
-        f'<ol class="card turns">{items}</ol></section>'
+        f'<section aria-labelledby="turns"><h2 id="turns">All turns</h2><ol class="card turns">{items}</ol></section>'
     )
 
 

@@ -29,8 +29,8 @@ def timeline(conversation: ExportedConversation) -> str:
     )
     return (
         '<section aria-labelledby="timeline"><h2 id="timeline">Timeline</h2>'
-        f'<div class="card"><ul class="legend">{legend}<li class="none">paler: less confident; dashed: uncertain</li></ul>'
-        f"{drawn}</div></section>"
+        f'<div class="card"><ul class="legend">{legend}<li class="none">paler: less confident; dashed: uncertain</li>'
+        f"</ul>{drawn}</div></section>"
     )
 
 
@@ -47,7 +47,9 @@ def _row(start_s: float, row_s: float, events: Sequence[EmotionEvent], speakers:
 def _lane(speaker: str, start_s: float, row_s: float, events: Sequence[EmotionEvent]) -> str:
     blocks = "".join(_blocks(start_s, row_s, [event for event in events if event.speaker == speaker]))
     name = escaped(speaker)
-    return f'<div class="lane"><span class="name">{name}</span><svg role="group" aria-label="{name}">{blocks}</svg></div>'
+    return (
+        f'<div class="lane"><span class="name">{name}</span><svg role="group" aria-label="{name}">{blocks}</svg></div>'
+    )
 
 
 def _blocks(start_s: float, row_s: float, events: Sequence[EmotionEvent]) -> Iterator[str]:

@@ -39,14 +39,12 @@ class Summary:
     moments: tuple[EmotionEvent, ...]
 
 
-def summarise(events: Sequence[EmotionEvent], config: ChangeConfig | None = None) -> Summary:
+def summarize(events: Sequence[EmotionEvent], config: ChangeConfig | None = None) -> Summary:
     """`events`: the latest revision of every turn of one conversation, by their start."""
     detector = ChangeDetector(config or ChangeConfig())
-    changes = []
-    for event in events:
-        # A correction replaces the turn that was final.
-        if before := detector.push(replace(event, status="final")):
-            changes.append(Change(event, before))
+    # A correction replaces the turn that was final.
+    before = [detector.push(replace(event, status="final")) for event in events]
+    changes = [Change(event, was) for event, was in zip(events, before, strict=True) if was]
     changed = Counter(change.event.speaker for change in changes)
     names = dict.fromkeys(event.speaker for event in events)
     speakers = tuple(_speaker([it for it in events if it.speaker == name], changed[name]) for name in names)

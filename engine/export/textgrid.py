@@ -42,9 +42,7 @@ def _filled(intervals: Sequence[Interval], end_ms: int) -> Iterator[tuple[int, i
         yield at_ms, end_ms, None
 
 
-def _tier(
-    name: str, intervals: Iterator[tuple[int, int, EmotionEvent | None]], label: Label, end_ms: int
-) -> list[str]:
+def _tier(name: str, intervals: Iterator[tuple[int, int, EmotionEvent | None]], label: Label, end_ms: int) -> list[str]:
     filled = list(intervals)
     lines = ['class = "IntervalTier"', f"name = {_quoted(name)}", "xmin = 0", f"xmax = {_s(end_ms)}"]
     lines.append(f"intervals: size = {len(filled)}")

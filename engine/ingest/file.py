@@ -20,9 +20,11 @@ class FileSource:
     """A `ChunkSource` of `read_media`. Where a file cannot be read to its end, what comes before is complete.
 
     Iterating raises MediaError only where nothing can be read; `raise_error` afterwards, where the end is missing.
+    `position_s` is the media time up to which it was read.
     """
 
     dropped = 0
+    position_s = 0.0
 
     def __init__(
         self, path_or_url: str, *, realtime: bool = False, speakers: list[str] | None = None, look: bool = False
@@ -40,6 +42,7 @@ class FileSource:
         try:
             async for chunk in self._chunks:
                 begun = True
+                self.position_s = max(self.position_s, chunk.end_s)
                 yield chunk
         except MediaError as error:
             if not begun:

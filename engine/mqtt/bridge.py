@@ -13,9 +13,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from engine.config import Settings
+from engine.delivery.change import ChangeConfig, ChangeDetector
 from engine.errors import CommandError
 from engine.mqtt.broker import Broker, parse_brokers, tls_context
-from engine.delivery.change import ChangeConfig, ChangeDetector
 from engine.mqtt.client import MqttClient
 from engine.mqtt.control import Conversations, ReceivedMessage, authorised, execute, parse_command
 from engine.mqtt.feed import MqttFeed

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from cberl.recent import RecentDict
+from engine.delivery.change import ChangeDetector
 from engine.delivery.wire import EncodedEvent, to_json
 from engine.events import ConversationEnded, EmotionEvent
-from engine.delivery.change import ChangeDetector
 from engine.mqtt.states import States, Unsent
 from engine.store.outbox import Kind, OutboxRow
 

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tomllib
-import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
@@ -21,16 +20,14 @@ import numpy as np
 import pytest
 import torch
 
-import engine.demo
 from cberl.checkpoint import STARTER, WEIGHTS
 from engine.cli import main
 from engine.cli.app import COMMANDS
 from engine.delivery.wire import decode
 from testing.command import MAIN
-from testing.recordings import tone, write_wav
+from testing.recordings import tone, write_talk, write_wav
 
 VERSION = installed_version("cberl-engine")
-DEMO = Path(engine.demo.__file__).parent / "conversation.flac"
 JIT = "ignore:`torch.jit.script:DeprecationWarning"  # see pyproject.toml
 CBERL = [sys.executable, "-W", "error", "-W", JIT, "-c", MAIN]
 
@@ -57,16 +54,8 @@ def cberl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first ten seconds of the demo, three turns, in a file whose name is not valid for a conversation."""
-    with av.open(str(DEMO)) as container:
-        pcm = np.concatenate([block.to_ndarray() for block in container.decode(audio=0)], axis=1)  # (1, 2n) interleaved
-    path = tmp_path_factory.mktemp("talk") / " a talk #1+.wav"
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(2)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(pcm[0, : 2 * 10 * 16_000].tobytes())
-    return path
+    """Three turns, in a file whose name is not valid for a conversation."""
+    return write_talk(tmp_path_factory.mktemp("talk") / " a talk #1+.wav")
 
 
 def silent_film(path: Path) -> Path:
@@ -223,7 +212,7 @@ def test_a_port_in_use_is_one_sentence(cberl: Cli) -> None:
 
 @pytest.mark.parametrize("extreme", [(), ("--end-silence-ms", 100), ("--max-turn-s", 3)])
 def test_a_recording_becomes_json_lines(cberl: Cli, talk: Path, extreme: tuple[object, ...]) -> None:
-    code, out, err = cberl("run", talk, "--whisper-model", "tiny.en", "--speakers", "maya,tom", *extreme)
+    code, out, err = cberl("run", talk, "--quiet", "--whisper-model", "tiny.en", "--speakers", "maya,tom", *extreme)
     assert (code, err) == (0, "Speech to text: Whisper tiny.en, as configured.\n")
     events = [decode(line)[1] for line in out.splitlines()]
     assert {event.conversation for event in events} == {"a talk -1-"}

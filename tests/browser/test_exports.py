@@ -1,0 +1,101 @@
+"""Exports in a real browser: the HTML report as a page, WebVTT as the captions of a video."""
+
+import asyncio
+import itertools
+import json
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.async_api import expect
+
+from engine.delivery.wire import encode
+from engine.export.conversation import ExportedConversation, exported_conversation
+from engine.export.formats import FORMATS
+from testing.browser_page import BROWSER, browser, opened
+from testing.events import emotion
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium or chrome")
+
+LABELS = ("neutral", "joy", "sadness", "surprise", "anger", "fear", "disgust")
+NAMES = ("maya", "<b>tom</b> & co", "N" * 60)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+TEXTS = ("Hello.", "w" * 300, "A long sentence goes on. " * 20, None, "<script>document.title = 'no'</script>")
+# What is wider than the page, and text on too little contrast.
+TOO_WIDE = (
+    "[...document.querySelectorAll('body *')].filter((it) => it.getBoundingClientRect().right > innerWidth + 0.5)"
+)
+CONTRASTS = """[...document.querySelectorAll(".chip, .swatch, p, .name, th, td, strong, time, summary")].map((it) => {
+    const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+    const light = (colour) => {
+        canvas.clearRect(0, 0, 1, 1);
+        canvas.fillStyle = colour;
+        canvas.fillRect(0, 0, 1, 1);
+        const [r, g, b, a] = [...canvas.getImageData(0, 0, 1, 1).data].map((v) => v / 255);
+        const linear = [r, g, b].map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+        return [0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2], a];
+    };
+    let behind = it;
+    while (light(getComputedStyle(behind).backgroundColor)[1] < 1) behind = behind.parentElement;
+    const [a] = light(getComputedStyle(it).color);
+    const [b] = light(getComputedStyle(behind).backgroundColor);
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+})"""
+
+
+def conversation() -> ExportedConversation:
+    turns = zip(itertools.cycle(LABELS), itertools.cycle(NAMES), itertools.cycle(TEXTS), range(1, 40), strict=False)
+    events = [
+        emotion(n, name, emotion=label, text=text, confidence=0.9 if n % 4 else 0.4, uncertain=n % 4 == 0)
+        for label, name, text, n in turns
+    ]
+    return exported_conversation("T" * 64, [encode(event, seq) for seq, event in enumerate(events, 1)])
+
+
+def test_the_report_fits_every_screen_and_asks_the_network_for_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(FORMATS["html"].write([conversation()]), encoding="utf-8")
+
+    async def main() -> None:
+        async with browser() as context:
+            page = await opened(context, path.as_uri())
+            await expect(page.locator(".turns > li")).to_have_count(39)
+            await expect(page).to_have_title(f"{'T' * 64}: emotions")
+            await expect(page.locator(".turns .who strong").first).to_have_text("maya")
+            assert await page.evaluate("performance.getEntriesByType('resource').length") == 0
+            assert await page.locator("script, [style], [onclick]").count() == 0
+            assert await page.evaluate("getComputedStyle(document.querySelector('.card')).borderRadius") != "0px"
+            await page.evaluate("document.querySelectorAll('details').forEach((it) => (it.open = true))")
+            for width, scheme in itertools.product((320, 375, 1280, 1920), SCHEMES):
+                await page.set_viewport_size({"width": width, "height": 800})
+                await page.emulate_media(color_scheme=scheme)
+                assert await page.evaluate(f"{TOO_WIDE}.map((it) => it.outerHTML.slice(0, 80))") == [], (width, scheme)
+                assert min(await page.evaluate(CONTRASTS)) >= 4.5, (width, scheme)
+            await page.locator(".block").nth(20).click()
+            await expect(page.locator(".turns > li:target")).to_have_count(1)
+
+    asyncio.run(main())
+
+
+def test_a_browser_reads_speakers_and_emotions_from_webvtt() -> None:
+    captions = FORMATS["vtt"].write([conversation()])
+
+    async def main() -> None:
+        async with browser() as context:
+            page = await opened(context, "about:blank")
+            cues = await page.evaluate(f"""new Promise((done) => {{
+                const track = document.createElement("track");
+                track.onload = () => done([...track.track.cues].map((cue) => {{
+                    const voice = cue.getCueAsHTML().firstChild;
+                    return [cue.startTime, voice.title, voice.className, voice.textContent];
+                }}));
+                track.src = URL.createObjectURL(new Blob([{json.dumps(captions)}], {{type: "text/vtt"}}));
+                document.body.append(Object.assign(document.createElement("video"), {{crossOrigin: "anonymous"}}));
+                document.querySelector("video").append(track);
+                track.track.mode = "showing";
+            }})""")
+            assert len(cues) == 39
+            assert cues[:2] == [[2, "maya", "neutral", "Hello."], [4, NAMES[1], "joy", "w" * 300]]
+            assert cues[3] == [8, "maya", "surprise uncertain", "[surprise]"]
+
+    asyncio.run(main())
