@@ -127,7 +127,9 @@ class Settings(BaseSettings):
     media_timeout_s: float = Field(15.0, ge=1, le=3600, description="WebRTC peers without media are disconnected.")
     replay_events: int = Field(1000, ge=0, le=1_000_000, description="Events kept per conversation for replay.")
     subscriber_queue: int = Field(256, ge=4, le=100_000, description="Events queued per subscriber.")
-    rejoin_grace_s: float = Field(30.0, ge=0, le=86_400, description="Time a conversation without publishers is kept.")
+    rejoin_grace_s: float = Field(
+        30.0, ge=0, le=86_400, description="Time a conversation without publishers is kept, and a resumable session."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line shown.")
     log_format: Literal["text", "json"] = Field("text", description="Log lines as text, or as JSON objects.")
 

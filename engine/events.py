@@ -127,10 +127,26 @@ class Resync:
 
 @dataclass(frozen=True, slots=True)
 class SessionStarted:
-    """To one publisher: these tracks were accepted."""
+    """To one publisher: these tracks were accepted.
+
+    `resume` is the key with which another socket continues a session that started with `resumable`; else "". `messages`
+    is as in `SessionReceived`: what a resumed session sends first is the message after these.
+    """
 
     conversation: str
     tracks: tuple[str, ...]
+    resume: str = ""
+    messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReceived:
+    """To the publisher of a resumable session, now and then: so many of its messages after session.start were received.
+
+    These need not be sent again.
+    """
+
+    messages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,4 +175,4 @@ class Error:
 # Numbered by `seq`, kept for replay, and sent to every subscriber of the conversation.
 Event = EmotionEvent | ConversationStarted | ConversationEnded | SpeakerJoined | SpeakerLeft | SessionStats | Disclosure
 # Sent to one socket only.
-Notice = Snapshot | Resync | SessionStarted | SessionEnded | Error
+Notice = Snapshot | Resync | SessionStarted | SessionReceived | SessionEnded | Error

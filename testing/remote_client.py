@@ -1,6 +1,6 @@
 """The Python client as a program, for a machine or namespace of its own. Prints one JSON object per message.
 
-Where a subscriber's connection is lost, it prints {"kind": "lost"}.
+Where a connection is lost, it prints {"kind": "lost"}.
 
 python -m testing.remote_client publish URL CONVERSATION SPEAKER=PCM_FILE ...   16 kHz, 16 bit, in real time
 python -m testing.remote_client subscribe URL CONVERSATION SPEAKERS             until so many have left
@@ -19,6 +19,7 @@ from cberl_client import Backoff, Message, SpeakerLeft, publish_audio, subscribe
 PIECE_S, BYTES_PER_S = 0.1, 32_000
 # Connections that are dead are given up within seconds, as a program does that must not miss what is live.
 PINGS = {"ping_interval": 0.5, "ping_timeout": 1.0, "open_timeout": 1.5, "proxy": None}
+PATIENT = PINGS | {"ping_timeout": 2.0, "close_timeout": 0.5}  # a publisher's pings wait behind its media
 
 
 async def publish(url: str, conversation: str, *tracks: str) -> None:
@@ -26,7 +27,7 @@ async def publish(url: str, conversation: str, *tracks: str) -> None:
     for track in tracks:
         speaker, _, file = track.partition("=")
         audio[speaker] = in_real_time(file)
-    async for message in publish_audio(url, conversation, audio, proxy=None):
+    async for message in publish_audio(url, conversation, audio, backoff=Backoff(0.2, 1.0), **PATIENT):
         show(message)
 
 
@@ -40,16 +41,13 @@ async def in_real_time(file: str) -> AsyncIterator[bytes]:
 
 
 class _Lost(logging.Handler):
-    """`subscribe` logs each failure to connect, and each connection that failed."""
+    """The client logs each failure to connect, and each connection that failed."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(json.dumps({"kind": "lost"}), flush=True)
 
 
 async def listen(url: str, conversation: str, speakers: str) -> None:
-    log = logging.getLogger("cberl_client.subscribe")
-    log.setLevel(logging.INFO)
-    log.addHandler(_Lost())
     left = 0
     backoff = Backoff(0.2, 1.0)
     async for message in subscribe(url, conversation, after_seq=0, backoff=backoff, **PINGS):
@@ -64,5 +62,8 @@ def show(message: Message) -> None:
 
 
 if __name__ == "__main__":
+    log = logging.getLogger("cberl_client")
+    log.setLevel(logging.INFO)
+    log.addHandler(_Lost())
     command, *arguments = sys.argv[1:]
     asyncio.run({"publish": publish, "subscribe": listen}[command](*arguments))

@@ -19,6 +19,7 @@ GONE = (WebSocketDisconnect, RuntimeError)
 # RFC 6455 and the IANA registry: 1008 policy violation, 1011 internal error, 1012 restart, 1013 try again later.
 CLOSE: dict[EndReason, tuple[int, str]] = {
     "done": (1000, ""),
+    "resumed": (1000, "resumed on another connection"),
     "refused": (1008, "refused"),
     "failed": (1011, "internal error"),
     "full": (1013, "full"),

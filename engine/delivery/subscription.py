@@ -9,9 +9,9 @@ from engine.delivery.direct_send import SendNow
 from engine.delivery.wire import encode
 from engine.events import Notice
 
-# Why a subscription ended: closed by its reader, complete, too slow a reader, the engine restarts, or its publisher was
-# refused.
-EndReason = Literal["closed", "done", "slow", "restart", "refused", "full", "too_many", "no_media", "failed"]
+# Why a subscription ended: closed by its reader, complete, too slow a reader, the engine restarts, its publisher has
+# another socket, or was refused.
+EndReason = Literal["closed", "done", "slow", "restart", "resumed", "refused", "full", "too_many", "no_media", "failed"]
 
 
 class Entry(NamedTuple):

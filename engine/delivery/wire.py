@@ -22,6 +22,7 @@ from engine.events import (
     Notice,
     Resync,
     SessionEnded,
+    SessionReceived,
     SessionStarted,
     SessionStats,
     Snapshot,
@@ -42,6 +43,7 @@ TYPES: dict[str, type[Message]] = {
     "snapshot": Snapshot,
     "resync": Resync,
     "session.started": SessionStarted,
+    "session.received": SessionReceived,
     "session.ended": SessionEnded,
     "error": Error,
 }

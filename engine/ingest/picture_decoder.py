@@ -1,6 +1,6 @@
 """Decodes pictures of strangers in processes that can be killed: a decoder may take any time and memory for its input.
 
-IngestSocket ─ JPEG ─► PictureDecoder ─ thread ─ pipe ─► process (FFmpeg)
+PublisherSession ─ JPEG ─► PictureDecoder ─ thread ─ pipe ─► process (FFmpeg)
                                         one per process, waits for DEADLINE_S at most
 """
 

@@ -8,6 +8,9 @@ Text messages are JSON objects with a `type`:
     {"type": "caption", "track": "mic", "start_s": 1.2, "end_s": 2.9, "text": "Hello there.", "language": "en"}
     {"type": "session.end"}
 
+A session that starts with `"resumable": true` may continue on another socket, whose first message names the key that
+`session.started` had: {"type": "session.resume", "resume": "KEY"}.
+
 A binary message is one frame of one track, little-endian:
 
     offset  type        content
@@ -55,6 +58,7 @@ from engine.media import AudioChunk, Track
 HEADER_VERSION = 1
 MAX_JUMP_S = 86_400.0  # larger steps are mistakes, such as wall-clock time in place of media time
 MAX_BACK_S = 1.0
+MAX_KEY = 64  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,14 @@ class Started:
     """The tracks of a valid `session.start`."""
 
     tracks: tuple[Track, ...]
+    resumable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A `session.resume`: this socket continues the session with that key."""
+
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +95,7 @@ class Discarded:
     """Media of a track that may not be analysed."""
 
 
-Result = AudioChunk | Picture | Discarded | Started | Ended | Error
+Result = AudioChunk | Picture | Discarded | Started | Resume | Ended | Error
 
 
 @dataclass(slots=True, eq=False)
@@ -158,8 +170,10 @@ class IngestProtocol:
         kind = str(body.get("type"))
         if kind == "session.start":
             yield self._start(body)
+        elif kind == "session.resume":
+            yield self._resume(body)
         elif kind not in ("session.end", "caption"):
-            yield Error("unknown_message", f"Unknown type {kind[:40]!r}: send session.start, caption or session.end.")
+            yield Error("unknown_message", f"Unknown type {kind[:40]!r}: see session.start, caption, session.end.")
         elif self._state != "started":
             yield self._wrong_state()
         elif kind == "caption":
@@ -188,7 +202,12 @@ class IngestProtocol:
             else:
                 self._video[spec.id] = _Video(tracks[spec.speaker], FrameSampler(self.video_fps))
         self._state = "started"
-        return Started(tuple(_track(spec) for spec in specs))
+        return Started(tuple(_track(spec) for spec in specs), body.get("resumable") is True)
+
+    def _resume(self, body: dict[str, object]) -> Resume | Error:
+        if self._state != "new":
+            return Error("already_started", "This socket has its session: open another socket to resume one.")
+        return Resume(str(body.get("resume"))[:MAX_KEY])
 
     def _caption(self, body: dict[str, object]) -> AudioChunk | Error | None:
         track = self._audio.get(str(body.get("track")))

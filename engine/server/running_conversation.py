@@ -53,6 +53,11 @@ class RunningConversation:
         """How many there are."""
         return len(self._slots)
 
+    @property
+    def kept_until_s(self) -> float | None:
+        """When it ends, on the clock of the loop, unless somebody publishes before; None while somebody does."""
+        return self._expiry.when() if self._expiry else None
+
     async def run(self) -> None:
         """Until `close()`. Raises whatever ended the session."""
         try:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from hmac import compare_digest
 from typing import Any
 
 from pydantic_core import from_json
@@ -19,7 +20,8 @@ from engine.errors import RefusedError
 from engine.events import Error
 from engine.ingest.picture_decoder import PictureDecoder
 from engine.ingest.protocol import IngestProtocol
-from engine.ingest.websocket import IngestSocket, MediaDeadlines, MediaRates
+from engine.ingest.publisher_session import MediaDeadlines, PublisherSession
+from engine.ingest.websocket import IngestSocket
 from engine.media import ChunkSource
 from engine.names import ALL_CONVERSATIONS, name_problem
 from engine.runtime.limits import Client
@@ -59,7 +61,7 @@ class Sockets:
         self._refusals = refusals
         self.pictures = PictureDecoder()
         self._open: set[asyncio.Task[Any]] = set()
-        self._publishers: dict[asyncio.Task[bool], IngestSocket] = {}
+        self._publishers: dict[asyncio.Task[None], tuple[PublisherSession, Client]] = {}
 
     @property
     def routes(self) -> list[WebSocketRoute]:
@@ -76,7 +78,7 @@ class Sockets:
 
     async def end_publishers(self) -> None:
         """Returns when the events of their last turns are published. Their sockets stay open."""
-        for publisher in self._publishers.values():
+        for publisher, _ in self._publishers.values():
             publisher.stop()
         if self._publishers:
             await asyncio.wait(self._publishers)
@@ -133,54 +135,64 @@ class Sockets:
             await asyncio.wait([working, watching])
 
     async def _events(self, websocket: WebSocket, grant: Grant, client: Client) -> None:
-        conversation, resume = _conversation(websocket), websocket.query_params.get("resume_from_seq")
-        if resume is not None and not (resume.isascii() and resume.isdigit() and len(resume) < 16):
-            raise BadRequestError("bad_request", f"resume_from_seq is a number from 0 on, not {resume[:40]!r}.")
-        if resume is not None and conversation == ALL_CONVERSATIONS:
+        conversation, after_seq = _conversation(websocket), _resume_from_seq(websocket)
+        if after_seq is not None and conversation == ALL_CONVERSATIONS:
             raise BadRequestError("bad_request", "All conversations (*) are live only: no resume_from_seq.")
         if conversation == ALL_CONVERSATIONS:
             grant.check("all")
         else:
             grant.check("listen", conversation)
-        after_seq = None if resume is None else int(resume)
         await self._sinks.hub.load(conversation)
         slow_down = partial(self._limits.message, client)
         await events_socket(websocket, self._sinks.hub, self._sinks.replay, conversation, after_seq, slow_down)
 
     async def _ingest(self, websocket: WebSocket, grant: Grant, client: Client) -> None:
-        conversation, settings = _conversation(websocket), self._settings
+        conversation, after_seq, hub = _conversation(websocket), _resume_from_seq(websocket), self._sinks.hub
         if conversation == ALL_CONVERSATIONS:
             raise BadRequestError("bad_name", "'*' means all conversations, and is not the name of one.")
         grant.check("publish", conversation)
+        # Without "listen", a publisher receives answers to its own messages alone.
+        private = Subscription(self._settings.subscriber_queue, on_end=lambda it: None)
+        await hub.load(conversation)
+        outbox = hub.subscribe(conversation, after_seq) if "listen" in grant.scopes else private
+        publisher = self._publisher(conversation, grant, client, outbox)
+        find = partial(self._resumable, conversation, client)
+        socket = IngestSocket(websocket, outbox, publisher, find, partial(self._limits.message, client))
+        async with asyncio.TaskGroup() as group:
+            writer = group.create_task(send_all(websocket, outbox), name="ingest writer")
+            reading = group.create_task(socket.read(), name=f"read a publisher of {conversation}")
+            running = group.create_task(publisher.run(reading), name=f"publisher socket of {conversation}")
+            self._publishers[running] = publisher, client
+            running.add_done_callback(self._publishers.pop)
+            await asyncio.wait([running])
+            if not (publisher.stopping or (outbox.reason == "no_media")):
+                writer.cancel()  # it may wait for a send buffer that is no longer read
+
+    def _publisher(self, conversation: str, grant: Grant, client: Client, outbox: Subscription) -> PublisherSession:
+        settings = self._settings
 
         async def join(source: ChunkSource) -> None:
             with self._refusals.counted():
                 await self._supervisor.join(conversation, source, live=True, client=client)
 
-        # Without "listen", a publisher receives answers to its own messages alone.
-        private = Subscription(settings.subscriber_queue, on_end=lambda it: None)
-        await self._sinks.hub.load(conversation)
-        outbox = self._sinks.hub.subscribe(conversation) if "listen" in grant.scopes else private
         protocol = IngestProtocol(
             settings.max_message_bytes,
             settings.max_tracks,
             settings.video_fps,
             require_consent=settings.require_consent,
         )
-        deadlines = MediaDeadlines(settings.first_media_s, settings.idle_media_s)
-        rates = MediaRates(partial(self._limits.message, client), partial(self._limits.picture, client))
+        deadlines = MediaDeadlines(settings.first_media_s, settings.idle_media_s, settings.rejoin_grace_s)
         decode = partial(self.pictures, client=client, decoded=partial(self._limits.decoding, client))
-        publisher = IngestSocket(
-            websocket, conversation, protocol, join, outbox, decode, deadlines, rates, grant.speaker
-        )
-        async with asyncio.TaskGroup() as group:
-            writer = group.create_task(send_all(websocket, outbox), name="ingest writer")
-            running = group.create_task(publisher.run(), name=f"publisher socket of {conversation}")
-            self._publishers[running] = publisher
-            running.add_done_callback(self._publishers.pop)
-            await asyncio.wait([running])
-            if running.cancelled() or running.exception() or running.result():
-                writer.cancel()  # it may wait for a send buffer that is no longer read
+        rate = partial(self._limits.picture, client)
+        return PublisherSession(conversation, protocol, join, outbox, decode, deadlines, rate, grant.speaker)
+
+    def _resumable(self, conversation: str, client: Client, key: str) -> PublisherSession | None:
+        """The publisher whose session has this key, of the same token where there are tokens."""
+        for publisher, owner in self._publishers.values():
+            same = publisher.conversation == conversation and owner[1:] == client[1:]
+            if same and key and compare_digest(publisher.key.encode(), key.encode(errors="replace")):
+                return publisher
+        return None
 
 
 def token_in(message: Mapping[str, Any]) -> str | None:
@@ -201,3 +213,11 @@ def _conversation(websocket: WebSocket) -> str:
     if problem := name_problem("The query's conversation", conversation):
         raise BadRequestError("bad_name", problem)
     return conversation
+
+
+def _resume_from_seq(websocket: WebSocket) -> int | None:
+    """The requested number. Raises BadRequestError."""
+    resume = websocket.query_params.get("resume_from_seq")
+    if resume is not None and not (resume.isascii() and resume.isdigit() and len(resume) < 16):
+        raise BadRequestError("bad_request", f"resume_from_seq is a number from 0 on, not {resume[:40]!r}.")
+    return None if resume is None else int(resume)

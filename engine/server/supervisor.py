@@ -169,14 +169,16 @@ class Supervisor:
         if self._ending:
             raise RefusedError("full", "the engine is shutting down: try again in a moment", RETRY_AFTER_S)
         most = self._settings.max_sessions
-        if len(self._conversations) >= most:
+        holders = [it.client for it in self._conversations.values() if it.kept_until_s is None]
+        if len(holders) >= most:
             message = f"all {most} conversations are taken: try again later, or raise max_sessions"
             raise RefusedError("full", message, RETRY_AFTER_S)
-        holders = [it.client for it in self._conversations.values()]
         if refusal := slot_refusal(client, holders, most, self._settings.max_sessions_per_client):
             raise RefusedError("too_many", refusal, RETRY_AFTER_S)
         if refusal := self.load.refusal(client):
             raise RefusedError("full", refusal, RETRY_AFTER_S)
+        if len(self._conversations) >= most:
+            self._end_kept(client)
         load = self.load.open(conversation, client)
         saved = self.hub.saved_state(conversation)
         session = Session(conversation, self.models, self.hub, self._settings, load, saved)
@@ -192,6 +194,20 @@ class Supervisor:
         self._running_tasks.add(running)
         running.add_done_callback(self._running_tasks.discard)
         return opened
+
+    def _end_kept(self, client: Client) -> None:
+        """End one that nobody publishes to, if there is any: of the client, else whose time is over first.
+
+        So those who come and leave cannot fill the engine with what is kept for them.
+        """
+        kept = [
+            (set(client).isdisjoint(it.client), it.kept_until_s, name)
+            for name, it in self._conversations.items()
+            if it.kept_until_s is not None
+        ]
+        if kept:
+            _, _, name = min(kept)
+            self.end(name)
 
     async def _run(self, name: str, opened: RunningConversation, load: LoadShedder) -> None:
         try:

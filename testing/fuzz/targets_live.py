@@ -60,7 +60,7 @@ CAPTION = json.dumps(
 ).encode()  # fmt: skip
 WORDS = [
     *(name.encode() for track in TRACKS for name in track if isinstance(name, str)),
-    *(b"audio", b"video", b"opus", b"jpeg", b"pcm_s16le", b"session.start", b"caption", b"session.end", b"none"),
+    *b"audio video opus jpeg pcm_s16le session.start caption session.end none resumable session.resume".split(),
 ]
 
 

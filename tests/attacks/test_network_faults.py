@@ -1,4 +1,4 @@
-"""Packets that are lost, late or cut off, and a changed address, between real machines: no final is lost or repeated.
+"""Packets that are lost, late or cut off, and changed addresses, between real machines: no final is lost or repeated.
 
 What WebRTC does about lost packets is in tests/loopback/test_loss.py.
 """
@@ -66,10 +66,15 @@ def finals(messages: Sequence[Message]) -> list[Message]:
     return kept
 
 
+def count_lost(messages: Sequence[Message]) -> int:
+    """How often the client's connection was lost."""
+    return sum(message["kind"] == "lost" for message in messages)
+
+
 @pytest.mark.timeout(300)
 def test_no_final_is_lost_or_repeated_whatever_the_network_does(tmp_path: Path, media: list[str]) -> None:
-    """Four conversations at once, each with its publisher and a subscriber who resumes, each behind another wire."""
-    faults = ("healthy", "loss", "jitter", "cut")
+    """Five conversations at once, each with its publisher and a subscriber who resumes, each behind another wire."""
+    faults = ("healthy", "loss", "jitter", "cut", "roams")
 
     async def main(url: str, wires: dict[str, Wire]) -> dict[str, tuple[list[Message], list[Message]]]:
         async with asyncio.TaskGroup() as tasks:
@@ -84,10 +89,12 @@ def test_no_final_is_lost_or_repeated_whatever_the_network_does(tmp_path: Path, 
             heard["moves"] = heard["healthy"]
             await asyncio.sleep(5)  # of media in real time
             wires["cut"].cut = True
-            moving.change_address()
+            for wire in (moving, wires["roams"]):
+                wire.change_address()
             await asyncio.sleep(5)
             wires["cut"].cut = False
-            moving.change_address()
+            for wire in (moving, wires["roams"]):
+                wire.change_address()
         return {name: (heard[name].result(), seen[name].result()) for name in seen}
 
     with network(*faults, "moves") as (server, wires):
@@ -110,6 +117,6 @@ def test_no_final_is_lost_or_repeated_whatever_the_network_does(tmp_path: Path, 
         numbers = [message["seq"] for message in seen if message.get("seq")]
         assert numbers == list(range(1, len(numbers) + 1)), name
         assert not any(message["kind"] == "Resync" for message in seen), name
-    lost = {name: sum(message["kind"] == "lost" for message in seen) for name, (_, seen) in found.items()}
-    assert min(lost["cut"], lost["moves"]) >= 1  # they had to resume
-    assert lost["healthy"] == 0
+    lost = {name: [count_lost(messages) for messages in both] for name, both in found.items()}
+    assert min(lost["cut"][1], lost["moves"][1], *lost["roams"]) >= 1  # they had to resume
+    assert lost["healthy"] == [0, 0]

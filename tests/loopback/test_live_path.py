@@ -163,3 +163,21 @@ def test_after_the_grace_period_a_conversation_starts_again() -> None:
     messages = asyncio.run(main())
     assert [event["utterance"] for event in emotions(messages)] == ["demo/maya/1"]
     assert min(message["seq"] for message in messages if "seq" in message) > 1
+
+
+def test_a_conversation_that_is_only_kept_makes_room_for_a_new_one() -> None:
+    async def main() -> dict[str, bool]:
+        async with running(rejoin_grace_s=600, max_sessions=2, max_sessions_per_client=2) as (supervisor, url):
+            for name in ("first", "second", "third"):
+                async with ws(url, f"/events?conversation={name}") as watcher:
+                    sent = await publish(url, name, stretch(0.0, 0.5))
+                    assert sent[-1]["type"] == "session.ended"
+                    await until(watcher, "speaker.left")
+            async with ws(url, "/ingest?conversation=second") as stays:
+                await stays.send(start())
+                await send(stays, stretch(0.0, 0.5))
+                await until(stays, "speaker.joined")
+                await publish(url, "fourth", stretch(0.0, 0.5))
+                return {info.id: info.active for info in supervisor.hub.conversations()}
+
+    assert asyncio.run(main()) == {"first": False, "second": True, "third": False, "fourth": True}

@@ -11,6 +11,7 @@ from cberl_client.events import (
     Message,
     Resync,
     SessionEnded,
+    SessionReceived,
     SessionStarted,
     SessionStats,
     Shift,
@@ -21,7 +22,8 @@ from cberl_client.events import (
     Unknown,
     decode,
 )
-from cberl_client.publish import Audio, Caption, Captions, publish_audio
+from cberl_client.media import Audio, Caption, Captions
+from cberl_client.publish import publish_audio
 from cberl_client.subscribe import subscribe
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "RefusedError",
     "Resync",
     "SessionEnded",
+    "SessionReceived",
     "SessionStarted",
     "SessionStats",
     "Shift",

@@ -139,10 +139,22 @@ class Resync:
 
 @dataclass(frozen=True, slots=True)
 class SessionStarted:
-    """To a publisher: these tracks were accepted."""
+    """To a publisher: these tracks were accepted.
+
+    With the key `resume`, if not "", another socket can continue the session after this many `messages`.
+    """
 
     conversation: str
     tracks: tuple[str, ...]
+    resume: str = ""
+    messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReceived:
+    """To a publisher: so many of its messages were received, and need not be sent again."""
+
+    messages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +194,7 @@ class Unknown:
 
 
 Event = EmotionEvent | ConversationStarted | ConversationEnded | SpeakerJoined | SpeakerLeft | SessionStats | Disclosure
-Message = Event | Snapshot | Resync | SessionStarted | SessionEnded | Error | Unknown
+Message = Event | Snapshot | Resync | SessionStarted | SessionReceived | SessionEnded | Error | Unknown
 EVENTS: tuple[type[Event], ...] = get_args(Event)
 
 TYPES: dict[str, Callable[..., Message]] = {
@@ -196,6 +208,7 @@ TYPES: dict[str, Callable[..., Message]] = {
     "snapshot": Snapshot,
     "resync": Resync,
     "session.started": SessionStarted,
+    "session.received": SessionReceived,
     "session.ended": SessionEnded,
     "error": Error,
 }

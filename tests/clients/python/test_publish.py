@@ -5,6 +5,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 from cberl_client import (
+    Backoff,
     Caption,
     ClientError,
     ConnectionLostError,
@@ -101,7 +102,7 @@ def test_a_no_a_hang_up_and_bad_samples_are_told_apart():
             scissors = Scissors(url, [600])
             async with scissors.open() as cut_url:
                 with pytest.raises(ConnectionLostError, match="closed the connection"):
-                    await heard(cut_url, {"alice": silence()})
+                    await heard(cut_url, {"alice": silence()}, resume_s=0)
                 assert scissors.cuts == 1
 
     asyncio.run(main())
@@ -114,5 +115,47 @@ def test_without_asyncio_it_is_the_same():
                 lambda: list(sync.publish_audio(url, "demo", {"alice": TURN}, proxy=None))
             )
             assert turns(messages) == [("alice", "700", 0.0)]
+
+    asyncio.run(main())
+
+
+def test_a_session_continues_on_another_connection_wherever_the_last_one_was_cut():
+    """The engine receives every sample and caption once, and the caller sees every event once."""
+    turns_of = 12
+    audio = np.concatenate([np.concatenate([LOUD + number, QUIET]) for number in range(turns_of)])
+    captions = [Caption(0.2 * number, 0.2 * number + 0.1, str(number)) for number in range(turns_of)]
+
+    async def live():
+        for at in range(0, len(audio), 800):
+            yield audio[at : at + 800]
+
+    async def main(lengths):
+        async with running() as (engine, url):
+            scissors = Scissors(url, lengths)
+            async with scissors.open() as through:
+                given = {"alice": audio, "bob": live()}
+                backoff = Backoff(0.01, 0.02)
+                messages = await heard(through, given, captions={"alice": captions}, backoff=backoff)
+            return messages, [caption.text for _, caption in engine.captions], scissors.cuts
+
+    whole, words, _ = asyncio.run(main([]))
+    assert len(turns(whole)) == 2 * turns_of
+    for lengths in ([900], [1200, 900, 1500], [2500, 3000]):
+        messages, said, cuts = asyncio.run(main(lengths))
+        assert cuts == len(lengths)
+        assert sorted(turns(messages)) == sorted(turns(whole))
+        assert said == words
+        assert messages[-1] == whole[-1]
+        numbers = [message.seq for message in messages if hasattr(message, "seq")]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_session_that_the_engine_has_given_up_is_reported():
+    async def main():
+        async with running(rejoin_grace_s=0.01) as (_, url):
+            scissors = Scissors(url, [900])
+            async with scissors.open() as through:
+                with pytest.raises(ConnectionLostError, match="no longer has the session"):
+                    await heard(through, {"alice": np.tile(TURN, 20)}, backoff=Backoff(0.5, 0.5))
 
     asyncio.run(main())

@@ -14,7 +14,7 @@ from engine.access.guard import Access
 from engine.config import Settings
 from engine.delivery.wire import decode
 from engine.events import SpeakerJoined
-from engine.ingest.websocket import CHANNEL_CHUNKS
+from engine.ingest.publisher_session import CHANNEL_CHUNKS
 from engine.server.app import create_app
 from engine.server.serve import ServerError, serve
 from testing.counting import END, MIC, Counter, frame, rest, running, seqs, start, until, ws

@@ -74,4 +74,5 @@ def test_messages_of_earlier_releases_still_mean_the_same(path):
         assert is_part(old, new)
         assert not isinstance(decode_as_client(line), Unknown)
         validator.validate(old)
-    assert seen == TYPES.keys() - {"session.stats"}  # sent every few seconds, so not in these recordings
+    rare = {"session.stats", "session.received"}  # only sometimes sent, so not in these recordings
+    assert seen == TYPES.keys() - rare
