@@ -1,7 +1,7 @@
 """Decodes pictures of strangers in processes that can be killed: a decoder may take any time and memory for its input.
 
 PublisherSession ─ JPEG ─► PictureDecoder ─ thread ─ pipe ─► process (FFmpeg)
-                                        one per process, waits for DEADLINE_S at most
+                                            one per process, waits for DEADLINE_S at most
 """
 
 import asyncio
