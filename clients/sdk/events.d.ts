@@ -141,11 +141,19 @@ export interface Resync {
   last_seq: number;
 }
 
-/** To one publisher: these tracks were accepted. */
+/** To one publisher: these tracks were accepted. `resume` is the key with which another socket continues a session that started with `resumable`; else "". `messages` is as in `SessionReceived`: what a resumed session sends first is the message after these. */
 export interface SessionStarted {
   type: "session.started";
   conversation: string;
   tracks: Array<string>;
+  resume: string;
+  messages: number;
+}
+
+/** To the publisher of a resumable session, now and then: so many of its messages after session.start were received. These need not be sent again. */
+export interface SessionReceived {
+  type: "session.received";
+  messages: number;
 }
 
 /** To one publisher, as its last message: every event of its media has been sent. `gaps` counts the stretches of media time without audio, `missing_s` is their total. */
@@ -177,5 +185,6 @@ export type Message =
   | Snapshot
   | Resync
   | SessionStarted
+  | SessionReceived
   | SessionEnded
   | Error;
