@@ -27,6 +27,7 @@ OF_CONVERSATIONS = (
     *("end_silence_ms", "end_silence_min_ms", "end_silence_max_ms", "provisional_ms", "interim_ms"),
     *("min_speech_ms", "max_turn_s", "pre_roll_ms", "max_publishers", "max_speakers", "stats_s", "rejoin_grace_s"),
 )
+SECRETS = ("webhook_secret",)  # never a flag, which other users can list, and never printed
 NOT_SETTINGS = {"CBERL_SHARED", "CBERL_TOKEN"}  # data for the tests; the token of clients
 
 
@@ -156,11 +157,18 @@ class Settings(BaseSettings):
     mqtt_text: bool = Field(False, description="Send the words to brokers, too.")
     mqtt_expiry_s: int = Field(86_400, ge=1, le=31_536_000, description="Expiry of events at brokers.")
     mqtt_state_expiry_s: int = Field(600, ge=1, le=31_536_000, description="Expiry of a speaker's state at brokers.")
-    mqtt_outbox_events: int = Field(100_000, ge=1, le=10_000_000, description="Most events queued for brokers.")
+    mqtt_outbox_events: int = Field(
+        100_000, ge=1, le=10_000_000, description="Most events queued for brokers and webhooks."
+    )
     mqtt_control_token: str = Field("", description="Token that commands over MQTT must have; empty: no commands.")
     home_assistant: str = Field(
         "", pattern=LEVEL_OR_NONE, description="Home Assistant's discovery prefix; empty: none."
     )
+    webhook: str = Field("", description="Addresses that events are sent to, comma-separated: https://host/path.")
+    webhook_secret: str = Field("", repr=False, description="Signs what is sent to webhooks: whsec_ and base64.")
+    webhook_events: str = Field("final,change,ended", description="Which events webhooks receive, comma-separated.")
+    webhook_text: bool = Field(False, description="Send the words to webhooks, too.")
+    webhook_give_up_s: int = Field(86_400, ge=1, le=31_536_000, description="A message this old is not sent any more.")
     change_confidence: float = Field(
         0.6, ge=0, le=1, description="Confidence that makes a new emotion a change at once."
     )
@@ -205,10 +213,11 @@ class Settings(BaseSettings):
         return self
 
     def to_toml(self) -> str:
-        """The settings as a TOML file, from which `load_settings` loads the same settings."""
+        """The settings as a TOML file, from which `load_settings` loads the same settings, without `SECRETS`."""
         return "".join(
             f"# {field.description}\n{name} = {_toml_value(getattr(self, name))}\n"
             for name, field in type(self).model_fields.items()
+            if name not in SECRETS
         )
 
 

@@ -22,7 +22,7 @@ FLAGS = (
     *("--event-log", "", "--record", "", "--mqtt", "", "--log-level", "warning", "--rejoin-grace-s", "0"),
     *("--max-sessions", "10000", "--max-sessions-per-client", "10000", "--new-sockets-per-s", "10000"),
     *("--max-connections", "10000", "--max-connections-per-client", "10000"),
-    *("--conversation-store", ""),
+    *("--conversation-store", "", "--webhook", ""),
 )
 ENDS_WITHIN_S = 15.0
 KEPT_LINES = 20

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 
 from engine.cli.logs import configure_logging
-from engine.config import Settings, load_settings
+from engine.config import SECRETS, Settings, load_settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SERVER = (
@@ -27,7 +27,17 @@ SERVER = (
     "pictures_per",
     "video_cores",
 )
-SINKS = ("event_log", "keep_text", "socket_text", "disclosure", "mqtt", "home_assistant", "change_", "record")
+SINKS = (
+    "event_log",
+    "keep_text",
+    "socket_text",
+    "disclosure",
+    "mqtt",
+    "home_assistant",
+    "webhook",
+    "change_",
+    "record",
+)
 LISTENING = tuple(name for name in Settings.model_fields if name.startswith(SERVER))
 KEEPING = tuple(name for name in Settings.model_fields if name.startswith(SINKS))  # for `serve` alone
 
@@ -37,7 +47,7 @@ def settings_options(*, without: tuple[str, ...] = ()) -> Callable[[Command], Co
 
     def add(command: Command) -> Command:
         for name, field in reversed(Settings.model_fields.items()):
-            if name not in without:
+            if name not in (*without, *SECRETS):
                 command = _flag(name, field.annotation, field.description or "", field.default)(command)
         command = click.option("--print-config", is_flag=True, help="Print the settings as TOML and stop.")(command)
         file = click.Path(exists=True, dir_okay=False, path_type=Path)

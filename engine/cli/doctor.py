@@ -26,6 +26,7 @@ from engine.speech.speaker_embedding import SpeakerEncoderError, load_speaker_en
 from engine.speech.transcriber import TranscriberError
 from engine.speech.vad import SileroVad, VadError, VadRequest, VadState
 from engine.speech.whisper import TURN_S
+from engine.webhooks.endpoint import WebhookError, check_settings, parse_endpoints
 
 PACKAGES = ("onnxruntime", "ctranslate2", "faster-whisper", "av", "uvicorn")
 OPTIONAL = {"torch": "gpu", "torch-geometric": "gpu", "torchaudio": "train"}  # by the extra that brings it
@@ -57,7 +58,7 @@ def command(as_json: bool, **flags: Any) -> None:
     """What works on this machine with these settings, what is missing, how to get it. Exits 1 if it cannot run."""
     settings = settings_from(flags)
     findings = []
-    for check in (_python, _packages, _device, _checkpoint, _vad, _asr, _voices):
+    for check in (_python, _packages, _device, _checkpoint, _vad, _asr, _voices, _webhooks):
         finding = check(settings)
         findings.append(finding)
         if not as_json:
@@ -138,6 +139,15 @@ def _voices(settings: Settings) -> Finding:
         return Finding("who speaks", "missing" if asked else "note", f"one per track or channel; {error}")
     where = "on every track" if settings.diarize == "on" else "in mono recordings whose speaker is not named"
     return Finding("who speaks", "ok", f"speakers are distinguished {where}")
+
+
+def _webhooks(settings: Settings) -> Finding:
+    try:
+        check_settings(settings)
+    except WebhookError as error:
+        return Finding("webhooks", "missing", str(error))
+    names = ", ".join(it.name for it in parse_endpoints(settings.webhook))
+    return Finding("webhooks", "ok", f"{names}, signed" if names else "none")
 
 
 def _median_ms(call: Callable[[], object], times: int = 5) -> float:

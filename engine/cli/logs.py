@@ -27,7 +27,7 @@ def configure_logging(level: str, *, as_json: bool) -> None:
         logging.captureWarnings(True)
         sys.excepthook = _log_exception
     if level in ("DEBUG", "INFO"):
-        for name in ("uvicorn", "aioice", "aiortc"):  # at info they log every connection, with its addresses
+        for name in ("uvicorn", "aioice", "aiortc", "httpx2"):  # at info they log each connection, with addresses
             logging.getLogger(name).setLevel(logging.WARNING)
 
 

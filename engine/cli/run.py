@@ -27,7 +27,7 @@ from engine.runtime.hangs import Hangs
 USED = settings_of("Speech and models", "Turns", "Speakers", "Event log", "Log lines")
 # Of a configuration file that is meant for `serve`. The event log, too, is used only where the flag asks for it: the
 # engine that runs with the same file has it open.
-NOT_USED = {"mqtt": "", "record": "", "conversation_store": ""}
+NOT_USED = {"mqtt": "", "webhook": "", "record": "", "conversation_store": ""}
 
 
 @click.command(

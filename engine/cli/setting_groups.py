@@ -23,7 +23,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "WebRTC": ("ice_", "media_timeout"),
     "Privacy": ("disclosure_", "socket_text", "require_consent"),
     "MQTT": ("mqtt", "home_assistant"),
-    "Changes of emotion, for MQTT": ("change_",),
+    "Webhooks": ("webhook",),
+    "Changes of emotion, for MQTT and webhooks": ("change_",),
     "Recording": ("record",),
 }
 

@@ -1,6 +1,5 @@
-"""Addresses of brokers, TLS, and how long to wait before reconnecting. No sockets."""
+"""Addresses of brokers, and TLS. No sockets."""
 
-import random
 import ssl
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
@@ -60,22 +59,3 @@ def tls_context(ca: str, certificate: str, key: str) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise BrokerError(f"mqtt_ca, mqtt_cert or mqtt_key cannot be used: {error}") from error
     return context
-
-
-class Backoff:
-    """Exponential backoff with jitter, so that many clients do not reconnect at the same time."""
-
-    def __init__(self, seed: str, first_s: float = 0.5, longest_s: float = 30.0) -> None:
-        self._random = random.Random(seed)
-        self._first_s, self._longest_s = first_s, longest_s
-        self._failures = 0
-
-    def next_s(self) -> float:
-        """How long to wait after another failure."""
-        longest_s: float = min(self._longest_s, self._first_s * 2 ** min(self._failures, 30))
-        self._failures += 1
-        return longest_s * self._random.uniform(0.5, 1.0)
-
-    def reset(self) -> None:
-        """After a success: the next wait is the first again."""
-        self._failures = 0

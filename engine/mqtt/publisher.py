@@ -21,12 +21,12 @@ import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from engine.mqtt.broker import Backoff
 from engine.mqtt.client import MqttClient, Refusal
 from engine.mqtt.home_assistant import HomeAssistant
 from engine.mqtt.states import MAX_PEOPLE, States, Unsent
 from engine.mqtt.suspects import Suspects
 from engine.mqtt.topics import Messages, MqttMessage
+from engine.runtime.backoff import Backoff
 from engine.runtime.clocks import unix_s
 from engine.store.writer import EventWriter
 

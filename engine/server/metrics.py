@@ -58,6 +58,7 @@ class EngineCollector(Collector):
         yield from self._clients()
         yield from self._event_log()
         yield from self._brokers()
+        yield from self._webhooks()
         models = self._it.supervisor.models
         about = {"version": VERSION, "model": models.checkpoint.name, "asr": models.asr}
         build = GaugeMetricFamily("cberl_build_info", "1, with the version and the models as labels.", labels=[*about])
@@ -164,6 +165,22 @@ class EngineCollector(Collector):
         )
         for name, status in brokers.items():
             for reason in ("dropped", "refused", "set_aside"):
+                lost.add_metric([name, reason], _number(status[reason]))
+        yield lost
+
+    def _webhooks(self) -> Iterator[Metric]:
+        found = self._it.sinks.webhooks.status() if self._it.sinks.webhooks else {}
+        waiting = {name: status["waiting"] for name, status in found.items()}
+        failing = {name: status["failing"] for name, status in found.items()}
+        received = {name: status["received"] for name, status in found.items()}
+        yield _gauges("cberl_webhook_outbox_length", "Messages that wait for a webhook.", "webhook", waiting)
+        yield _gauges("cberl_webhook_failing", "1 while the last request to it failed, else 0.", "webhook", failing)
+        yield _counters("cberl_webhook_received", "Messages that a webhook has received.", "webhook", received)
+        lost = CounterMetricFamily(
+            "cberl_webhook_lost", "Messages that a webhook did not get, by reason.", labels=["webhook", "reason"]
+        )
+        for name, status in found.items():
+            for reason in ("dropped", "set_aside"):
                 lost.add_metric([name, reason], _number(status[reason]))
         yield lost
 

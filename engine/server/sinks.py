@@ -1,4 +1,4 @@
-"""The sinks of events beside sockets: event log and MQTT brokers. Opened before the engine, closed after it."""
+"""The sinks of events beside sockets: event log, MQTT brokers, webhooks. Opened before the engine, closed after it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,14 +13,18 @@ from engine.mqtt.broker import parse_brokers
 from engine.recording.folder import RecordingLimits
 from engine.recording.recorder import Recorder, open_recorder
 from engine.runtime.clocks import unix_s
+from engine.store.outbox_feed import OutboxFeeds
 from engine.store.replay import replay_from_log
 from engine.store.retention import RetentionConfig, keep_within_limits
 from engine.store.shared.redis_store import RedisStoreConfig, open_redis_store
 from engine.store.shared.writer import SharedEventWriter, SharedWriterConfig, open_shared_writer
 from engine.store.writer import EventWriter, EventWriterConfig, open_event_writer
+from engine.webhooks.bridge import Webhooks, open_webhooks, webhook_feed
+from engine.webhooks.endpoint import parse_endpoints
 
 DAY_S = 86_400.0
 CLAIM_S = 1.0  # beyond the lease of an owner that has died
+GIVE_UP_S = 600.0  # in which webhooks set aside what is too old
 RESTART_S = 60.0  # to load the models, which publishers wait for, too
 
 
@@ -33,6 +37,7 @@ class EventSinks:
     mqtt: MqttBridge | None = None
     shared: SharedEventWriter | None = None
     recorder: Recorder | None = None
+    webhooks: Webhooks | None = None
 
     def replay(self, conversation: str, after_seq: int) -> AsyncIterator[tuple[int, list[str]]]:
         """Older events from the event log. See `store.replay`."""
@@ -57,6 +62,8 @@ class EventSinks:
         deleted = await self.event_writer.forget(conversation)
         if self.mqtt:
             self.mqtt.forget(conversation, speakers)
+        if self.webhooks:
+            self.webhooks.forget(conversation)
         return deleted
 
     def status(self) -> dict[str, object]:
@@ -68,23 +75,31 @@ class EventSinks:
             status["conversation_store"] = {"not_kept": self.shared.not_kept}
         if self.mqtt:
             status["brokers"] = self.mqtt.status()
+        if self.webhooks:
+            status["webhooks"] = self.webhooks.status()
         return status
 
 
 @asynccontextmanager
 async def open_event_sinks(settings: Settings) -> AsyncIterator[EventSinks]:
-    """Raises StoreError where the event log cannot be opened, BrokerError where the settings of a broker are wrong,
-    ConversationStoreError where the shared store does not answer, RecordingError where nothing can be recorded.
+    """Raises StoreError where the event log cannot be opened, BrokerError or WebhookError where their settings
+    are wrong, ConversationStoreError where the shared store does not answer, RecordingError where nothing can be
+    recorded.
     """
     run = f"{round(unix_s() * 1e3):x}"
     async with AsyncExitStack() as stack:
-        event_writer, mqtt, shared = None, None, None
-        feed = mqtt_feed(settings) if settings.mqtt else None
-        if settings.event_log or feed:
-            event_writer = await stack.enter_async_context(open_event_writer(_event_writer_config(settings), feed))
+        event_writer, mqtt, shared, webhooks = None, None, None, None
+        to_brokers = mqtt_feed(settings) if settings.mqtt else None
+        to_webhooks = webhook_feed(settings) if settings.webhook else None
+        feeds = [it for it in (to_brokers, to_webhooks) if it]
+        if settings.event_log or feeds:
+            opened = open_event_writer(_event_writer_config(settings), OutboxFeeds(feeds))
+            event_writer = await stack.enter_async_context(opened)
             await stack.enter_async_context(_retention(event_writer, settings))
-        if event_writer and feed:
-            mqtt = await stack.enter_async_context(open_mqtt_bridge(settings, event_writer, feed))
+        if event_writer and to_brokers:
+            mqtt = await stack.enter_async_context(open_mqtt_bridge(settings, event_writer, to_brokers))
+        if event_writer and to_webhooks:
+            webhooks = await stack.enter_async_context(open_webhooks(settings, event_writer, to_webhooks))
         if settings.conversation_store:
             shared = await stack.enter_async_context(_shared(settings, event_writer))
         hub = Hub(
@@ -95,7 +110,7 @@ async def open_event_sinks(settings: Settings) -> AsyncIterator[EventSinks]:
             with_text=settings.socket_text,
         )
         recorder = await stack.enter_async_context(_recorder(settings)) if settings.record else None
-        yield EventSinks(hub, event_writer, mqtt, shared, recorder)
+        yield EventSinks(hub, event_writer, mqtt, shared, recorder, webhooks)
 
 
 def _event_writer_config(settings: Settings) -> EventWriterConfig:
@@ -103,6 +118,7 @@ def _event_writer_config(settings: Settings) -> EventWriterConfig:
         path=settings.event_log,
         keep_text=settings.keep_text,
         brokers=tuple(broker.name for broker in parse_brokers(settings.mqtt)),
+        webhooks=tuple(endpoint.name for endpoint in parse_endpoints(settings.webhook)),
         outbox_rows=settings.mqtt_outbox_events,
         grace_s=settings.rejoin_grace_s + RESTART_S,
     )
@@ -127,7 +143,7 @@ async def _retention(event_writer: EventWriter, settings: Settings) -> AsyncIter
     config = RetentionConfig(
         max_age_s=settings.event_log_days * DAY_S,
         max_bytes=settings.event_log_mb << 20,
-        outbox_age_s=settings.mqtt_expiry_s,
+        outbox_age_s=max(settings.mqtt_expiry_s, settings.webhook_give_up_s + GIVE_UP_S if settings.webhook else 0.0),
         state_age_s=settings.rejoin_grace_s + RESTART_S,
     )
     async with asyncio.TaskGroup() as tasks:

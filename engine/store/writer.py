@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from engine.delivery.event_writer import SingleOwner
 from engine.delivery.wire import EncodedEvent
@@ -26,6 +26,7 @@ from engine.store.conversation_states import ConversationStates, StateRow
 from engine.store.database import MEMORY, Database, StoreError, open_database
 from engine.store.event_log import EventLog, EventRow
 from engine.store.outbox import Outbox, OutboxRow
+from engine.store.outbox_feed import NoOutboxFeed, OutboxFeed
 from engine.store.saver import ALIVE_S, Saver
 from engine.store.transactions import Transactions
 
@@ -42,28 +43,9 @@ class EventWriterConfig:
     path: str = ""
     keep_text: bool = False
     brokers: tuple[str, ...] = ()
+    webhooks: tuple[str, ...] = ()
     outbox_rows: int = 100_000
     grace_s: float = 30.0  # since the last run ended, in which its conversations may continue
-
-
-class OutboxFeed(Protocol):
-    """Decides what goes into the outbox."""
-
-    def rows(self, encoded: EncodedEvent, at_s: float) -> list[OutboxRow]:
-        """Rows of one event, in order. Called for every event in order; `at_s` is wall clock."""
-
-    def delivered(self, rows: Sequence[OutboxRow]) -> None:
-        """Called on the loop when these rows are stored and their events are delivered to subscribers."""
-
-
-class NoOutboxFeed:
-    """Nothing goes into the outbox."""
-
-    def rows(self, encoded: EncodedEvent, at_s: float) -> list[OutboxRow]:
-        return []
-
-    def delivered(self, rows: Sequence[OutboxRow]) -> None:
-        pass
 
 
 class _Record(NamedTuple):
@@ -84,7 +66,7 @@ class EventWriter(SingleOwner):
         feed: OutboxFeed | None = None,
     ) -> None:
         self.log = EventLog(database)
-        self.outbox = Outbox(database, config.brokers, config.outbox_rows)
+        self.outbox = Outbox(database, config.brokers, config.outbox_rows, config.webhooks)
         self.states = ConversationStates(database)
         self._feed: OutboxFeed = feed or NoOutboxFeed()
         self._config = config
@@ -115,7 +97,7 @@ class EventWriter(SingleOwner):
 
     @property
     def lost_outbox(self) -> int:
-        """Messages for brokers that were given up in the same way."""
+        """Messages for brokers and webhooks that were given up in the same way."""
         return self._saver.unsaved.lost_outbox
 
     @property

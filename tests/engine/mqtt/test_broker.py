@@ -1,6 +1,7 @@
 import pytest
 
-from engine.mqtt.broker import Backoff, Broker, BrokerError, parse_brokers, tls_context
+from engine.mqtt.broker import Broker, BrokerError, parse_brokers, tls_context
+from engine.runtime.backoff import Backoff
 
 
 def test_brokers_are_urls():

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from engine.config import Settings
-from engine.mqtt.broker import Backoff
+from engine.runtime.backoff import Backoff
 from engine.server.sinks import open_event_sinks
 from testing.mosquitto import mosquitto, needs_mosquitto
 

@@ -14,7 +14,7 @@ import pytest
 
 from engine.config import Settings
 from engine.errors import CommandError
-from engine.mqtt.broker import Backoff
+from engine.runtime.backoff import Backoff
 from engine.server.sinks import open_event_sinks
 from testing.events import emotion
 from testing.mosquitto import distinct, mosquitto, needs_mosquitto, until_all, watching
