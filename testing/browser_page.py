@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, WebError, async_playwright
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, WebError, async_playwright, expect
 
 from engine.access.guard import Access
 from engine.config import Settings
@@ -23,6 +23,7 @@ FLAGS = [
     "--autoplay-policy=no-user-gesture-required",
 ]
 WITHIN_MS = 30_000
+expect.set_options(timeout=WITHIN_MS)
 
 
 @asynccontextmanager

@@ -3,7 +3,12 @@
 import { publish, subscribe } from "/sdk/cberl.js";
 import { apply, emptyState } from "/static/state.js";
 import { takeToken } from "/static/token.js";
-import { render, renderStatus, watchTranscript } from "/static/view.js";
+import { renderDisclosure } from "/static/conversation_view.js";
+import { renderPeople } from "/static/people.js";
+import { renderStatus } from "/static/status.js";
+import { watchTheme } from "/static/theme.js";
+import { Transcript } from "/static/transcript.js";
+import { interims, viewOf } from "/static/view_state.js";
 
 const SOUND = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
 const PICTURE = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 15 } };
@@ -73,6 +78,15 @@ function follow(conversation) {
   });
 }
 
+function render(state) {
+  const { people, turns } = viewOf(state, null);
+  $("empty").hidden = people.length > 0;
+  $("conversation").hidden = people.length === 0;
+  renderDisclosure(state);
+  renderPeople($("people"), people);
+  transcript.render(turns, interims(state, null), null);
+}
+
 function showStatus(kind, words) {
   renderStatus(...STATUS[kind]);
   if (kind !== "refused") return;
@@ -115,7 +129,8 @@ function complain(words) {
 const query = new URLSearchParams(location.search);
 if (query.has("conversation")) $("room").value = query.get("conversation");
 if (query.has("name")) $("name").value = query.get("name");
-watchTranscript();
+const transcript = new Transcript($("transcript"), $("newest"), () => {});
+watchTheme();
 $("join").addEventListener("submit", (event) => {
   event.preventDefault();
   join();

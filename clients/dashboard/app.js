@@ -1,74 +1,136 @@
-// Chooses the conversation to show, and connects messages, state and page.
+// The dashboard: chooses what to show by the address, and connects events, state and page.
 
 import { subscribe } from "/sdk/cberl.js";
-import { apply, emptyState, newestActive } from "./state.js";
+import { Refused, conversations, history, remove, save } from "./api.js";
+import { ConversationView } from "./conversation_view.js";
+import { clock } from "./format.js";
+import { renderList } from "./list.js";
+import { format, parse } from "./route.js";
+import { Start, snippet } from "./start.js";
+import { addHistory, apply, emptyState, newestActive } from "./state.js";
+import { renderSentence, renderStatus } from "./status.js";
+import { words } from "./strings.js";
+import { watchTheme } from "./theme.js";
 import { takeToken } from "./token.js";
-import { render, renderChooser, renderStatus, watchTranscript } from "./view.js";
 
-const IDLE_POLL_MS = 4_000;
-const BUSY_POLL_MS = 15_000; // while a conversation is live, only the list can change
+const IDLE_POLL_MS = 3_000;
+const BUSY_POLL_MS = 10_000; // while a conversation is live, only the list can change
 const INTERIM_MS = 3_000; // without an event for this long, interim events are removed
 
-let chosen = new URLSearchParams(location.search).get("conversation"); // null: the newest active one
+const $ = (id) => document.getElementById(id);
+
+let route = parse(location.search);
 let state = null;
 let feed = null;
 let connection = { kind: "idle" };
-let list = []; // of conversations, oldest first
+let listed = []; // conversations, as the engine has them
+let refusal = null; // why nothing is shown
 let reachable = true;
-let refusal = null; // why the list is not shown
 let interimTimer = null;
 let frame = null;
 
-function follow(conversation) {
+const view = new ConversationView(() => {
+  note(view.route);
+  renderStatus(...status());
+});
+const start = new Start((sentence, publishing) => {
+  renderSentence("note", sentence);
+  $("stop").hidden = !publishing;
+  for (const id of ["speak", "demo"]) $(id).disabled = sentence === words.start.asking;
+});
+
+function open(conversation) {
   feed?.close();
   state = emptyState(conversation);
+  view.show(route);
+  const mine = state;
   feed = subscribe({
     conversation,
     resumeFromSeq: 0,
-    onEvent: take,
+    onEvent: (message) => take(mine, message),
     onStatus: (kind, detail) => {
-      connection = { kind, retryAt: kind === "waiting" ? Date.now() + detail : null };
-      if (kind === "refused") refusal = detail;
+      if (mine !== state) return;
+      connection = { kind, detail, retryAt: kind === "waiting" ? Date.now() + detail : null };
       draw();
     },
   });
 }
 
-function take(message) {
-  const changed = apply(state, message);
+function take(mine, message) {
+  if (mine !== state || !apply(state, message)) return;
   if (message.type === "emotion") watchInterim();
-  if (changed) draw();
+  if (message.type === "resync") fill(mine);
+  draw();
+}
+
+/** What the socket no longer has may be stored. */
+async function fill(mine) {
+  try {
+    if (addHistory(mine, await history(mine.conversation))) mine.missed = false;
+    draw();
+  } catch (error) {
+    if (!(error instanceof Refused)) console.warn("the history could not be loaded:", error.message);
+  }
 }
 
 /** Removes interim events whose turn was discarded, so that no speaker is shown as speaking for ever. */
 function watchInterim() {
   clearTimeout(interimTimer);
   interimTimer = setTimeout(() => {
-    for (const speaker of state.speakers.values()) speaker.interim = null;
+    for (const speaker of state?.speakers.values() ?? []) speaker.interim = null;
     draw();
   }, INTERIM_MS);
+}
+
+function close() {
+  feed?.close();
+  feed = state = null;
+  connection = { kind: "idle" };
 }
 
 /** Draws at most once per animation frame. */
 function draw() {
   frame ??= requestAnimationFrame(() => {
     frame = null;
-    render(state);
+    const shown = Boolean(state) && (state.active || state.utterances.size > 0 || state.speakers.size > 0 || route.conversation !== null);
+    $("frame").dataset.view = shown ? "conversation" : "home";
+    $("conversation").hidden = !shown;
+    $("start").hidden = shown;
+    if (shown) $("nav-list").removeAttribute("aria-current");
+    else $("nav-list").setAttribute("aria-current", "page");
+    if (shown) view.render(state);
+    const entry = listed.find(({ id }) => id === state?.conversation);
+    $("delete").hidden = !entry || entry.active || Boolean(state?.active);
+    renderList($("list"), $("no-match"), listed, route.search, state?.conversation ?? null, (id) => format({ ...parse(""), conversation: id }));
+    renderSentence("error", state?.error ? `${state.error.message} (${state.error.code})` : null);
     renderStatus(...status());
-    renderChooser(list, chosen, state?.conversation);
   });
 }
 
 function status() {
-  const { kind, retryAt } = connection;
-  if (kind === "waiting") {
-    return ["waiting", `Disconnected, trying again in ${Math.max(1, Math.ceil((retryAt - Date.now()) / 1000))} s`];
-  }
-  if (kind === "refused") return ["waiting", refusal];
+  const { kind, detail, retryAt } = connection;
+  if (kind === "waiting") return ["waiting", words.status.retry(Math.max(1, Math.ceil((retryAt - Date.now()) / 1000)))];
+  if (kind === "refused") return ["waiting", detail];
   if (!feed && refusal !== null) return ["waiting", refusal];
-  if (!feed) return reachable ? ["idle", "Waiting for a conversation"] : ["waiting", "Server not reachable, trying again"];
-  if (kind === "connecting" || !state.heard) return ["connecting", "Connecting"];
-  return state.active ? ["live", "Live"] : ["idle", state.utterances.size ? "Ended" : "Waiting for the conversation to start"];
+  if (!feed) return reachable ? ["idle", words.status.idle(listed.filter(({ active }) => active).length)] : ["waiting", words.status.unreachable];
+  if (kind === "connecting" || !state.heard) return ["connecting", words.status.connecting];
+  if (!state.active && view.replay.at !== null) return ["idle", words.status.replay(clock(view.replay.at))];
+  if (state.active) return ["live", words.live];
+  return ["idle", state.utterances.size ? words.ended : words.status.starting];
+}
+
+async function refresh() {
+  try {
+    listed = await conversations();
+    [reachable, refusal] = [true, null];
+    const newest = newestActive(listed);
+    const free = route.conversation === null && !route.list;
+    if (free && newest && !state?.active && newest.id !== state?.conversation) open(newest.id);
+  } catch (error) {
+    refusal = error instanceof Refused ? error.message : null;
+    reachable = error instanceof Refused;
+  }
+  draw();
 }
 
 async function poll() {
@@ -76,41 +138,76 @@ async function poll() {
   setTimeout(poll, state?.active ? BUSY_POLL_MS : IDLE_POLL_MS);
 }
 
-async function refresh() {
-  try {
-    const answer = await fetch("/conversations", { headers: { accept: "application/json" } });
-    reachable = true;
-    refusal = answer.status === 401 || answer.status === 403 ? (await answer.json()).message : null;
-    if (refusal !== null) return draw();
-    if (!answer.ok) throw new Error(`/conversations answered ${answer.status}`);
-    const { conversations } = await answer.json();
-    list = conversations;
-    const newest = newestActive(conversations);
-    if (chosen === null && newest && !state?.active && newest.id !== state?.conversation) follow(newest.id);
-  } catch (error) {
-    reachable = false;
-    console.warn("the list of conversations could not be loaded:", error.message);
-  }
-  draw();
+/** Writes a change of what is shown into the address, without a step in the history. */
+function note(change) {
+  route = { ...route, ...change };
+  clearTimeout(note.timer);
+  note.timer = setTimeout(() => window.history.replaceState(null, "", location.pathname + format(route)), 200);
 }
 
-function choose(conversation) {
-  chosen = conversation;
-  const url = new URL(location.href);
-  if (conversation === null) url.searchParams.delete("conversation");
-  else url.searchParams.set("conversation", conversation);
-  history.replaceState(null, "", url);
-  if (conversation !== null && conversation !== state?.conversation) follow(conversation);
+/** A step in the history of the browser, as a link makes. */
+function go(query) {
+  clearTimeout(note.timer);
+  if (query !== null) window.history.pushState(null, "", location.pathname + query);
+  route = parse(location.search);
+  $("search").value = route.search;
+  if (route.conversation === null) close();
+  else if (route.conversation !== state?.conversation) open(route.conversation);
+  else view.show(route);
   refresh();
 }
 
-const chooser = document.getElementById("chooser");
-chooser.addEventListener("change", () => choose(chooser.value ? chooser.value.slice(3) : null));
-chooser.addEventListener("blur", draw);
+async function begin(way) {
+  const conversation = await way();
+  if (conversation !== null) go(format({ ...parse(""), conversation }));
+}
+
+async function exported() {
+  const conversation = state.conversation;
+  let events = [...state.utterances.values()];
+  try {
+    events = await history(conversation);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error; // without an event log, what this page has
+  }
+  save(`${conversation}.jsonl`, events.map((event) => `${JSON.stringify(event)}\n`).join(""));
+}
+
+async function deleted() {
+  const { conversation } = state;
+  if (!confirm(words.ask(conversation))) return;
+  try {
+    await remove(conversation);
+    go("?list");
+    renderSentence("note", words.deleted(conversation));
+  } catch (error) {
+    renderSentence("note", error.message);
+  }
+}
+
+addEventListener("popstate", () => go(null));
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || link.pathname !== location.pathname || link.hash) return;
+  event.preventDefault();
+  go(link.search);
+  $("main").focus({ preventScroll: true });
+});
+$("search").addEventListener("input", () => {
+  note({ search: $("search").value });
+  draw();
+});
+$("speak").addEventListener("click", () => begin(() => start.speak()));
+$("demo").addEventListener("click", () => begin(() => start.demo()));
+$("stop").addEventListener("click", () => start.stop());
+$("export").addEventListener("click", exported);
+$("delete").addEventListener("click", deleted);
 setInterval(() => connection.kind === "waiting" && draw(), 1_000);
 
-watchTranscript();
+watchTheme(() => view.timeline.recolour());
+$("snippet").textContent = snippet(location.origin);
+$("search").value = route.search;
 refusal = await takeToken();
-if (chosen !== null) follow(chosen);
+if (route.conversation !== null) open(route.conversation);
 poll();
 draw();

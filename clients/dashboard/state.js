@@ -1,6 +1,7 @@
 // The state of one conversation: a plain object that only `apply` changes. No DOM, no sockets.
 
-const MOST_UTTERANCES = 500; // the oldest are removed
+const MOST_UTTERANCES = 20_000; // the oldest are removed
+const MOST_FIGURES = 120;
 const STALE_S = 3; // an interim event this far behind the newest final one is removed
 
 export function emptyState(conversation) {
@@ -12,7 +13,7 @@ export function emptyState(conversation) {
     speakers: new Map(), // name -> {name, present, current, interim}; current and interim are emotion events
     utterances: new Map(), // id -> its latest final or corrected event, in order of arrival
     latest: null, // the speaker of the newest final event
-    stats: null,
+    stats: [], // the latest of session.stats
     disclosure: null,
     error: null,
   };
@@ -65,7 +66,7 @@ const HANDLERS = {
     state.speakers.clear();
     state.active = true;
     state.missed = false;
-    state.stats = null;
+    state.stats = [];
   },
 
   "conversation.ended"(state) {
@@ -82,7 +83,7 @@ const HANDLERS = {
   },
 
   "session.stats"(state, message) {
-    state.stats = message;
+    state.stats = [...state.stats, message].slice(-MOST_FIGURES);
   },
 
   disclosure(state, { text, locale }) {
@@ -94,10 +95,23 @@ const HANDLERS = {
   },
 };
 
-/** A speaker's utterances by start time. */
-export function utterancesOf(state, name) {
-  const own = [...state.utterances.values()].filter((event) => event.speaker === name);
-  return own.sort((a, b) => a.start_s - b.start_s);
+/**
+ * Adds what `/conversations/ID/events` has and the socket no longer had, such as in a long conversation. Returns
+ * whether anything was added. What came before the latest start of the conversation is not part of it.
+ */
+export function addHistory(state, events) {
+  const started = events.findLastIndex(({ type }) => type === "conversation.started");
+  const missing = events.slice(started + 1).filter(({ type, utterance }) => type === "emotion" && !state.utterances.has(utterance));
+  const newer = [...state.utterances.values()];
+  if (missing.length === 0) return false;
+  state.utterances.clear();
+  for (const event of missing) {
+    const known = state.utterances.get(event.utterance);
+    if (!known || known.revision <= event.revision) state.utterances.set(event.utterance, event);
+    speakerOf(state, event.speaker);
+  }
+  for (const event of newer) state.utterances.set(event.utterance, event);
+  return true;
 }
 
 /** The newest active conversation of a list with the oldest first. */

@@ -1,46 +1,184 @@
-// A speaker's emotions over media time: one block per utterance, labelled by emotion, higher for higher valence.
+// The timeline: size, colours, zoom, and the selection by mouse and keyboard.
 
-import { svg } from "./dom.js";
+import { EMOTIONS } from "/sdk/cberl.js";
+import { html } from "./dom.js";
+import { clock, percent } from "./format.js";
+import { letterOf, unchanged } from "./marks.js";
+import { words } from "./strings.js";
+import { draw, heightOf, laneAt } from "./timeline_draw.js";
+import { moved, range, turnAt, zoomed } from "./timeline_scale.js";
 
-const LONGEST_S = 90; // older blocks are not shown
-const SHORTEST_S = 60;
-const HEIGHT = 72;
-const BLOCK = 18;
+const NEAR_PX = 8;
+const ZOOM = 1.6;
 
-const CODES = { sadness: "Sa", surprise: "Su" }; // one letter is enough for the rest
+export class Timeline {
+  #view = null;
+  #interims = [];
+  #selected = null;
+  #seen = new Map(); // interim utterance -> when it was first drawn
+  #colours = null;
+  #frame = null;
+  chosen = null; // [from, to] that the reader has zoomed to
 
-export function clock(seconds) {
-  const whole = Math.max(0, Math.floor(seconds));
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
-}
+  /** `onSelect` gets the id of a turn, `onZoom` the chosen range or null. */
+  constructor(box, canvas, legend, { onSelect, onZoom }) {
+    Object.assign(this, { box, canvas, legend, onSelect, onZoom });
+    this.context = canvas.getContext("2d");
+    new ResizeObserver(() => this.#schedule()).observe(box);
+    box.addEventListener("keydown", (event) => this.#key(event));
+    box.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    this.#drag();
+  }
 
-/** The range of media time of all timelines: [from_s, to_s]. */
-export function stretch(utterances) {
-  let end = SHORTEST_S;
-  for (const { end_s } of utterances) end = Math.max(end, end_s);
-  return [Math.max(0, end - LONGEST_S), end];
-}
+  render(view, interims, selected) {
+    this.#view = view;
+    this.#interims = interims;
+    this.#selected = selected;
+    this.#legend();
+    this.#describe();
+    this.#schedule();
+  }
 
-export function timeline(name, utterances, [from, to]) {
-  const visible = utterances.filter(({ end_s }) => end_s > from);
-  const percent = (seconds) => `${(((seconds - from) / (to - from)) * 100).toFixed(2)}%`;
-  const middle = HEIGHT / 2;
-  const marks = visible.map((event) => {
-    const start = Math.max(from, event.start_s);
-    const top = middle - event.valence * (middle - BLOCK / 2 - 2) - BLOCK / 2;
-    const width = percent(from + event.end_s - start);
-    const code = CODES[event.emotion] ?? event.emotion.charAt(0).toUpperCase();
-    const kind = event.uncertain ? "block uncertain" : "block";
-    return svg("g", { class: kind, "data-emotion": event.emotion },
-      svg("title", {}, `${clock(event.start_s)} ${event.emotion}${event.uncertain ? " (uncertain)" : ""}`),
-      svg("rect", { x: percent(start), width, y: top, height: BLOCK, rx: 3 }),
-      svg("text", { x: percent((start + event.end_s) / 2), y: top + BLOCK / 2 }, code));
-  });
-  const spoken = visible.map((event) => `${event.emotion} at ${clock(event.start_s)}`).join(", ");
-  return svg("svg", { class: "timeline", role: "img", height: HEIGHT,
-    "aria-label": `${name} over time: ${spoken || "nothing yet"}` },
-    svg("line", { x1: 0, x2: "100%", y1: middle, y2: middle }),
-    svg("text", { class: "axis", x: 0, y: 8 }, "pleasant"),
-    svg("text", { class: "axis", x: 0, y: HEIGHT - 6 }, "unpleasant"),
-    ...marks);
+  /** To be called when the colours of the page have changed. */
+  recolour() {
+    this.#colours = null;
+    this.#schedule();
+  }
+
+  zoom(factor) {
+    const [from, to] = this.#range();
+    this.#choose(zoomed([from, to], factor, (from + to) / 2, this.#view.length_s));
+  }
+
+  showAll() {
+    this.#choose(this.#view.live ? [0, this.#view.length_s] : null);
+  }
+
+  /** Draws at most once per animation frame. */
+  #schedule() {
+    this.#frame ??= requestAnimationFrame(() => {
+      this.#frame = null;
+      this.#draw();
+    });
+  }
+
+  #draw() {
+    const view = this.#view;
+    const width = this.box.clientWidth;
+    if (!view || width === 0) return;
+    const height = heightOf(view.lanes);
+    const dots = devicePixelRatio || 1;
+    if (this.canvas.width !== Math.round(width * dots) || this.canvas.height !== Math.round(height * dots)) {
+      [this.canvas.width, this.canvas.height] = [Math.round(width * dots), Math.round(height * dots)];
+      this.canvas.style.height = `${height}px`;
+    }
+    this.context.setTransform(dots, 0, 0, dots, 0, 0);
+    const now_ms = performance.now();
+    for (const { utterance } of this.#interims) if (!this.#seen.has(utterance)) this.#seen.set(utterance, now_ms);
+    if (this.#interims.length === 0) this.#seen.clear();
+    const scene = { lanes: view.lanes, interims: this.#interims, range: this.#range(), width, at: view.at,
+      selected: this.#selected, colours: (this.#colours ??= this.#read()), now_ms, seen: (id) => this.#seen.get(id) };
+    if (draw(this.context, scene)) this.#schedule();
+  }
+
+  #range() {
+    return range(this.chosen, Math.max(this.#view.length_s, ...this.#interims.map(({ end_s }) => end_s)), this.#view.live, this.box.clientWidth);
+  }
+
+  #choose(chosen) {
+    this.chosen = chosen;
+    this.onZoom(chosen);
+    this.#schedule();
+  }
+
+  /** A canvas knows no style sheet, so the colours are read from elements. */
+  #read() {
+    const style = getComputedStyle(this.box);
+    const probe = this.box.appendChild(html("i", { hidden: "" }));
+    const resolved = (value, emotion) => {
+      if (emotion) probe.dataset.emotion = emotion;
+      probe.style.color = value;
+      return getComputedStyle(probe).color;
+    };
+    const found = { ink: style.color };
+    for (const name of ["soft", "line", "card", "sunk", "accent"]) found[name] = resolved(`var(--${name})`);
+    found.on = resolved("var(--on-feeling)");
+    const feelings = Object.fromEntries(Object.keys(EMOTIONS).map((emotion) => [emotion, resolved("var(--feeling)", emotion)]));
+    probe.remove();
+    return { ...found, of: (emotion) => feelings[emotion] ?? feelings.neutral };
+  }
+
+  #legend() {
+    const found = [...new Set(this.#view.all.map(({ emotion }) => emotion))].sort();
+    if (unchanged(this.legend, found)) return;
+    this.legend.replaceChildren(...found.map((emotion) =>
+      html("li", { "data-emotion": emotion }, html("i", { "aria-hidden": "true" }, letterOf(emotion)), emotion)));
+  }
+
+  /** What a screen reader says of the selected turn. */
+  #describe() {
+    const { all, turns } = this.#view;
+    const index = all.findIndex(({ utterance }) => utterance === this.#selected);
+    const event = all[index];
+    const said = event && words.timeline.turn(event.speaker, event.emotion, percent(event.confidence), clock(event.start_s), event.text || words.noWords);
+    this.box.setAttribute("aria-valuemax", Math.max(0, all.length - 1));
+    this.box.setAttribute("aria-valuenow", Math.max(0, index));
+    this.box.setAttribute("aria-valuetext", said ?? (turns.length ? words.timeline.none : words.timeline.empty));
+  }
+
+  #key(event) {
+    const { all, length_s } = this.#view;
+    const index = all.findIndex(({ utterance }) => utterance === this.#selected);
+    const to = { ArrowRight: index + 1, ArrowDown: index + 1, ArrowLeft: index < 0 ? all.length - 1 : index - 1,
+      ArrowUp: index < 0 ? all.length - 1 : index - 1, Home: 0, End: all.length - 1 }[event.key];
+    if (to !== undefined && all[to]) this.#reveal(all[to], length_s);
+    else if (event.key === "+" || event.key === "=") this.zoom(1 / ZOOM);
+    else if (event.key === "-") this.zoom(ZOOM);
+    else if (event.key === "Escape") this.onSelect(null);
+    else return;
+    event.preventDefault();
+  }
+
+  #reveal(turn, length_s) {
+    const [from, to] = this.#range();
+    const outside = turn.start_s < from || turn.end_s > to;
+    if (outside) this.#choose(moved([from, to], (turn.start_s + turn.end_s - from - to) / 2, length_s));
+    this.onSelect(turn.utterance);
+  }
+
+  #wheel(event) {
+    if (!event.ctrlKey && Math.abs(event.deltaX) < Math.abs(event.deltaY)) return; // the page scrolls
+    event.preventDefault();
+    const [from, to] = this.#range();
+    const { length_s } = this.#view;
+    const perPx = (to - from) / this.box.clientWidth;
+    if (event.ctrlKey) this.#choose(zoomed([from, to], 1.01 ** event.deltaY, from + event.offsetX * perPx, length_s));
+    else this.#choose(moved([from, to], event.deltaX * perPx, length_s));
+  }
+
+  /** A press selects, a drag moves. */
+  #drag() {
+    let start = null;
+    this.box.addEventListener("pointerdown", ({ offsetX, offsetY }) => {
+      start = { x: offsetX, y: offsetY, range: this.#range(), dragged: false };
+    });
+    this.box.addEventListener("pointermove", ({ offsetX, buttons, pointerId }) => {
+      if (!start || !buttons || (!start.dragged && Math.abs(offsetX - start.x) < 5)) return;
+      start.dragged = true;
+      this.box.setPointerCapture(pointerId);
+      const [from, to] = start.range;
+      this.#choose(moved(start.range, ((start.x - offsetX) / this.box.clientWidth) * (to - from), this.#view.length_s));
+    });
+    this.box.addEventListener("pointerup", () => {
+      if (start && !start.dragged) this.#press(start.x, start.y);
+      start = null;
+    });
+  }
+
+  #press(x, y) {
+    const [from, to] = this.#range();
+    const perPx = (to - from) / this.box.clientWidth;
+    const lane = this.#view.lanes.get(laneAt(this.#view.lanes, y)) ?? [];
+    this.onSelect(turnAt(lane, from + x * perPx, NEAR_PX * perPx)?.utterance ?? null);
+  }
 }

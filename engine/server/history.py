@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from dataclasses import asdict
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -11,10 +10,10 @@ from starlette.routing import Route
 from engine.access.guard import Access
 from engine.delivery.wire import encode
 from engine.events import Error
+from engine.server.overview import Overview
 from engine.server.sinks import EventSinks
 from engine.store.shared.conversation_store import ConversationStoreError
 
-MAX_LISTED = 1000
 MAX_EVENTS = 1000  # per page
 
 
@@ -23,13 +22,11 @@ def history_routes(sinks: EventSinks, access: Access) -> list[Route]:
     hub, event_writer = sinks.hub, sinks.event_writer
     kept = event_writer if event_writer is not None and event_writer.keeps_events else None
 
+    overview = Overview(hub, kept)
+
     async def conversations(request: Request) -> Response:
         access.check(request, "all")
-        listed = {it.id: asdict(it) for it in hub.conversations()}
-        for it in await kept.query(kept.log.conversations, MAX_LISTED) if kept else ():
-            unknown = {"id": it.id, "speakers": (), "active": False, "last_seq": it.last_seq}
-            listed.setdefault(it.id, unknown)
-        return JSONResponse({"conversations": list(listed.values())})
+        return JSONResponse({"conversations": await overview.conversations()})
 
     async def events(request: Request) -> Response:
         access.check(request, "history", request.path_params["id"])

@@ -20,6 +20,7 @@ from engine.server.supervisor import Supervisor
 DASHBOARD = Path(__file__).resolve().parents[2] / "clients" / "dashboard"
 CALL = DASHBOARD.parent / "call"
 SDK = DASHBOARD.parent / "sdk"
+DEMO = Path(__file__).resolve().parents[1] / "demo" / "conversation.flac"  # which the first page plays
 
 
 def page_routes(supervisor: Supervisor, sinks: EventSinks, access: Access, allow_origin: str = "") -> list[BaseRoute]:
@@ -33,6 +34,9 @@ def page_routes(supervisor: Supervisor, sinks: EventSinks, access: Access, allow
 
     async def call(request: Request) -> Response:
         return FileResponse(CALL / "index.html")
+
+    async def demo(request: Request) -> Response:
+        return FileResponse(DEMO, media_type="audio/flac")
 
     async def healthz(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -65,6 +69,7 @@ def page_routes(supervisor: Supervisor, sinks: EventSinks, access: Access, allow
     return [
         Route("/", index),
         Route("/call", call),
+        Route("/static/demo.flac", demo),
         Mount("/sdk", StaticFiles(directory=SDK, check_dir=False), middleware=[sdk_cors]),
         Mount("/static/call", StaticFiles(directory=CALL, check_dir=False)),
         Mount("/static", StaticFiles(directory=DASHBOARD, check_dir=False)),

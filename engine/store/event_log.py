@@ -57,6 +57,13 @@ class EventLog:
         )
         return found.fetchall()
 
+    def latest(self, conversation: str, limit: int) -> list[str]:
+        """JSON, the latest first."""
+        found = self._db.execute(
+            "SELECT json FROM event WHERE conversation = ? ORDER BY seq DESC LIMIT ?", (conversation, limit)
+        )
+        return [text for (text,) in found]
+
     def reaches(self, conversation: str, after_seq: int, up_to_seq: int, most: int) -> bool:
         """Whether all stored events from `after_seq` to `up_to_seq` are still here, and at most `most` of them."""
         # Retention deletes the oldest events, so there are no holes after the first.

@@ -16,7 +16,7 @@ from testing.call_page import capture_devices, join
 from testing.live_engine import SCRIPT, demo
 
 TURNS = {turn.speaker: turn for turn in SCRIPT.turns[:2]}
-ROWS = '[...document.querySelectorAll("#transcript li")]'
+ROWS = '[...document.querySelectorAll("#transcript li:not(.now)")]'
 SPOKEN = f"""{ROWS}.map((row) => [row.querySelector(".who b").textContent, row.querySelector(".words").textContent])"""
 
 

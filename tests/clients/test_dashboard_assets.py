@@ -26,7 +26,7 @@ def test_all_it_loads_is_there_and_its_own() -> None:
         files |= {DASHBOARD / path for path in imported}
     assert set(SCRIPTS) <= files  # none is left lying about
     assert all(path.is_file() for path in files)
-    assert all(path.startswith("/") for path in loaded)  # nothing from elsewhere
+    assert all(path.startswith(("/", "#")) for path in loaded)  # nothing from elsewhere
 
 
 def test_it_looks_up_only_elements_that_exist() -> None:
@@ -84,6 +84,15 @@ def event(seq: int, utterance: str, start_s: float, **other: Any) -> dict[str, A
     return EVENT | {"seq": seq, "utterance": utterance, "start_s": start_s, "end_s": start_s + 1} | other
 
 
+def run(program: str) -> Any:
+    """What a program that imports modules of the dashboard prints, as JSON."""
+    assert NODE is not None
+    command = [NODE, "--no-warnings", "--input-type=module", "-e", program.replace("DASHBOARD", DASHBOARD.as_uri())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 def replay(messages: list[dict[str, Any]]) -> dict[str, Any]:
     """What state.js knows after these messages, and what each call of `apply` returned."""
     program = f"""
@@ -95,11 +104,7 @@ def replay(messages: list[dict[str, Any]]) -> dict[str, Any]:
           [name, [it.current?.emotion ?? null, it.interim?.emotion ?? null, it.present]]));
         console.log(JSON.stringify({{ ...state, texts, speakers, returned }}));
     """
-    assert NODE is not None
-    command = [NODE, "--no-warnings", "--input-type=module", "-e", program]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    known: dict[str, Any] = json.loads(done.stdout)
+    known: dict[str, Any] = run(program)
     return known
 
 
@@ -147,3 +152,84 @@ def test_a_conversation_that_starts_again_starts_empty() -> None:
     assert (known["active"], known["speakers"]) == (False, {"maya": ["joy", None, False]})
     known = replay([event(1, "demo/maya/1", 0), ended, started])
     assert (known["active"], known["texts"], known["speakers"]) == (True, [], {})
+
+
+@needs_node
+def test_the_address_says_all_that_is_shown() -> None:
+    program = """
+        import { format, parse } from "DASHBOARD/route.js";
+        const shown = { conversation: "a b&c", list: false, turn: "a/1", search: "x", at: 1.5, from: 0, to: 90 };
+        const queries = ["", "?list", "?conversation=a&t=x", "?conversation=a&from=3"];
+        console.log(JSON.stringify([parse(format(shown)), queries.map((query) => format(parse(query)))]));
+    """
+    shown = {"conversation": "a b&c", "list": False, "turn": "a/1", "search": "x", "at": 1.5, "from": 0, "to": 90}
+    assert run(program) == [shown, ["", "?list", "?conversation=a", "?conversation=a&from=3"]]
+
+
+@needs_node
+def test_what_is_older_than_the_replay_comes_from_the_history_of_this_run() -> None:
+    old = [event(1, "demo/maya/1", 0, text="of the run before"), {"type": "conversation.started", "seq": 2}]
+    kept = [event(3, "demo/maya/2", 0, text="one"), event(4, "demo/maya/3", 5, text="two")]
+    program = f"""
+        import {{ addHistory, apply, emptyState }} from "DASHBOARD/state.js";
+        const state = emptyState("demo");
+        apply(state, {json.dumps(event(5, "demo/maya/3", 5, text="two, corrected"))});
+        const returned = addHistory(state, {json.dumps(old + kept)});
+        console.log(JSON.stringify([returned, [...state.utterances.values()].map(({{ text }}) => text)]));
+    """
+    assert run(program) == [True, ["one", "two, corrected"]]
+
+
+@needs_node
+def test_the_summary_has_shares_of_time_and_counts_each_change_once() -> None:
+    turns = [
+        event(1, "1", 0, emotion="neutral", end_s=3.0, valence=0, arousal=0, confidence=0.9, shift=None),
+        event(2, "2", 4, emotion="joy", end_s=5.0, valence=0.8, arousal=0.5, confidence=0.5,
+              shift={"from": "neutral", "turns_ago": 1}),
+        event(3, "3", 6, emotion="joy", end_s=6.0, valence=0.8, arousal=0.5, confidence=0.9, uncertain=True,
+              shift={"from": "neutral", "turns_ago": 2}),
+    ]  # fmt: skip
+    program = f"""
+        import {{ summarize }} from "DASHBOARD/summary.js";
+        console.log(JSON.stringify(summarize({json.dumps(turns)})));
+    """
+    summary = run(program)
+    shares = [["neutral", 0.75], ["joy", 0.25]]
+    assert summary["speakers"] == [{"name": "maya", "turns": 3, "changes": 1, "shares": shares}]
+    assert [it["utterance"] for it in summary["moments"]] == ["2"]
+
+
+@needs_node
+def test_the_timeline_never_shows_more_than_there_is() -> None:
+    program = """
+        import { moved, range, ticks, turnAt, zoomed } from "DASHBOARD/timeline_scale.js";
+        const lane = [{ start_s: 0, end_s: 2 }, { start_s: 5, end_s: 6 }];
+        console.log(JSON.stringify([
+          range(null, 600, false, 1000), range(null, 600, true, 1000), range([-5, 5], 600, false, 1000),
+          zoomed([0, 100], 0.5, 50, 600), zoomed([0, 100], 100, 50, 600), zoomed([0, 100], 0.001, 0, 600),
+          moved([500, 600], 50, 600), ticks([0, 60], 600), turnAt(lane, 4.5, 1), turnAt(lane, 3.5, 1),
+        ]));
+    """
+    whole, newest, *rest = run(program)
+    assert whole == [0, 600]
+    assert newest == [516, 606]
+    assert rest == [
+        [0, 10], [25, 75], [0, 600], [0, 4], [500, 600], [0, 10, 20, 30, 40, 50, 60], {"start_s": 5, "end_s": 6}, None,
+    ]  # fmt: skip
+
+
+@needs_node
+def test_live_conversations_are_listed_first_and_then_the_latest() -> None:
+    listed = [
+        {"id": "old", "speakers": ["maya"], "active": False, "ended_at_s": 5},
+        {"id": "live", "speakers": [], "active": True},
+        {"id": "new", "speakers": ["Tom"], "active": False, "ended_at_s": 9},
+        {"id": "unknown", "speakers": ["tom"], "active": False},
+    ]
+    program = f"""
+        import {{ matching, ordered }} from "DASHBOARD/list_order.js";
+        const listed = {json.dumps(listed)};
+        const found = [ordered(listed), matching(listed, " TOM ")];
+        console.log(JSON.stringify(found.map((some) => some.map(({{ id }}) => id))));
+    """
+    assert run(program) == [["live", "new", "old", "unknown"], ["new", "unknown"]]

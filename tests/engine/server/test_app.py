@@ -29,6 +29,7 @@ def test_pages_and_operations():
             assert (await http.get("/readyz")).status_code == 503
             engine.hub.publish(SpeakerJoined("demo", "alice"))
             listed = {"id": "demo", "speakers": ["alice"], "active": True, "last_seq": 2}
+            listed |= {"length_s": None, "emotion": None, "ended_at_s": None}
             assert (await http.get("/conversations")).json() == {"conversations": [listed]}
             assert "emotion" in (await http.get("/schema/events.json")).json()["$defs"]
             assert "ingest" in (await http.get("/asyncapi.json")).json()["channels"]

@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 
 import httpx
 
@@ -30,8 +31,12 @@ def test_history_is_read_page_by_page_and_outlives_the_engine(tmp_path):
 
     async def second():
         async with running(event_log=str(tmp_path / "log")) as (engine, url), client(url) as http:
-            listed = {"id": "room 1", "speakers": [], "active": False, "last_seq": 5}
-            assert (await http.get("/conversations")).json() == {"conversations": [listed]}
+            (listed,) = (await http.get("/conversations")).json()["conversations"]
+            assert time.time() - 3600 < listed.pop("ended_at_s") <= time.time()
+            assert listed == {
+                "id": "room 1", "speakers": ["alice"], "active": False, "last_seq": 5,
+                "length_s": 9.0, "emotion": "joy",
+            }  # fmt: skip
             engine.hub.publish(emotion(5, conversation="room 1"))
             engine.hub.close("room 1")
             assert (await http.delete("/conversations/room%201")).json() == {"deleted_events": 8}

@@ -1,0 +1,46 @@
+// What the pages ask of the engine by HTTP.
+
+const PAGE = 1000; // events per request
+
+/** The engine refused. `status` as in HTTP. */
+export class Refused extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export async function conversations() {
+  return (await answered("/conversations")).conversations;
+}
+
+export async function remove(conversation) {
+  await answered(`/conversations/${encodeURIComponent(conversation)}`, { method: "DELETE" });
+}
+
+/** All stored events of a conversation, oldest first. Raises Refused where nothing is stored. */
+export async function history(conversation) {
+  const all = [];
+  for (let after = 0; ; ) {
+    const path = `/conversations/${encodeURIComponent(conversation)}/events?after_seq=${after}&limit=${PAGE}`;
+    const { events, last_seq: last } = await answered(path);
+    all.push(...events);
+    if (events.length < PAGE) return all;
+    after = last;
+  }
+}
+
+async function answered(path, options) {
+  const answer = await fetch(path, { headers: { accept: "application/json" }, ...options });
+  const body = await answer.json();
+  if (!answer.ok) throw new Refused(answer.status, body.message);
+  return body;
+}
+
+/** Saves a text as a file of the user. */
+export function save(name, text) {
+  const address = URL.createObjectURL(new Blob([text], { type: "application/jsonl" }));
+  const link = Object.assign(document.createElement("a"), { href: address, download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}

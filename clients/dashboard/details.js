@@ -1,0 +1,44 @@
+// One turn in full: all probabilities, the words, what it is based on and what is absent, and the time it took.
+
+import { html } from "./dom.js";
+import { clock, milliseconds, percent } from "./format.js";
+import { bars, chip, probabilities, tags, unchanged } from "./marks.js";
+import { words } from "./strings.js";
+
+export function renderDetails(panel, title, body, event) {
+  panel.hidden = !event;
+  if (!event || unchanged(body, [event])) return;
+  title.textContent = `${event.speaker}, ${words.details.media(clock(event.start_s), clock(event.end_s))}`;
+  body.replaceChildren(...sections(event));
+}
+
+function sections(event) {
+  const { details } = words;
+  const { after_speech: after, ...stages } = event.timings_ms;
+  const timings = Object.entries(stages).sort((a, b) => b[1] - a[1]);
+  const longest = Math.max(1, ...timings.map(([, ms]) => ms));
+  return [
+    html("p", { class: "verdict" }, chip(event), html("span", { class: "number" }, percent(event.confidence)), ...tags(event)),
+    html("blockquote", { lang: event.language ?? null, class: event.text ? null : "no-text" }, event.text || words.noWords),
+    part(details.probabilities, probabilities(event)),
+    part(details.modalities, modalities(event)),
+    timings.length ? part(details.timings, bars(timings.map(([name, ms]) =>
+      [words.timing[name] ?? name.replaceAll("_", " "), ms / longest, milliseconds(ms), null]), { class: "bars wide" })) : null,
+    Number.isFinite(after) ? html("p", { class: "soft" }, `${details.silence} ${milliseconds(after)}.`) : null,
+    html("p", { class: "soft" }, [details.model(event.model), event.revision ? details.revision(event.revision) : ""].filter(Boolean).join(", ")),
+  ].filter(Boolean);
+}
+
+function part(name, ...children) {
+  return html("section", {}, html("h4", {}, name), ...children);
+}
+
+function modalities({ modalities: weights, missing = {} }) {
+  const rows = Object.keys(words.modality).flatMap((name) => {
+    const weight = weights[name] ?? null;
+    const fault = missing[name];
+    const why = fault ? words.fault[fault] : words.absent[name];
+    return [html("dt", {}, words.modality[name]), html("dd", {}, weight === null ? why : words.details.reliability(percent(weight)))];
+  });
+  return html("dl", { class: "because" }, ...rows);
+}
