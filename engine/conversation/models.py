@@ -21,9 +21,10 @@ from engine.conversation.classifier import GraphRequest, GraphResult
 from engine.conversation.model_backend import ModelBackend, encoders_and_graph, load_configured, load_recogniser
 from engine.conversation.saved_state import model_key
 from engine.media import Track, VideoFrame
-from engine.runtime.cores import BLAS_THREADS
+from engine.runtime.cores import BLAS_THREADS, usable_cores
 from engine.runtime.durations import STAGE_S, Durations
 from engine.runtime.hangs import Deadline, Hangs
+from engine.runtime.upload_share import UploadShare
 from engine.runtime.worker import Worker
 from engine.speech.speaker_embedding import SpeakerEncoder, SpeakerEncoderError, load_speaker_encoder
 from engine.speech.transcriber import Transcript
@@ -80,6 +81,7 @@ async def open_models(settings: Settings, elsewhere: ModelBackend | None = None)
         deadline = Deadline(settings.model_timeout_s, hangs)
         essential = replace(deadline, essential=True)
         opened = stack.enter_async_context
+        share = UploadShare(max(1, usable_cores() // 2))  # of the slow models
         models = Models(
             checkpoint=checkpoint,
             text_encoder=encoders.text,
@@ -94,11 +96,19 @@ async def open_models(settings: Settings, elsewhere: ModelBackend | None = None)
                     max_batch=TRANSCRIBE_BATCH,
                     threads=recogniser.parallel,
                     deadline=Deadline(settings.transcribe_timeout_s, hangs),
+                    upload_share=share,
                 )
             ),
             encode_text=await opened(Worker(run.encode_text, name="text", threads=run.parallel, deadline=deadline)),
             describe_audio=await opened(
-                Worker(run.describe_audio, name="audio", max_batch=4, threads=run.parallel, deadline=deadline)
+                Worker(
+                    run.describe_audio,
+                    name="audio",
+                    max_batch=4,
+                    threads=run.parallel,
+                    deadline=deadline,
+                    upload_share=share,
+                )
             ),
             describe_visual=await opened(
                 Worker(run.describe_visual, name="visual", max_batch=4, threads=run.parallel, deadline=deadline)

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, Self, TypeVar
 
-from engine.loop_time import loop_time_s
 from engine.runtime.durations import STAGE_S, Durations
 from engine.runtime.hangs import Deadline
 from engine.runtime.memory import is_out_of_memory, releasing_memory
 from engine.runtime.model_thread import ModelThread
+from engine.runtime.upload_share import UploadShare
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
 
 Key = tuple[Hashable, Hashable]  # (client, conversation)
 UPLOAD_TURN = 8
-LIVE_S = 10.0  # so long after a request of live media, more of them are expected
 
 
 class WorkerClosedError(Exception):
@@ -88,7 +87,7 @@ class Worker(Generic[Req, Res]):
     are taken in turn, so that a client or a conversation with many does not delay others; those with the same key in
     order. Requests of uploads, which nobody awaits, come after the others, except for one batch in `UPLOAD_TURN`; and
     as long as there are others, one at a time, because whoever comes next waits for the whole batch, and never in the
-    last free one of several threads.
+    last free one of several threads, nor beyond their share of all workers (`upload_share`).
     `max_wait_ms` is how long a first request waits for others, where the batch before had several; those of uploads do
     not wait. Callers beyond `capacity` wait.
 
@@ -110,6 +109,7 @@ class Worker(Generic[Req, Res]):
         threads: int = 1,
         deadline: Deadline | None = None,
         fallback: Callable[[list[Req]], list[Res]] | None = None,
+        upload_share: UploadShare | None = None,
     ) -> None:
         self.name = name
         self.pending = 0  # requests without an answer, waiting callers included
@@ -129,8 +129,9 @@ class Worker(Generic[Req, Res]):
         self._uploads: _FairQueue[Req, Res] = _FairQueue()
         self._batches = 0
         self._uploading = 0  # threads
-        self._live_at = float("-inf")  # when live media last asked
+        self._share = upload_share or UploadShare()
         self._asked = asyncio.Event()
+        self._share.when_freed(self._asked.set)
 
     @property
     def busy(self) -> bool:
@@ -155,7 +156,7 @@ class Worker(Generic[Req, Res]):
         job: _Job[Req, Res] = _Job(request, asyncio.get_running_loop().create_future())
         queue.push(key, job)
         if queue is self._queue:
-            self._live_at = loop_time_s()
+            self._share.live_asked()
         self._asked.set()
         try:
             return await job.answer
@@ -190,8 +191,9 @@ class Worker(Generic[Req, Res]):
             try:
                 await self._answer(thread, batch.jobs)
             finally:  # cancelled half-way: nobody is left waiting for ever
-                self._uploading -= batch.uploads
-                self._asked.set()
+                if batch.uploads:
+                    self._uploading -= 1
+                    self._share.end()
                 for job in batch.jobs:
                     self._close(job)
 
@@ -211,7 +213,9 @@ class Worker(Generic[Req, Res]):
         self._batches += 1
         self._several = len(jobs) > 1
         uploads = queue is self._uploads
-        self._uploading += uploads
+        if uploads:
+            self._uploading += 1
+            self._share.begin()
         return _Batch(jobs, uploads)
 
     @property
@@ -220,11 +224,12 @@ class Worker(Generic[Req, Res]):
 
     @property
     def _expects_live(self) -> bool:
-        return bool(self._queue) or loop_time_s() - self._live_at < LIVE_S
+        return bool(self._queue) or self._share.expects_live
 
     @property
     def _may_upload(self) -> bool:
-        return self._threads == 1 or self._uploading < self._threads - 1 or not self._expects_live
+        spare = self._threads == 1 or self._uploading < self._threads - 1 or not self._expects_live
+        return spare and self._share.free
 
     def _next_queue(self) -> tuple[_FairQueue[Req, Res], int]:
         """The queue that is next, and how many of its requests to take."""

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from engine.runtime.upload_share import UploadShare
 from engine.runtime.virtual_time import VirtualTimeLoop
 from engine.runtime.worker import UPLOAD_TURN, Worker, WorkerClosedError, _FairQueue, _Job
 
@@ -105,6 +106,35 @@ def test_uploads_leave_one_of_several_threads_to_live_media() -> None:
             assert await worker("live again") == "live again"
             assert not any(upload.done() for upload in uploads)
             gate.set()
+
+    asyncio.run(main())
+
+
+def test_uploads_of_several_workers_share_what_live_media_leaves() -> None:
+    started, gate = threading.Event(), threading.Event()
+    share = UploadShare(most=1)
+
+    def run(names: list[str]) -> list[str]:
+        if names[0].startswith("upload"):
+            started.set()
+            gate.wait()
+        return names
+
+    async def main() -> None:
+        async with (
+            Worker(run, name="first", threads=2, upload_share=share) as first,
+            Worker(run, name="second", threads=2, upload_share=share) as second,
+            asyncio.TaskGroup() as tasks,
+        ):
+            await first("live")
+            tasks.create_task(first("upload", awaited=False))
+            await asyncio.to_thread(started.wait)
+            started.clear()
+            waits = tasks.create_task(second("upload too", awaited=False))
+            assert await second("live") == "live"
+            assert not started.is_set()
+            gate.set()
+            assert await waits == "upload too"
 
     asyncio.run(main())
 
