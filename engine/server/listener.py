@@ -27,6 +27,7 @@ from engine.runtime.limits import Quota, client_of
 WANTED_FILES = 65_536
 RESERVED_FILES = 100  # for the event log, brokers, child processes and name servers
 ACCEPT_AGAIN_S = 0.1
+REFUSED_S = 0.002  # so 500 per second at most are refused: whoever connects again at once takes no more time than that
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 log = logging.getLogger(__name__)
@@ -184,7 +185,8 @@ class Listener:
                     with suppress(OSError):
                         connection.send(BUSY)
                     connection.close()
-                await asyncio.sleep(0)  # accepting does not wait where many connect at once, but others must run
+                # Accepting does not wait where many connect at once, but others must run.
+                await asyncio.sleep(0 if refusal is None else REFUSED_S)
 
     async def _start(self, connection: socket.socket) -> None:
         tls = self._tls()
