@@ -128,6 +128,7 @@ class Worker(Generic[Req, Res]):
         self._queue: _FairQueue[Req, Res] = _FairQueue()
         self._uploads: _FairQueue[Req, Res] = _FairQueue()
         self._batches = 0
+        self._live = 0  # requests of live media without an answer
         self._uploading = 0  # threads
         self._share = upload_share or UploadShare()
         self._asked = asyncio.Event()
@@ -135,12 +136,13 @@ class Worker(Generic[Req, Res]):
 
     @property
     def busy(self) -> bool:
-        """Whether another request would wait for a thread."""
-        return self.pending >= self._threads
+        """Whether another request of live media would wait for a thread."""
+        return self._live + self._uploading >= self._threads
 
     async def __call__(self, request: Req, key: Key = (None, None), *, awaited: bool = True) -> Res:
         """`awaited` is false for uploads."""
         self.pending += 1
+        self._live += awaited
         began = time.monotonic()
         try:
             async with self._slots:
@@ -151,6 +153,7 @@ class Worker(Generic[Req, Res]):
                 return answer
         finally:
             self.pending -= 1
+            self._live -= awaited
 
     async def _ask(self, request: Req, key: Key, queue: _FairQueue[Req, Res]) -> Res:
         job: _Job[Req, Res] = _Job(request, asyncio.get_running_loop().create_future())

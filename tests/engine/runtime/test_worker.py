@@ -103,6 +103,7 @@ def test_uploads_leave_one_of_several_threads_to_live_media() -> None:
             await asyncio.to_thread(started.wait)
             for _ in range(20):
                 await asyncio.sleep(0)  # time for another thread to take the next one
+            assert not worker.busy  # for live media
             assert await worker("live again") == "live again"
             assert not any(upload.done() for upload in uploads)
             gate.set()
