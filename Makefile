@@ -5,11 +5,12 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --constraint constraints.txt \
 	--custom-compile-command "make lock"
 CYCLONEDX := 7.5.0
+HOME_ASSISTANT := 2025.4.4
 ALONE := tests/attacks tests/loopback/test_hostile_publishers.py# what other tests beside them would disturb
 GIVEN := $(DATA)
 DATA ?= $(or $(CBERL_SHARED),../shared)/data/meld
 
-.PHONY: help demo test lint bench fuzz soak train train-smoke lock sbom clean
+.PHONY: help demo test lint bench fuzz soak train train-smoke lock sbom home-assistant clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -56,6 +57,10 @@ sbom: .venv/installed ## the engine's dependencies as a bill of materials (Cyclo
 	mkdir -p runs
 	$(BIN)/uvx --from cyclonedx-bom==$(CYCLONEDX) cyclonedx-py requirements locks/engine.txt --pyproject pyproject.toml \
 		--output-reproducible --output-file runs/sbom.json
+
+home-assistant: ## install Home Assistant beside .venv, for the tests of its discovery and blueprint; needs Python 3.13
+	$(BIN)/uv venv --quiet --clear --python 3.13 .venv-home-assistant
+	$(BIN)/uv pip install --quiet --python .venv-home-assistant/bin/python homeassistant==$(HOME_ASSISTANT) paho-mqtt
 
 clean: ## remove .venv, caches and runs
 	rm -rf .venv cache runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

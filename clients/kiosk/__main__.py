@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 
 import aiomqtt
 
+from clients.kiosk.broker import parse_broker
 from clients.kiosk.face import expression, face
 from clients.kiosk.mood import GREETINGS, MoodDecider
 
@@ -39,18 +40,6 @@ async def greet(broker: SplitResult, topic: str, show: Show, ready: Callable[[],
                 show(event, GREETINGS[mood] if mood else None)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 print(f"{message.topic}: this is not an event of an engine: {error!r}", file=sys.stderr)
-
-
-def parse_broker(url: str) -> SplitResult:
-    """Raises ValueError where `url` is not the address of a broker."""
-    broker = urlsplit(url)
-    try:
-        port_given = broker.port is None or broker.port > 0
-    except ValueError:  # not a number, or too large
-        port_given = False
-    if broker.scheme not in ("mqtt", "mqtts") or not broker.hostname or not port_given:
-        raise ValueError("a broker is mqtt://host or mqtts://user:password@host:8883")
-    return broker
 
 
 def client(broker: SplitResult) -> aiomqtt.Client:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from clients.kiosk.__main__ import client, greet, parse_broker, show_face, show_json
+from clients.kiosk.__main__ import client, greet, show_face, show_json
+from clients.kiosk.broker import parse_broker
 from clients.kiosk.mood import GREETINGS, Mood
 from engine.config import Settings
 from engine.server.sinks import open_event_sinks

@@ -1,0 +1,2 @@
+class ExternalShutdownException(Exception):  # noqa: N818 - its name in rclpy
+    pass
