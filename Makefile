@@ -6,6 +6,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate
 	--custom-compile-command "make lock"
 CYCLONEDX := 7.5.0
 HOME_ASSISTANT := 2025.4.4
+PYTHON_3_13 ?= 3.13
 ALONE := tests/attacks tests/loopback/test_hostile_publishers.py# what other tests beside them would disturb
 GIVEN := $(DATA)
 DATA ?= $(or $(CBERL_SHARED),../shared)/data/meld
@@ -59,7 +60,7 @@ sbom: .venv/installed ## the engine's dependencies as a bill of materials (Cyclo
 		--output-reproducible --output-file runs/sbom.json
 
 home-assistant: ## install Home Assistant beside .venv, for the tests of its discovery and blueprint; needs Python 3.13
-	$(BIN)/uv venv --quiet --clear --python 3.13 .venv-home-assistant
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON_3_13) .venv-home-assistant
 	$(BIN)/uv pip install --quiet --python .venv-home-assistant/bin/python homeassistant==$(HOME_ASSISTANT) paho-mqtt
 
 clean: ## remove .venv, caches and runs
