@@ -8,8 +8,8 @@ from math import ceil
 from engine.events import EmotionEvent
 from engine.export.conversation import ExportedConversation, words
 
-ROWS = 12  # at most, as long as a row is at most an hour
-_ROW_S = (30, 60, 120, 300, 600, 1200, 1800, 3600)
+ROWS = 12  # at most, unless that needs longer ones than there are
+_ROW_S = (30, 60, 120, 300)  # in more, turns would be too narrow beside the pauses
 _LETTER_SHARE = 0.045  # of a row, below which a block is too narrow for its letters on a phone
 _CODES = {"sadness": "Sa", "surprise": "Su"}  # one letter is enough for the rest
 
@@ -56,16 +56,18 @@ def _blocks(start_s: float, row_s: float, events: Sequence[EmotionEvent]) -> Ite
     for event in events:
         left = max(0.0, (event.start_s - start_s) / row_s)
         width = min(1.0, (event.end_s - start_s) / row_s) - left
+        wide = (event.end_s - event.start_s) / row_s >= _LETTER_SHARE  # the part in the next row looks alike
         state = " uncertain" if event.uncertain else ""
         said = f": {words(event)}" if words(event) else ""
         title = f"{clock(event.start_s)} {event.speaker}, {event.emotion} {event.confidence:.0%}{state}{said}"
         middle = f'<text x="{left + width / 2:.2%}" y="50%">{code(event.emotion)}</text>'
         letters = middle if width >= _LETTER_SHARE else ""
+        opacity = 0.5 * event.confidence if wide else 0.3 + 0.7 * event.confidence
         yield (
-            f'<a href="#{identifier(event)}" class="block {css_class(event.emotion)}{state}">'
+            f'<a href="#{identifier(event)}" class="block {css_class(event.emotion)}{state}{" wide" * wide}">'
             f"<title>{escaped(title)}</title>"
             f'<rect x="{left:.2%}" width="{max(width, 0.002):.2%}" y="1" height="24" rx="2" '
-            f'fill-opacity="{0.5 * event.confidence:.2f}"/>{letters}</a>'
+            f'fill-opacity="{opacity:.2f}"/>{letters}</a>'
         )
 
 
