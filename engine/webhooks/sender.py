@@ -157,7 +157,7 @@ class WebhookSender:
                         break
         except TimeoutError:
             return Failure(f"no answer within {TIMEOUT_S:g} s")
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, UnicodeError) as error:
             return Failure(str(error) or type(error).__name__)
         return _failure(answer)
 

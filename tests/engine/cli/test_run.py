@@ -49,7 +49,7 @@ def cberl(tmp_path: Path) -> Cberl:
     root = str(Path(__file__).parents[3])
 
     def run(*args: object, stdin: bytes = b"") -> Done:
-        environment = os.environ | {"PYTHONPATH": root, "COLUMNS": "100"}
+        environment = os.environ | {"PYTHONPATH": root, "COLUMNS": "100", "NO_PROXY": "127.0.0.1"}
         done = subprocess.run(
             [*CBERL, *map(str, args)], cwd=tmp_path, env=environment, capture_output=True, input=stdin
         )

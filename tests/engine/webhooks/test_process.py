@@ -17,6 +17,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 def test_the_receiver_gets_what_subscribers_get(tmp_path, monkeypatch):
     monkeypatch.setenv("CBERL_WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
     async def main():
         receiver = Receiver()

@@ -32,6 +32,8 @@ CLOSED_PORT = "http://127.0.0.1:1/hook"
 def short_waits(monkeypatch):
     monkeypatch.setattr(sender, "FIRST_WAIT_S", 0.02)
     monkeypatch.setattr(sender, "LONGEST_WAIT_S", 0.05)
+    monkeypatch.setattr(sender, "DRAIN_S", 0.5)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 def settings(*ports, **more):
@@ -209,6 +211,40 @@ def test_a_webhook_that_fails_does_not_delay_another_nor_a_broker(tmp_path, capl
 
     with caplog.at_level(logging.INFO, "engine"):
         asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"", "without sending a response"),
+        (b"what?\r\n\r\n", "illegal status line"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab", "peer closed connection"),
+        (b"HTTP/1.1 503 No\r\ncontent-length: 900000000\r\n\r\n" + b"x" * 200_000, "the answer is 503 No"),
+        (None, "no answer within 0.3 s"),
+    ],
+)
+def test_whatever_a_receiver_answers_the_message_waits(answer, problem, monkeypatch):
+    monkeypatch.setattr(sender, "TIMEOUT_S", 0.3)
+
+    async def receive(reader, writer):
+        await reader.readuntil(b"}}")
+        if answer is None:
+            await reader.read()
+        else:
+            writer.write(answer)
+        writer.close()
+
+    async def main():
+        async with await asyncio.start_server(receive, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with open_event_sinks(settings(port)) as sinks:
+                sinks.hub.publish(emotion(1, emotion="neutral"))
+                await until_status(sinks, lambda it: it["failing"])
+                (status,) = sinks.webhooks.status().values()
+                assert problem.lower() in status["problem"].lower()
+                assert (status["set_aside"], status["waiting"]) == (0, 1)
+
+    asyncio.run(main())
 
 
 def test_a_deleted_conversation_is_not_sent_any_more():
