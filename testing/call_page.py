@@ -27,7 +27,8 @@ def capture_devices(folder: Path, speech: Float32, colour: tuple[int, int, int])
     ]
 
 
-async def join(page: Page, url: str, name: str) -> None:
+async def join(page: Page, url: str, name: str, analyse: str = "all") -> None:
     await page.goto(f"{url}/call?conversation=talk&name={name}")
+    await page.check(f"[name=analyse][value={analyse}]")
     await page.click("#enter:enabled")
     await page.wait_for_selector("#status[data-kind=live]")

@@ -90,4 +90,21 @@ export const words = {
     refused: (why) => `The engine refused: ${why}`,
     you: "you",
   },
+  call: {
+    kind: { connecting: "connecting", live: "live", waiting: "waiting", refused: "waiting", closed: "idle" },
+    status: {
+      connecting: "Connecting", live: "In the call", waiting: "Connection lost, trying again", refused: "Not in the call",
+      closed: "Not in the call",
+    },
+    muted: "muted",
+    noCamera: "camera off",
+    analysed: { all: null, text: "words only", none: "not analysed" },
+    notAnalysed: (why) => `You are in the call, but the engine does not analyse you: ${why}`,
+    noDevice: {
+      SecurityError: "The browser does not allow a microphone on this page: open it over https, or as localhost on the engine's machine.",
+      NotAllowedError: "Access to the microphone was denied: allow it in the address bar and join again.",
+      NotFoundError: "No microphone or camera was found: plug one in, or join without the camera.",
+      other: (name, message) => `You cannot join (${name}: ${message}). Another program may be using the microphone.`,
+    },
+  },
 };

@@ -4,6 +4,7 @@ import { Retrying } from "./retrying.js";
 
 const GATHER_MS = 1_500; // longest wait for ICE candidates
 const LOST_MS = 4_000; // a disconnected peer may recover by itself within this time
+const TAKEN_TRIES = 6;
 const KINDS = { all: ["audio", "video"], text: ["audio"], none: [] }; // what is sent, by what may be analysed
 
 /** The server refused the request for good, so there is no retry. */
@@ -25,6 +26,7 @@ export class Publication extends Retrying {
   #location = null;
   #opening = Promise.resolve(); // one offer at a time
   #newest = 0;
+  #taken = 0; // how often the engine said that the speaker's name is taken
 
   constructor(stream, options) {
     super(options);
@@ -106,7 +108,9 @@ export class Publication extends Retrying {
       body: offer,
     });
     const body = await response.text();
-    const later = response.status >= 500 || response.status === 429;
+    // After a reload, the name is free when the engine has ended the publication of the page before.
+    const soon = response.status === 409 && this.#taken++ < TAKEN_TRIES;
+    const later = soon || response.status >= 500 || response.status === 429;
     if (!response.ok) throw later ? new Error(sentence(body)) : new Refusal(sentence(body));
     this.#location = new URL(response.headers.get("Location"), endpoint).href;
     return body;
@@ -117,6 +121,7 @@ export class Publication extends Retrying {
     this.cancel();
     if (peer.connectionState === "connected") {
       this.succeeded();
+      this.#taken = 0;
       this.report("live");
     }
     if (peer.connectionState === "disconnected") this.openAfter(LOST_MS);

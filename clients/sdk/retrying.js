@@ -9,7 +9,10 @@ export function retryDelayMs(attempt, random = Math.random) {
   return Math.round(whole * (0.5 + 0.5 * random()));
 }
 
-/** A subclass has `open`, which connects, or connects again, at once. The first call follows the constructor. */
+/**
+ * A subclass has `open`, which connects, or connects again, at once; the first call follows the constructor. It may have
+ * `lose`, which is called when the network is offline.
+ */
 export class Retrying {
   #timer = null;
   #attempt = 0;
@@ -23,7 +26,9 @@ export class Retrying {
     this.token = token;
     this.onStatus = onStatus ?? (() => {});
     this.online = () => this.wanted && this.open();
+    this.offline = () => this.wanted && this.lose?.();
     globalThis.addEventListener?.("online", this.online);
+    globalThis.addEventListener?.("offline", this.offline);
     queueMicrotask(this.online);
   }
 
@@ -63,6 +68,7 @@ export class Retrying {
     this.wanted = false;
     this.cancel();
     globalThis.removeEventListener?.("online", this.online);
+    globalThis.removeEventListener?.("offline", this.offline);
     this.report(status, detail);
   }
 }

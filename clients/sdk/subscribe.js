@@ -15,8 +15,6 @@ export class Subscription extends Retrying {
     this.cursor = new ResumeCursor(options.resumeFromSeq ?? null);
     this.speakers = new Map(); // name -> latest final or corrected emotion event
     if (options.onEvent) this.listen(options.onEvent);
-    this.offline = () => this.wanted && this.lose();
-    globalThis.addEventListener?.("offline", this.offline);
   }
 
   /** Calls `listener` with every message from now on. Returns a function that ends this. */
@@ -43,11 +41,6 @@ export class Subscription extends Retrying {
   close() {
     this.#drop();
     this.end("closed");
-  }
-
-  end(status, detail) {
-    globalThis.removeEventListener?.("offline", this.offline);
-    super.end(status, detail);
   }
 
   /** The network is offline: tries again after a while, without waiting for the socket to close. */

@@ -1,4 +1,4 @@
-"""The WebSockets `/events` and `/ingest`: what is asked for is checked, and all of them end at shutdown."""
+"""The WebSockets `/events`, `/ingest` and `/signal`: what is asked for is checked, and all of them end at shutdown."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -25,6 +25,7 @@ from engine.ingest.websocket import IngestSocket
 from engine.media import ChunkSource
 from engine.names import ALL_CONVERSATIONS, name_problem
 from engine.runtime.limits import Client
+from engine.server.calls import CALLER_ID, Calls, call_socket
 from engine.server.client_limits import ClientLimits, client_address, client_with
 from engine.server.refusals import Refusals
 from engine.server.sinks import EventSinks
@@ -60,6 +61,7 @@ class Sockets:
         self._access = access
         self._refusals = refusals
         self.pictures = PictureDecoder()
+        self.calls = Calls()
         self._open: set[asyncio.Task[Any]] = set()
         self._publishers: dict[asyncio.Task[None], tuple[PublisherSession, Client]] = {}
 
@@ -68,6 +70,7 @@ class Sockets:
         return [
             WebSocketRoute("/events", self._endpoint(self._events)),
             WebSocketRoute("/ingest", self._endpoint(self._ingest)),
+            WebSocketRoute("/signal", self._endpoint(self._signal)),
         ]
 
     @asynccontextmanager
@@ -85,6 +88,7 @@ class Sockets:
 
     async def all_closed(self, within_s: float) -> None:
         """Wait until every socket has sent what is queued, and is closed."""
+        self.calls.end()
         if self._open:
             await asyncio.wait(self._open, timeout=within_s)
 
@@ -145,6 +149,19 @@ class Sockets:
         await self._sinks.hub.load(conversation)
         slow_down = partial(self._limits.message, client)
         await events_socket(websocket, self._sinks.hub, self._sinks.replay, conversation, after_seq, slow_down)
+
+    async def _signal(self, websocket: WebSocket, grant: Grant, client: Client) -> None:
+        """Of a video call, whose people see each other's emotions."""
+        conversation, name = _conversation(websocket), websocket.query_params.get("name", "")
+        id_ = websocket.query_params.get("id", "")
+        if problem := name_problem("The query's name", name):
+            raise BadRequestError("bad_name", problem)
+        if conversation == ALL_CONVERSATIONS or not CALLER_ID.fullmatch(id_):
+            raise BadRequestError("bad_request", "A call needs one conversation, and an id of 32 hexadecimal digits.")
+        grant.check("listen", conversation, name)
+        with self._refusals.counted():
+            caller = self.calls.join(conversation, name, id_)
+        await call_socket(websocket, self.calls, caller, partial(self._limits.message, client))
 
     async def _ingest(self, websocket: WebSocket, grant: Grant, client: Client) -> None:
         conversation, after_seq, hub = _conversation(websocket), _resume_from_seq(websocket), self._sinks.hub

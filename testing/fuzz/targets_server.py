@@ -17,6 +17,7 @@ from engine.access.tokens import AccessError, Grant, Verifier, issue
 from engine.config import Settings
 from engine.mqtt.broker import BrokerError, parse_brokers
 from engine.server.app import create_app
+from engine.server.calls import Calls
 from engine.server.requests import RequestPolicy
 from engine.server.sinks import open_event_sinks
 from engine.server.sockets import token_in
@@ -42,6 +43,36 @@ def tokens(folder: Path) -> Iterator[Inputs]:
 
     other = [b".", b"eyJhbGciOiJub25lIn0", b"eyJhbGciOiJIUzI1NiIsImtpZCI6ImsxIn0", b"eyJraWQiOltdfQ", b"=", b"-", b"_"]
     yield Inputs([seed.encode() for seed in seeds], parse, (AccessError,), other)
+
+
+@target(60)
+def call_signals(folder: Path) -> Iterator[Inputs]:
+    """What one person's browser sends to another's. It arrives as JSON, or not at all."""
+    calls = Calls()
+    maya, tom = calls.join("talk", "maya", "1" * 32), calls.join("talk", "tom", "2" * 32)
+    seeds = [
+        {
+            "type": "call.signal",
+            "to": "2" * 32,
+            "data": {"candidate": {"candidate": "candidate:1 1 udp 1", "sdpMLineIndex": 0}},
+        },
+        {
+            "type": "call.signal",
+            "to": "2" * 32,
+            "data": {"description": {"type": "offer", "sdp": "v=0\r\n"}, "n": [1.5, None]},
+        },
+    ]
+
+    def parse(data: bytes) -> None:
+        problem = calls.pass_on(maya, data.decode(errors="replace"))
+        while not tom.outbox.empty():
+            json.loads(tom.outbox.get_nowait(), parse_constant=_not_json)
+        if problem:
+            raise ValueError(problem.message)
+
+    yield Inputs(
+        [json.dumps(seed).encode() for seed in seeds], parse, (ValueError,), [b"NaN", b"Infinity", b"\\ud800", b"1e999"]
+    )
 
 
 @target(50)
@@ -223,3 +254,7 @@ def _unquoted(path: bytes) -> str:
     from urllib.parse import unquote
 
     return unquote(path.decode("ascii", errors="replace"))
+
+
+def _not_json(name: str) -> None:
+    raise AssertionError(f"{name} is not JSON")
