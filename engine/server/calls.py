@@ -137,4 +137,4 @@ async def _write(websocket: WebSocket, caller: Caller) -> None:
 
 
 def _json(body: dict[str, Any]) -> str:
-    return to_json(body).decode()
+    return to_json(body, inf_nan_mode="null").decode()  # JSON has no number for 1e999
