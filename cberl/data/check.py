@@ -1,7 +1,7 @@
 """Statistics of a corpus, and every problem in it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from cberl.data import own
 from cberl.data.corpus import Corpus
 from cberl.data.dialogue import DataError, Dialogue
+from cberl.data.overlap import held_out_of, without_overlap
 from cberl.data.own import Numbered, OwnData, Problem
 from cberl.data.sound import MediaInfo, duration_s, probe
 
@@ -23,6 +24,7 @@ class Summary:
     conversations: int
     utterances: int
     classes: dict[str, int]
+    several_labels: int  # at once, or none with most votes
     unlabelled: int
     speakers: int
     speech_s: float
@@ -58,6 +60,18 @@ def check(corpus: Corpus) -> Report:
         clips = [line.clip.path for one in dialogues for line in one.lines if line.clip]
         report.problems += [Problem(str(path), None, "missing") for path in clips if not path.is_file()]
     return report
+
+
+def overlaps(corpus: Corpus, others: Sequence[Corpus]) -> list[Problem]:
+    """How many dialogues share a line with the dev or test of each other corpus. Raises `DataError`."""
+    dialogues = [one for split in corpus.splits for one in corpus.read(split)]
+    found = []
+    for other in others:
+        shared = len(dialogues) - len(without_overlap(dialogues, held_out_of(other)))
+        if shared:
+            message = f"{shared} of {len(dialogues)} dialogues share a line with the dev or test of {other.name}"
+            found.append(Problem(corpus.name, None, f"{message}: `finetune-text --also` leaves them out"))
+    return found
 
 
 def check_own(folder: Path) -> Report:
@@ -96,7 +110,8 @@ def summarise(dialogues: list[Dialogue], labels: tuple[str, ...]) -> Summary:
         conversations=len(dialogues),
         utterances=len(lines),
         classes={label: counts[i] for i, label in enumerate(labels)},
-        unlabelled=sum(count for label, count in counts.items() if label < 0),
+        several_labels=sum(line.label < 0 and line.shares is not None for line in lines),
+        unlabelled=sum(line.label < 0 and line.shares is None for line in lines),
         speakers=len({(one.id, line.speaker) for one in dialogues for line in one.lines}),
         speech_s=round(sum(lengths_s), 1),
         longest_s=round(max(lengths_s, default=0.0), 1),

@@ -1,4 +1,4 @@
-"""Detects the corpus in a folder and reads its dialogues."""
+"""Detects the corpus in a folder or a file and reads its dialogues."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from pathlib import Path
 from cberl.data import emorynlp, iemocap, own
 from cberl.data.dialogue import SPLITS, DataError, Dialogue
 from cberl.data.emorynlp import read_emorynlp
+from cberl.data.emotion_text import is_emotion_text, read_emotion_text
 from cberl.data.iemocap import evaluation_files, read_iemocap, read_iemocap_release
 from cberl.data.json_lines import read_json_lines
 from cberl.data.meld import PROSODY_FILE, csv_file, read_meld
@@ -33,9 +34,14 @@ class Corpus:
 
 
 def detect(folder: Path, classes: int | None = None) -> Corpus:
-    """The corpus in `folder`, detected by its file names. `classes`: 6 or 4, of IEMOCAP. Raises `DataError`."""
+    """The corpus in `folder`, detected by its file names. `classes`: 6 or 4, of IEMOCAP. Raises `DataError`.
+
+    May also be a file of `cberl.data.emotion_text`.
+    """
+    if is_emotion_text(folder):
+        return Corpus(folder.name.partition(".")[0], MELD, folder, SPLITS, (folder,), read_emotion_text)
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder: give the folder of a corpus")
+        raise DataError(f"{folder} is not a folder, nor a .jsonl.gz of labelled text: give the folder of a corpus")
     corpus = next((found for look in _LAYOUTS if (found := look(folder, classes or 6))), None)
     if corpus is None:
         raise DataError(

@@ -28,7 +28,8 @@ class Line:
 
     prosody: raw features of the audio encoder, the eight of `cberl.encoders.prosody` first (NaN = could not be
     measured); None = no audio. face: the visual encoder's vector; None = no face. clip: the recording, if the corpus
-    has it; `cberl.data.clips` computes the other two from it. text: "" = not transcribed.
+    has it; `cberl.data.clips` computes the other two from it. text: "" = not transcribed. shares: how annotators divide
+    over the label set, or labels that hold at once; sum 1; None = nothing is known beside `label`.
     """
 
     speaker: str
@@ -39,6 +40,7 @@ class Line:
     prosody: Float32 | None = None
     clip: Clip | None = None
     face: Float32 | None = None
+    shares: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,15 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from cberl.data.corpus import Corpus
 from cberl.data.dialogue import Dialogue
 
 DISTINCTIVE_WORDS = 5  # shorter lines ("What?") occur in many dialogues
+
+
+def held_out_of(corpus: Corpus) -> list[Dialogue]:
+    """Its dev and test, which nothing may be trained on. Raises `DataError`."""
+    return [one for split in ("dev", "test") if split in corpus.splits for one in corpus.read(split)]
 
 
 def without_overlap(dialogues: Sequence[Dialogue], held_out: Iterable[Dialogue]) -> list[Dialogue]:

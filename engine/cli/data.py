@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cberl.data import own
-from cberl.data.check import Report, Summary, check, check_own
+from cberl.data.check import Report, Summary, check, check_own, overlaps
 from cberl.data.corpus import Corpus, detect
 from cberl.data.dialogue import SPLITS, DataError
 from cberl.data.features import FeatureSet, save_features
@@ -22,6 +22,7 @@ from cberl.training.features.corpus import corpus_features, fitted_audio, requir
 from engine.cli.sources import face_detector, faces, speech_emotion
 
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path))
+_CORPUS = click.argument("corpus", type=click.Path(path_type=Path))
 _CLASSES = click.option("--classes", type=int, help="6 or 4: which of IEMOCAP's label sets.")
 
 
@@ -36,15 +37,24 @@ def command() -> None:
 Examples:
   cberl data check my-calls           your own data: every problem by file and line
   cberl data check MELD --json        counts as JSON
+  cberl data check goemotions.jsonl.gz --against MELD     how much of it MELD's dev and test have, too
 The exit status is 1 if there is any problem.""",
 )
-@_FOLDER
+@_CORPUS
 @_CLASSES
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Another corpus, whose dev and test must not be trained on; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
-def check_command(folder: Path, classes: int | None, as_json: bool) -> None:
-    """Read all of FOLDER. Prints every problem, then counts by split and class."""
-    mine = folder.is_dir() and ((folder / own.HEADER).is_file() or bool(own.files(folder)))
-    report = check_own(folder) if mine else check(detect(folder, classes))
+def check_command(corpus: Path, classes: int | None, against: tuple[Path, ...], as_json: bool) -> None:
+    """Read all of CORPUS, a folder or a .jsonl.gz of labelled text. Prints every problem, then counts."""
+    mine = corpus.is_dir() and ((corpus / own.HEADER).is_file() or bool(own.files(corpus)))
+    report = check_own(corpus) if mine else check(detect(corpus, classes))
+    if against and not report.problems:
+        report.warnings += overlaps(detect(corpus, classes), [detect(other) for other in against])
     if as_json:
         click.echo(json.dumps(report.as_dict()))
     else:
@@ -192,6 +202,7 @@ def _column(summary: Summary) -> dict[str, str]:
         "conversations": str(summary.conversations),
         "utterances": str(summary.utterances),
         **{label: share(count) for label, count in summary.classes.items()},
+        "several labels": share(summary.several_labels),
         "unlabelled": share(summary.unlabelled),
         "overlapping the one before": share(summary.overlapping),
         "without text": share(summary.without_text),

@@ -9,7 +9,7 @@ import click
 
 from cberl.data.corpus import Corpus, detect
 from cberl.data.dialogue import Dialogue
-from cberl.data.overlap import without_overlap
+from cberl.data.overlap import held_out_of, without_overlap
 from cberl.metrics import Scores
 from cberl.training.core.train import set_threads
 from cberl.training.text.checkpoint import TextTraining
@@ -39,7 +39,10 @@ Needs: pip install 'cberl-engine[train]'.""",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with a corpus; its dev chooses the epoch.")
 @click.option(
-    "--also", type=click.Path(path_type=Path), multiple=True, help="Another corpus to train on, with its own labels."
+    "--also",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Another corpus, a folder or .jsonl.gz, to train on with its own labels; without overlap with dev and test.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), default="runs/text", show_default=True, help="Folder for the run."
@@ -152,7 +155,7 @@ def _f1(scores: Scores) -> str:
 
 def _tasks(main: Corpus, others: list[Corpus]) -> list[Task]:
     """All splits of the other corpora are used, without overlap with dev and test of the main one."""
-    held_out = [one for split in ("dev", "test") if split in main.splits for one in main.read(split)]
+    held_out = held_out_of(main)
     tasks = [Task(main.name, main.labels, main.read("train"), main.read("dev"))]
     for other in others:
         everything: list[Dialogue] = [one for split in other.splits for one in other.read(split)]

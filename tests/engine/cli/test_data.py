@@ -1,6 +1,7 @@
 """`cberl data` as a command: checks a folder, and computes its features."""
 
 import codecs
+import gzip
 import json
 import subprocess
 import sys
@@ -48,6 +49,26 @@ def folder(tmp_path: Path) -> Path:
     (data / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (data / "test.jsonl").write_text(json.dumps(rows[0] | {"conversation": "t", "emotion": "anger"}))
     return data
+
+
+def test_lines_that_another_corpus_holds_out_are_counted(tmp_path: Path, folder: Path) -> None:
+    said = ("utterance number 0 of all", "Another sentence of five words.", "What?")
+    path = tmp_path / "lines.jsonl.gz"
+    with gzip.open(path, "wt") as file:
+        file.writelines(json.dumps({"id": text, "text": text, "meld": ["joy", "fear"]}) + "\n" for text in said)
+    (folder / "test.jsonl").write_text(
+        json.dumps(
+            {"conversation": "t", "speaker": "a", "start_s": 0, "end_s": 1, "text": said[0].upper(), "emotion": "anger"}
+        )
+    )
+    command = [sys.executable, "-c", "from engine.cli import main; main()", "data", "check", str(path)]
+    done = subprocess.run([*command, "--against", str(folder)], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "lines: 1 of 3 dialogues share a line with the dev or test of calls" in done.stdout
+    assert "several labels" in done.stdout
+    missing = subprocess.run([*command, "--against", "nowhere"], capture_output=True, text=True, timeout=120)
+    assert missing.returncode == 1
+    assert missing.stderr.startswith("Error: nowhere is not a folder")
 
 
 def test_check(folder: Path) -> None:
