@@ -74,7 +74,7 @@ def _add_tiers(
         placed.append((name, it.event))
     for kind, value in _ON_TURNS.items():
         on_turns = SubElement(
-            root, "TIER", LINGUISTIC_TYPE_REF=kind, PARENT_REF=speaker, PARTICIPANT=speaker, TIER_ID=f"{speaker} {kind}"
+            root, "TIER", LINGUISTIC_TYPE_REF=kind, PARENT_REF=speaker, PARTICIPANT=speaker, TIER_ID=f"{speaker}/{kind}"
         )
         for parent, event in placed:
             annotation = SubElement(on_turns, "ANNOTATION")

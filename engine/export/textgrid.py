@@ -9,7 +9,8 @@ from engine.events import EmotionEvent
 from engine.export.conversation import ExportedConversation, Interval, tier, words
 
 Label = Callable[[EmotionEvent], str]
-_TIERS: tuple[tuple[str, Label], ...] = (("{}", words), ("{} emotion", lambda event: event.emotion))
+# A speaker's name has no slash, so that no two tiers have the same name.
+_TIERS: tuple[tuple[str, Label], ...] = (("{}", words), ("{}/emotion", lambda event: event.emotion))
 
 
 def to_textgrid(conversations: Sequence[ExportedConversation]) -> str:

@@ -79,12 +79,13 @@ def test_srt_has_speaker_emotion_and_words(tmp_path: Path) -> None:
 def test_praat_and_a_parser_of_textgrids_read_two_tiers_per_speaker(tmp_path: Path) -> None:
     path = written("textgrid", tmp_path)
     tiers = textgrid.TextGrid.fromFile(str(path)).tiers
-    assert [it.name for it in tiers] == ["maya", "maya emotion", "tom", "tom emotion"]
+    assert [it.name for it in tiers] == ["maya", "maya/emotion", "tom", "tom/emotion"]
     spoken = [(it.minTime, it.maxTime, it.mark) for it in tiers[0] if it.mark]
     assert spoken == [(2.0, 3.0, ON_ONE_LINE), (3661.5, 3663.25, "=1+1"), (3663.25, 3664.0, "No.")]
     assert [it.mark for it in tiers[1] if it.mark] == ["joy", "anger", "neutral"]
     praat = parselmouth.read(str(path))
     assert parselmouth.praat.call(praat, "Get number of tiers") == 4
+    assert parselmouth.praat.call(praat, "Get label of interval", 1, 2) == ON_ONE_LINE
     assert parselmouth.praat.call(praat, "Get label of interval", 2, 2) == "joy"
 
 
@@ -93,14 +94,14 @@ def test_elan_files_have_emotions_on_the_turns_of_each_speaker(tmp_path: Path) -
     elan = pympi.Elan.Eaf(str(written("eaf", tmp_path)))
     assert list(elan.get_tier_names()) == [f"{who}{what}" for who in ("maya", "tom") for what in TIERS]
     assert elan.get_annotation_data_for_tier("maya")[0] == (2000, 3000, ON_ONE_LINE)
-    assert [it[:3] for it in elan.get_ref_annotation_data_for_tier("maya emotion")] == [
+    assert [it[:3] for it in elan.get_ref_annotation_data_for_tier("maya/emotion")] == [
         (2000, 3000, "joy"), (3661500, 3663250, "anger"), (3663250, 3664000, "neutral"),
     ]  # fmt: skip
     assert elan.get_parameters_for_tier("tom")["PARTICIPANT"] == "tom"
     assert elan.get_linked_files()[0]["MEDIA_URL"] == "file:///recordings/a%20talk.wav"
 
 
-TIERS = ("", " emotion", " confidence")
+TIERS = ("", "/emotion", "/confidence")
 
 
 @pytest.mark.parametrize("name", FORMATS)

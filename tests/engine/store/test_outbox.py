@@ -56,6 +56,31 @@ def test_the_latest_state_of_each_speaker_is_found_in_the_outbox(database):
     assert ids(outbox.latest()) == ids(outbox.next("a", 0, 9)) == [6]
 
 
+def test_brokers_and_webhooks_receive_their_kinds_alone(database):
+    outbox = Outbox(database, ["broker"], 3, ["hook"])
+    outbox.add([row(1), row(2, kind="webhook.final")])
+    assert ids(outbox.next("broker", 0, 9)) == [1]
+    assert ids(outbox.next("broker", 1, 9)) == []
+    assert outbox.waiting("broker") == 0  # the rest is for the webhook
+    assert ids(outbox.next("hook", 0, 9)) == [2]
+    assert ids(outbox.next("hook", 0, 9, after=2)) == []
+    assert outbox.waiting("hook") == 2  # not acknowledged
+    outbox.add([row(3), row(4, kind="webhook.change"), row(5, kind="webhook.ended")])
+    assert ids(outbox.next("hook", 1, 9, after=2)) == [4, 5]
+    assert (outbox.dropped["hook"], outbox.dropped["broker"]) == (1, 0)
+    assert ids(outbox.next("broker", 0, 9)) == [3]
+
+
+def test_a_message_that_is_set_aside_is_kept_from_then_on(database):
+    outbox = Outbox(database, [], 100, ["hook"])
+    outbox.add([row(1, kind="webhook.final")])
+    outbox.set_aside("hook", outbox.next("hook", 0, 9))
+    outbox.expire(2.0)  # the message is older
+    assert database.execute("SELECT id FROM dead_letter").fetchall() == [("id 1",)]
+    outbox.forget("demo")
+    assert database.execute("SELECT id FROM dead_letter").fetchall() == []
+
+
 def test_without_brokers_no_row_is_kept(database):
     Outbox(database, ["a"], 100).add([row(1)])
     Outbox(database, [], 100)
