@@ -17,15 +17,20 @@ from engine.events import Event, Resync, Snapshot
 from engine.ingest.tracks import TrackSpec
 from engine.mqtt.topics import Topics
 from engine.server.typescript import declarations
+from engine.store.outbox import WebhookKind
+from engine.webhooks.feed import TYPES as WEBHOOK_TYPES
 
 VERSION = "0.1.0"  # of the messages
 ROOT = Path(__file__).resolve().parents[2]
 _SUBSCRIBER = {"error"} | {name for name, kind in TYPES.items() if kind in (*get_args(Event), Snapshot, Resync)}
+_WEBHOOK_DATA: dict[WebhookKind, str] = {  # what the messages of webhooks are about
+    "webhook.final": "emotion", "webhook.change": "change", "webhook.ended": "conversation.ended",
+}  # fmt: skip
 _COMMON = {"contentType": "application/json"}
 
 
 def asyncapi() -> dict[str, Any]:
-    """AsyncAPI 3.0 of both sockets and of the MQTT topics with their default names."""
+    """AsyncAPI 3.0 of both sockets, of the MQTT topics with their default names, and of webhooks."""
     defaults = Settings.model_fields
     topics = Topics(defaults["mqtt_prefix"].default, defaults["mqtt_node"].default)
     return {
@@ -39,8 +44,9 @@ def asyncapi() -> dict[str, Any]:
         "servers": {
             "engine": {"host": f"127.0.0.1:{defaults['port'].default}", "protocol": "ws"},
             "broker": {"host": "localhost:1883", "protocol": "mqtt", "protocolVersion": "5"},
+            "receiver": {"host": "hooks.example", "protocol": "https"},
         },
-        "channels": _sockets() | _topics(topics),
+        "channels": _sockets() | _topics(topics) | _webhook(),
         "operations": _operations(),
         "components": {"schemas": _schemas(), "messages": _messages()},
     }
@@ -80,6 +86,11 @@ def _topics(topics: Topics) -> dict[str, Any]:
     }
 
 
+def _webhook() -> dict[str, Any]:
+    about = "The path of the setting webhook. Requests are signed as Standard Webhooks are."
+    return {"webhook": _channel("receiver", "/", about, list(_WEBHOOK_DATA))}
+
+
 def _channel(server: str, address: str, description: str, messages: list[str]) -> dict[str, Any]:
     return {
         "address": address,
@@ -96,6 +107,7 @@ def _operations() -> dict[str, Any]:
         **{name: {"action": "send", "channel": {"$ref": f"#/channels/{name}"}} for name in topics},
         "events": _operation("send", "events", _SUBSCRIBER),
         "ingest": _operation("send", "ingest", set(TYPES)),
+        "webhook": _operation("send", "webhook", set(_WEBHOOK_DATA)) | {"bindings": {"http": {"method": "POST"}}},
         "publish": _operation("receive", "ingest", {"session.start", "session.end", "frame"}),
     }
 
@@ -110,8 +122,11 @@ def _operation(action: str, channel: str, messages: set[str]) -> dict[str, Any]:
 
 def _messages() -> dict[str, Any]:
     of_type = [*TYPES, "session.start", "session.end", "change"]
+    headers = {name: {"type": "string"} for name in ("webhook-id", "webhook-timestamp", "webhook-signature")}
+    signed = _COMMON | {"headers": {"type": "object", "properties": headers, "required": list(headers)}}
     return {
         **{name: _COMMON | {"payload": {"$ref": f"#/components/schemas/{name}"}} for name in of_type},
+        **{name: signed | {"payload": {"$ref": f"#/components/schemas/{name}"}} for name in _WEBHOOK_DATA},
         "status": {"contentType": "text/plain", "payload": {"type": "string", "enum": ["online", "offline"]}},
         "frame": {
             "contentType": "application/octet-stream",
@@ -133,10 +148,15 @@ def _schemas() -> dict[str, Any]:
         "session.start": _object("session.start", tracks={**tracks, "minItems": 1}),
         "session.end": _object("session.end"),
         "change": emotion | change,
-    }  # fmt: skip
+    } | {name: _webhook_message(name, data) for name, data in _WEBHOOK_DATA.items()}  # fmt: skip
     text = json.dumps(definitions).replace('"#/$defs/', '"#/components/schemas/')
     relocated: dict[str, Any] = json.loads(text)
     return relocated
+
+
+def _webhook_message(name: WebhookKind, data: str) -> dict[str, Any]:
+    at = {"type": "string", "format": "date-time"}
+    return _object(WEBHOOK_TYPES[name], timestamp=at, data={"$ref": f"#/components/schemas/{data}"})
 
 
 def _object(name: str, **properties: Any) -> dict[str, Any]:

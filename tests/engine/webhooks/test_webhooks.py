@@ -10,12 +10,14 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from jsonschema import Draft202012Validator
 from standardwebhooks import Webhook
 from starlette.responses import Response
 
 from engine.config import Settings
 from engine.delivery.change import ChangeConfig, ChangeDetector
 from engine.delivery.wire import EncodedEvent
+from engine.server.contract import asyncapi
 from engine.server.sinks import open_event_sinks
 from engine.webhooks import sender
 from engine.webhooks.feed import WebhookFeed, message
@@ -23,6 +25,7 @@ from testing.events import emotion
 from testing.mosquitto import mosquitto, needs_mosquitto, until_all, watching
 from testing.webhook_receiver import Receiver
 
+NAMES = ("final", "change", "final", "ended")
 ROOT = Path(__file__).parents[3]
 SECRET, NEXT_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_" + "B" * 44
 CLOSED_PORT = "http://127.0.0.1:1/hook"
@@ -74,7 +77,10 @@ def test_messages_are_signed_and_have_final_events_changes_and_the_end():
         final, change, corrected, ended = data(receiver.received)
         assert change == final | {"previous": "neutral"}
         assert (final["text"], corrected["status"], ended["conversation"]) == ("words 1", "corrected", "Küche 1")
-        for post in receiver.received:
+        contract = asyncapi()
+        for name, post in zip(NAMES, receiver.received, strict=True):
+            schema = {"$ref": f"#/components/schemas/webhook.{name}", "components": contract["components"]}
+            Draft202012Validator(schema).validate(json.loads(post.body))
             assert Webhook(SECRET).verify(post.body, post.headers) == json.loads(post.body)
         ids = [unquote(post.headers["webhook-id"]) for post in receiver.received]
         assert ids == [final["id"], f"{final['id']}/change", corrected["id"], ended["id"]]
