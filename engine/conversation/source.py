@@ -57,7 +57,9 @@ class MediaSource:
             self.clock.arrived(moved.end_s, moved.arrived_at)
             self.clock.begin(moved.arrived_at)
             self.captions.take_from(moved)
-            yield replace(moved, frames=tuple(it for it in moved.frames if self._load.picture(next(frames))))
+            if moved.frames:
+                moved = replace(moved, frames=tuple(it for it in moved.frames if self._load.picture(next(frames))))
+            yield moved
             self.clock.rest()
 
     def progressed(self, progress: TrackProgress) -> None:

@@ -53,7 +53,9 @@ class TurnPipeline:
         try:
             async with aclosing(self._detector.detect(self._source.chunks())) as updates:
                 async for update in updates:
-                    await self._take(update)
+                    self._take(update)
+                    if isinstance(update, TrackProgress):
+                        await self._queue.send_ready()
         finally:
             self._speculation.cancel()
             for interim in self._interims.values():
@@ -61,7 +63,7 @@ class TurnPipeline:
             await self._queue.leave(self._source)
         await self._publisher.leave(self._source)
 
-    async def _take(self, update: TurnUpdate) -> None:
+    def _take(self, update: TurnUpdate) -> None:
         match update:
             case Turn(stage="final"):
                 self._finish(update)
@@ -73,7 +75,7 @@ class TurnPipeline:
                 self._speculation.resumed(turn_id)
             case TrackProgress():
                 self._source.progressed(update)
-                await self._queue.progress(self._source, update)
+                self._queue.progress(self._source, update)
 
     def _begin_analysis(self, turn: Turn) -> asyncio.Task[TurnAnalysis]:
         work = self._analyze_provisional(turn) if turn.stage == "provisional" else self._analyze(turn)
@@ -86,7 +88,11 @@ class TurnPipeline:
         """As soon as the words are known, a finished sentence ends sooner, an unfinished one later."""
 
         def adapt_end(transcript: Transcript) -> None:
-            self._detector.end_after(turn, self._end_silence.after(transcript.text))
+            ended = self._detector.end_after(turn, self._end_silence.after(transcript.text))
+            if ended and not self._queue.closed:
+                for update in ended:
+                    self._take(update)
+                self._start_task(self._queue.send_ready(), f"end {turn.turn_id}")
 
         analysis = await self._analyzer.analyze(turn, self._source.captions, adapt_end)
         return await self._publisher.encode_ahead(analysis)

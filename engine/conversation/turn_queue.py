@@ -41,15 +41,25 @@ class TurnQueue:
     def push(self, pending: PendingTurn) -> None:
         self._order.push(pending.turn.end_s, pending)
 
-    async def progress(self, source: MediaSource, progress: TrackProgress) -> None:
-        """Waits while the queue is full."""
+    def progress(self, source: MediaSource, progress: TrackProgress) -> None:
+        """Call `send_ready` afterwards."""
         self._order.settle((source, progress.track_id), progress.now_s, progress.until_s)
-        await self._send_ready()
 
     async def leave(self, source: MediaSource) -> None:
         """No more turns come from this source. Waits while the queue is full."""
         self._order.leave([(source, track) for track in source.tracks], source.last_end_s)
-        await self._send_ready()
+        await self.send_ready()
+
+    async def send_ready(self) -> None:
+        """The turns that wait for no other. Waits while the queue is full."""
+        if not self._order:
+            return
+        async with self._sending:
+            while not self.closed and (pending := self._order.next()):
+                try:
+                    await self._ready.send(pending)
+                except ChannelClosedError:  # closed while it waited for room: still to be recognised
+                    self._order.push(pending.turn.end_s, pending)
 
     async def __aiter__(self) -> AsyncIterator[PendingTurn]:
         async for pending in self._ready:
@@ -57,11 +67,3 @@ class TurnQueue:
         self._order.let_go()
         while left := self._order.next():
             yield left
-
-    async def _send_ready(self) -> None:
-        async with self._sending:
-            while not self.closed and (pending := self._order.next()):
-                try:
-                    await self._ready.send(pending)
-                except ChannelClosedError:  # closed while it waited for room: still to be recognised
-                    self._order.push(pending.turn.end_s, pending)

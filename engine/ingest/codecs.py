@@ -86,7 +86,7 @@ def _pcm(codec: str, sample_rate: int) -> Decode:
         if not payload:
             return None
         if sample_rate == SAMPLE_RATE:
-            return MonoPcm(samples[0].astype(np.float32) * scale)
+            return MonoPcm(np.multiply(samples[0], scale, dtype=np.float32))
         frame = av.AudioFrame.from_ndarray(samples, format=form, layout="mono")
         frame.sample_rate = sample_rate
         return frame

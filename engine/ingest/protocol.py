@@ -42,7 +42,7 @@ A bad message is answered with an `error` and otherwise ignored.
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,18 +143,15 @@ class IngestProtocol:
         """The length of these gaps."""
         return sum(track.resampler.missing_s for track in self._audio.values())
 
-    def receive(self, message: str | bytes) -> Iterator[Result]:
-        """The results of one message. Lazily, so that the caller may work between the chunks of a large frame."""
+    def receive(self, message: str | bytes) -> Iterable[Result]:
+        """The results of one message, to be read once. Chunks of a large frame are made while they are read."""
         binary = isinstance(message, bytes)
         size = len(message if isinstance(message, bytes) else message.encode(errors="replace"))
         most = self.max_message_bytes if binary else min(self.max_message_bytes, MAX_CONTROL_BYTES)
         if size > most:
             kind = "binary" if binary else "text"
-            yield Error("too_large", f"A {kind} message has at most {most} bytes, not {size}.")
-        elif isinstance(message, bytes):
-            yield from self._frame(message)
-        else:
-            yield from self._control(message)
+            return [Error("too_large", f"A {kind} message has at most {most} bytes, not {size}.")]
+        return self._frame(message) if isinstance(message, bytes) else self._control(message)
 
     def close(self) -> Iterator[AudioChunk]:
         """The session is over, by `session.end` or a closed socket: the samples still in the resamplers."""
@@ -223,28 +220,24 @@ class IngestProtocol:
         at_s = caption.start_s if track.resampler.end_s is None else track.resampler.end_s
         return AudioChunk(track.resampler.track, at_s, np.zeros(0, np.float32), captions=(caption,))
 
-    def _frame(self, frame: bytes) -> Iterator[Result]:
+    def _frame(self, frame: bytes) -> Iterable[Result]:
         if self._state != "started":
-            yield self._wrong_state()
-            return
+            return [self._wrong_state()]
         header = _parse_header(frame)
         if isinstance(header, Error):
-            yield header
-            return
+            return [header]
         track_id, media_s, payload = header
         if track_id in self._not_analysed:
-            yield Discarded()
-            return
+            return [Discarded()]
         try:
             if audio := self._audio.get(track_id):
-                yield from _audio_chunks(audio, media_s, payload)
-            elif video := self._video.get(track_id):
-                yield from _picture(video, media_s, payload)
-            else:
-                known = ", ".join([*self._audio, *self._video])
-                yield Error("unknown_track", f"session.start named {known}, but no track {track_id[:64]!r}.")
+                return _audio_chunks(audio, media_s, payload)
+            if video := self._video.get(track_id):
+                return _picture(video, media_s, payload)
         except PayloadError as error:
-            yield Error(error.code, str(error))
+            return [Error(error.code, str(error))]
+        known = ", ".join([*self._audio, *self._video])
+        return [Error("unknown_track", f"session.start named {known}, but no track {track_id[:64]!r}.")]
 
     def _wrong_state(self) -> Error:
         if self._state == "new":
@@ -256,22 +249,22 @@ def _track(spec: TrackSpec) -> Track:
     return Track(spec.id, spec.speaker, spec.captions, analyse=spec.analyse)
 
 
-def _audio_chunks(track: _Audio, media_s: float, payload: bytes) -> Iterator[AudioChunk | Error]:
+def _audio_chunks(track: _Audio, media_s: float, payload: bytes) -> Iterable[AudioChunk | Error]:
     if problem := _time_problem(media_s, track.resampler.end_s):
-        yield Error("bad_media_time", problem)
-    elif frame := track.decode(payload):
-        track.heard_s += frame.samples / frame.sample_rate
-        yield from track.resampler.push(media_s, frame)
+        return [Error("bad_media_time", problem)]
+    frame = track.decode(payload)
+    if frame is None:
+        return []
+    track.heard_s += frame.samples / frame.sample_rate
+    return track.resampler.push(media_s, frame)
 
 
-def _picture(track: _Video, media_s: float, payload: bytes) -> Iterator[Picture | Error]:
+def _picture(track: _Video, media_s: float, payload: bytes) -> Iterable[Picture | Error]:
     if problem := _time_problem(media_s, track.last_s):
-        yield Error("bad_media_time", problem)
-        return
+        return [Error("bad_media_time", problem)]
     check_jpeg(payload)
     track.last_s = media_s
-    if track.sampler.wants(media_s):
-        yield Picture(track.track, media_s, payload)
+    return [Picture(track.track, media_s, payload)] if track.sampler.wants(media_s) else []
 
 
 def _parse_header(frame: bytes) -> tuple[str, float, bytes] | Error:

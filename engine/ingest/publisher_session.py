@@ -269,7 +269,8 @@ class PublisherSession:
         upload = self._detector.ahead(chunk.track.id, duration_s)
         self._stored_s[chunk.track.id] -= duration_s
         frames = tuple(self._frames.pop(chunk.track.id, ()))
-        chunk = replace(chunk, frames=frames, realtime=not upload)
+        if frames or upload:
+            chunk = replace(chunk, frames=frames, realtime=not upload)
         if upload:
             with suppress(ChannelClosedError):
                 await self.chunks.send(chunk)

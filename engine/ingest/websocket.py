@@ -9,6 +9,7 @@ from engine.events import Error
 from engine.ingest.publisher_session import Outbox, PublisherSession, SocketEnd
 
 ON_PURPOSE = (1000, 1001)  # close codes of a client that leaves; uvicorn says 1005 where a connection was cut
+CHECK_S = 0.1  # between checks while no media is awaited, or a message is handled for longer than it may be late
 
 MessageRate = Callable[[str | bytes], float]  # called for each message: for how many seconds to read no other
 FindSession = Callable[[str], PublisherSession | None]  # whose session has this key, and may be resumed here
@@ -26,17 +27,40 @@ class IngestSocket:
         self._publisher = publisher
         self._find = find
         self._rate = rate
+        self._waiting = True  # for a message
+        self._check: asyncio.TimerHandle | None = None
 
     async def read(self) -> SocketEnd:
         """Until the socket is closed, or no media comes in time. Cancelled when the session has moved on."""
+        try:
+            async with asyncio.timeout(None) as media:
+                self._check_later(media)
+                return await self._messages()
+        except TimeoutError:
+            if not media.expired():
+                raise
+            self._outbox.notify(Error("no_media", "No media has come for too long: connect again.", fatal=True))
+            self._outbox.end("no_media")
+            return "no_media"
+        finally:
+            if self._check:
+                self._check.cancel()
+
+    def _check_later(self, media: asyncio.Timeout) -> None:
+        """One timer checks whether media is late: to set one for each message is expensive."""
+        loop, due_at = asyncio.get_running_loop(), self._publisher.due_at
+        late = due_at is not None and due_at <= loop.time()
+        if late and self._waiting:
+            media.reschedule(loop.time())
+        else:
+            when = loop.time() + CHECK_S if late or due_at is None else due_at
+            self._check = loop.call_at(when, self._check_later, media)
+
+    async def _messages(self) -> SocketEnd:
         while True:
-            try:
-                async with asyncio.timeout_at(self._publisher.due_at):
-                    message = await self._websocket.receive()
-            except TimeoutError:
-                self._outbox.notify(Error("no_media", "No media has come for too long: connect again.", fatal=True))
-                self._outbox.end("no_media")
-                return "no_media"
+            self._waiting = True
+            message = await self._websocket.receive()
+            self._waiting = False
             if message["type"] == "websocket.disconnect":
                 self._outbox.end("closed")
                 return "closed" if message.get("code") in ON_PURPOSE else "lost"

@@ -81,27 +81,28 @@ class RateLimit:
 
     def take(self, *client: str, cost: float = 1.0) -> float:
         """0 where it is granted, else after how many whole seconds it will be."""
-        filled = {key: self._filled(key) for key in client}
+        now = self._now()
+        filled = {key: self._filled(key, now) for key in client}
         wait_s = max((math.ceil(max(0.0, cost - tokens) / self.per_s) for tokens in filled.values()), default=0)
         for key, tokens in filled.items():
-            self._set(key, tokens if wait_s else tokens - cost)
+            self._set(key, tokens if wait_s else tokens - cost, now)
         return float(wait_s)
 
     def charge(self, *client: str, cost: float) -> float:
         """Always granted. Returns for how many seconds the client must now pause, which may be 0."""
-        wait_s = 0.0
+        now, wait_s = self._now(), 0.0
         for key in client:
-            tokens = self._filled(key) - cost
-            self._set(key, tokens)
+            tokens = self._filled(key, now) - cost
+            self._set(key, tokens, now)
             wait_s = max(wait_s, -tokens / self.per_s)
         return wait_s
 
-    def _filled(self, key: str) -> float:
-        tokens, at = self._buckets.get(key, (self.burst, self._now()))
-        return min(self.burst, tokens + (self._now() - at) * self.per_s)
+    def _filled(self, key: str, now: float) -> float:
+        tokens, at = self._buckets.get(key, (self.burst, now))
+        return min(self.burst, tokens + (now - at) * self.per_s)
 
-    def _set(self, key: str, tokens: float) -> None:
-        self._buckets[key] = (tokens, self._now())
+    def _set(self, key: str, tokens: float, now: float) -> None:
+        self._buckets[key] = (tokens, now)
         self._buckets.move_to_end(key)
         while len(self._buckets) > MAX_KEYS:
             self._buckets.popitem(last=False)

@@ -28,6 +28,7 @@ WANTED_FILES = 65_536
 RESERVED_FILES = 100  # for the event log, brokers, child processes and name servers
 ACCEPT_AGAIN_S = 0.1
 REFUSED_S = 0.002  # so 500 per second at most are refused: whoever connects again at once takes no more time than that
+UNREAD_MESSAGES, SMALL_MESSAGE_BYTES = 4, 16 << 10  # so many so small ones may wait while a socket is read
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 log = logging.getLogger(__name__)
@@ -131,6 +132,15 @@ class HttpProtocol(H11Protocol):
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     config: ListenerConfig
+
+    def send_receive_event_to_app(self) -> None:
+        """uvicorn stops reading at each message until it is taken: two system calls, which small ones are spared."""
+        small = self.queue.qsize() < UNREAD_MESSAGES and sum(map(len, self.frames)) <= SMALL_MESSAGE_BYTES
+        paused = self.read_paused
+        self.read_paused = paused or small  # where it is set, uvicorn does not stop
+        super().send_receive_event_to_app()
+        if small:
+            self.read_paused = paused
 
     async def run_asgi(self) -> None:
         self.scope["extensions"] = {**self.scope["extensions"], EXTENSION: {"send_text": self._send_now}}

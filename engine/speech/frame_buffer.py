@@ -1,6 +1,6 @@
 """The latest video frames of one track. Pure and bounded."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from cberl.data.pictures import thinned
 from engine.media import VideoFrame
@@ -12,8 +12,9 @@ class FrameBuffer:
     def __init__(self) -> None:
         self._frames: list[VideoFrame] = []
 
-    def push(self, frames: Iterable[VideoFrame]) -> None:
-        self._frames = thinned([*self._frames, *frames])
+    def push(self, frames: Collection[VideoFrame]) -> None:
+        if frames:
+            self._frames = thinned([*self._frames, *frames])
 
     def between(self, start_s: float, end_s: float) -> tuple[VideoFrame, ...]:
         """The frames of this time, both ends included."""

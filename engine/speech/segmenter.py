@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -40,15 +40,11 @@ class SegmenterConfig:
             raise ValueError(f"max_turn_s must be longer than {SPLIT_SEARCH_S} s")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Window:
+class _Window(NamedTuple):
     pcm: Float32
     start: int  # samples since the segmenter began
+    end: int
     voiced: bool
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.pcm)
 
 
 class Segmenter:
@@ -66,12 +62,14 @@ class Segmenter:
     def __init__(self, track: Track, config: SegmenterConfig, turn_ids: Iterator[int], start_s: float = 0.0) -> None:
         self.track = track
         self._config = config
+        self._pre_roll = config.pre_roll_ms * SAMPLE_RATE / 1e3  # samples
         self._turn_ids = turn_ids
         self._start_s = start_s
         self._now = 0  # samples pushed
         self._before: deque[_Window] = deque()  # pre-roll, while nobody speaks
         self._lead = 0  # how many windows at the head of _turn are pre-roll
         self._turn: list[_Window] = []  # pre-roll and all since; empty while nobody speaks
+        self._speech_end = 0  # of this turn, samples
         self._continued = False  # this turn continues one that was split
         self._number: int | None = None  # of the turn in progress
         self._provisional = False  # it was emitted as provisional, and speech has not resumed since
@@ -91,14 +89,16 @@ class Segmenter:
     @property
     def progress(self) -> TrackProgress:
         """No later turn ends before `until_s`, unless it is cut at the maximum length."""
-        until_s = self._media_s(self._speech_end()) if self._turn else self.now_s
+        until_s = self._media_s(self._speech_end) if self._turn else self.now_s
         return TrackProgress(self.track.id, self.now_s, until_s, self.speaking_since_s)
 
     def push(self, pcm: Float32, probability: float) -> list[Turn | TurnResumed]:
         """Add one window, float32[n]. At most one turn is completed by it."""
         threshold = self._config.threshold_off if self._turn else self._config.threshold_on
-        window = _Window(pcm, self._now, probability >= threshold)
+        window = _Window(pcm, self._now, self._now + len(pcm), probability >= threshold)
         self._now = window.end
+        if window.voiced:
+            self._speech_end = window.end
         if not self._turn:
             if window.voiced:
                 self._begin(window)
@@ -153,7 +153,7 @@ class Segmenter:
 
     def _remember(self, window: _Window) -> None:
         self._before.append(window)
-        while self._before and _ms(window.end - self._before[0].end) >= self._config.pre_roll_ms:
+        while self._before and window.end - self._before[0].end >= self._pre_roll:
             self._before.popleft()
 
     def _end(self) -> list[Turn | TurnResumed]:
@@ -170,9 +170,9 @@ class Segmenter:
         return voiced_ms >= self._config.min_speech_ms or self._continued
 
     def _whole(self, stage: Literal["interim", "provisional", "final"]) -> Turn:
-        speech_end = self._speech_end()
-        kept = [w for w in self._turn if _ms(w.end - speech_end) <= self._config.tail_ms]
-        return replace(self._make(kept, self._turn[self._lead].start, speech_end), stage=stage)
+        last = self._speech_end + self._config.tail_ms * SAMPLE_RATE / 1e3
+        kept = [w for w in self._turn if w.end <= last]
+        return replace(self._make(kept, self._turn[self._lead].start, self._speech_end), stage=stage)
 
     def _over(self) -> None:
         """The next turn has another number."""
@@ -205,15 +205,12 @@ class Segmenter:
             return len(self._turn) - 1
         return first + 1 + int(smooth.argmin())
 
-    def _speech_end(self) -> int:
-        return next(w.end for w in reversed(self._turn) if w.voiced)
-
     def _silent_long_enough(self) -> bool:
         """To the nearest window: speech ends somewhere inside its last window, half a window earlier on average."""
         return self._silence_ms() >= self._end_silence_ms - _ms(len(self._turn[-1].pcm)) / 2
 
     def _silence_ms(self) -> float:
-        return _ms(self._now - self._speech_end())
+        return _ms(self._now - self._speech_end)
 
     def _numbered(self) -> int:
         if self._number is None:

@@ -1,8 +1,6 @@
 """The stage from audio chunks to turns: one VAD worker for all tracks, one segmenter per track."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator
-from contextlib import aclosing
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +8,6 @@ import numpy as np
 from cberl.types import SAMPLE_RATE, Float32
 from engine.config import Settings
 from engine.media import AudioChunk, Track
-from engine.runtime.interruptible import interruptible
 from engine.runtime.worker import Worker
 from engine.speech.frame_buffer import FrameBuffer
 from engine.speech.segmenter import Segmenter, SegmenterConfig
@@ -43,27 +40,29 @@ class TurnDetector:
         self._config = config
         self._turn_ids = turn_ids
         self._tracks: dict[str, _TrackTurns] = {}
-        self._end_changed = asyncio.Event()  # by `end_after`
 
     async def detect(self, chunks: AsyncIterable[AudioChunk]) -> AsyncGenerator[TurnUpdate, None]:
         """Turns in the order in which they were decided; `conversation/ordering.py` sorts them by their end.
 
-        After the turns that a chunk decided comes the progress of its track. A turn that `end_after` ends follows at
-        once, before the next chunk. When the source ends, a turn in progress becomes final; when the source fails, it
-        is discarded.
+        After the turns that a chunk decided comes the progress of its track. When the source ends, a turn in progress
+        becomes final; when the source fails, it is discarded.
         """
-        async with aclosing(interruptible(chunks, self._end_changed)) as items:
-            async for chunk in items:
-                for update in await self._push(chunk) if chunk else self._settle():
-                    yield update
+        async for chunk in chunks:
+            for update in await self._push(chunk):
+                yield update
         for track in sorted(self._tracks.values(), key=lambda track: track.speaking_since_s):
             for turn in await track.finish():
                 yield turn
 
-    def end_after(self, turn: Turn, silence_ms: float) -> None:
-        """End a provisional turn after this much silence. Ignored if it ended or speech has resumed."""
-        self._tracks[turn.track.id].end_after(turn.turn_id, silence_ms)
-        self._end_changed.set()
+    def end_after(self, turn: Turn, silence_ms: float) -> list[TurnUpdate]:
+        """End a provisional turn after this much silence. Ignored if it ended or speech has resumed.
+
+        Where so much silence has passed already, returns the final turn and the progress of its track, which `detect`
+        then does not yield.
+        """
+        track = self._tracks[turn.track.id]
+        ended = track.end_after(turn.turn_id, silence_ms)
+        return [*ended, track.progress] if ended else []
 
     async def _push(self, chunk: AudioChunk) -> list[TurnUpdate]:
         track = self._tracks.get(chunk.track.id)
@@ -71,10 +70,6 @@ class TurnDetector:
             track = _TrackTurns(chunk.track, self._vad, self._config, self._turn_ids, chunk.start_s)
             self._tracks[chunk.track.id] = track
         return [*await track.push(chunk), track.progress]
-
-    def _settle(self) -> list[TurnUpdate]:
-        ended = [(turns, track) for track in self._tracks.values() if (turns := track.settle())]
-        return [update for turns, track in ended for update in (*turns, track.progress)]
 
 
 class _TrackTurns:
@@ -91,39 +86,38 @@ class _TrackTurns:
         self._segmenter: Segmenter
         self._state: VadState
         self._rest: Float32  # less than a window, not yet scored
+        self._scoring = False  # audio after that which the segmenter has
         self._restart(start_s)
 
     @property
     def speaking_since_s(self) -> float:
         """Where the turn in progress started; infinity while nobody speaks."""
-        since = self.progress.speaking_since_s
+        since = self._segmenter.speaking_since_s
         return float("inf") if since is None else since
 
     @property
     def progress(self) -> TrackProgress:
         return self._segmenter.progress
 
-    def end_after(self, turn_id: int, silence_ms: float) -> None:
+    def end_after(self, turn_id: int, silence_ms: float) -> list[Turn | TurnResumed]:
+        """The turn, if it ends at once. While audio is scored, that decides first: speech may have resumed in it."""
         self._segmenter.end_after(turn_id, silence_ms)
+        return [] if self._scoring else self._with_frames(self._segmenter.settle())
 
     async def push(self, chunk: AudioChunk) -> list[Turn | TurnResumed]:
         """Turns that this chunk completed, each with the video frames of its time."""
         self._track = self._segmenter.track = chunk.track  # a source may learn later that it has one speaker
         self._frames.push(chunk.frames)
         turns = self._with_frames(await self._segment(chunk))
-        self._frames.forget_before(min(self.speaking_since_s, self.progress.now_s))
+        self._frames.forget_before(min(self.speaking_since_s, self._segmenter.now_s))
         return turns
-
-    def settle(self) -> list[Turn | TurnResumed]:
-        """The turn whose silence is long enough since `end_after`, if there is one."""
-        return self._with_frames(self._segmenter.settle())
 
     async def finish(self) -> list[Turn | TurnResumed]:
         """Score the incomplete last window, padded with silence, and end the turn in progress."""
         return self._with_frames(await self._finish())
 
     async def _segment(self, chunk: AudioChunk) -> list[Turn | TurnResumed]:
-        gap_s = chunk.start_s - (self.progress.now_s + len(self._rest) / SAMPLE_RATE)
+        gap_s = chunk.start_s - (self._segmenter.now_s + len(self._rest) / SAMPLE_RATE)
         if gap_s >= self._config.end_silence_ms / 1e3:  # a gap this long ends a turn as silence does
             turns = await self._finish()
             self._restart(chunk.start_s)
@@ -137,8 +131,8 @@ class _TrackTurns:
         turns: list[Turn | TurnResumed] = []
         if len(self._rest):
             window = np.pad(self._rest, (0, WINDOW - len(self._rest)))
-            result = await self._vad(VadRequest(self._state, window.reshape(1, WINDOW)))  # (1, 512)
-            turns = self._segmenter.push(self._rest, float(result.probabilities[0]))
+            (probability,) = await self._probabilities(window.reshape(1, WINDOW))
+            turns = self._segmenter.push(self._rest, probability)
         return turns + self._segmenter.flush()
 
     async def _score(self, pcm: Float32) -> list[Turn | TurnResumed]:
@@ -148,12 +142,18 @@ class _TrackTurns:
         self._rest = pcm[whole * WINDOW :]
         if not whole:
             return []
-        result = await self._vad(VadRequest(self._state, windows))
-        self._state = result.state
         turns: list[Turn | TurnResumed] = []
-        for window, probability in zip(windows, result.probabilities, strict=True):
-            turns += self._segmenter.push(window, float(probability))
+        for window, probability in zip(windows, await self._probabilities(windows), strict=True):
+            turns += self._segmenter.push(window, probability)
         return turns
+
+    async def _probabilities(self, windows: Float32) -> list[float]:
+        """Of speech, in float32[n, 512]."""
+        self._scoring = True
+        result = await self._vad(VadRequest(self._state, windows))
+        self._scoring, self._state = False, result.state
+        probabilities: list[float] = result.probabilities.tolist()
+        return probabilities
 
     def _with_frames(self, turns: list[Turn | TurnResumed]) -> list[Turn | TurnResumed]:
         return [

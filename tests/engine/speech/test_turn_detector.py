@@ -141,28 +141,37 @@ def test_no_turn_ends_before_the_settled_time() -> None:
 
 
 def test_a_turn_that_is_long_enough_silent_ends_before_the_next_chunk() -> None:
-    """The microphone stalls in the silence until the turn is final."""
+    """The microphone stalls in the silence, until it is known that so much silence ends the turn."""
 
-    async def main() -> list[str]:
-        final = asyncio.Event()
+    async def main() -> None:
+        stalled, ended = asyncio.Event(), asyncio.Event()
 
         async def source() -> AsyncIterator[AudioChunk]:
-            silence = np.zeros(16_000, np.float32)
-            for chunk in cut(ANN, np.concatenate([spoken(20), silence[:4800]]), 320):
+            for chunk in cut(ANN, np.concatenate([spoken(20), np.zeros(4800, np.float32)]), 320):
                 yield chunk
-            await final.wait()
-            yield AudioChunk(ANN, 100.0, silence)
+            stalled.set()
+            await ended.wait()
 
-        stages: list[str] = []
+        detected: list[TurnUpdate] = []
         config = SegmenterConfig(provisional_ms=128, tail_ms=128)
-        async with asyncio.timeout(60), Worker(SileroVad().run, name="vad") as vad:
+        async with asyncio.timeout(60), Worker(SileroVad().run, name="vad") as vad, asyncio.TaskGroup() as tasks:
             detector = TurnDetector(vad, config, count(1))
-            async for update in detector.detect(source()):
-                if isinstance(update, Turn):
-                    stages.append(update.stage)
-                    detector.end_after(update, 224)
-                    if update.stage == "final":
-                        final.set()
-        return stages
 
-    assert asyncio.run(main())[-2:] == ["provisional", "final"]
+            async def detect() -> None:
+                async for update in detector.detect(source()):
+                    detected.append(update)  # noqa: PERF401 - is read meanwhile
+
+            tasks.create_task(detect())
+            await stalled.wait()
+            provisional = [it for it in detected if isinstance(it, Turn)][-1]
+            assert provisional.stage == "provisional"
+            assert detector.end_after(provisional, 400) == []
+            turn, progress = detector.end_after(provisional, 224)
+            assert isinstance(turn, Turn)
+            assert (turn.turn_id, turn.stage, turn.end_s) == (provisional.turn_id, "final", provisional.end_s)
+            assert isinstance(progress, TrackProgress)
+            assert progress.speaking_since_s is None
+            ended.set()
+        assert [it.stage for it in detected if isinstance(it, Turn)][-1] == "provisional"
+
+    asyncio.run(main())
