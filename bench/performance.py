@@ -86,6 +86,13 @@ MEASUREMENTS = (
         "Percent of a core per track, by the number of tracks.",
     ),
     Measurement(
+        "overhead",
+        "overhead.py",
+        "The engine without its models",
+        "Processor time of the server for captioned conversations of two tracks, of which half speak, with models that "
+        "cost nothing. Target: 0.15 cores for 100 conversations.",
+    ),
+    Measurement(
         "attacks",
         "attacks.py --passes 1",
         "Beside attacks",
