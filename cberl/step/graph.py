@@ -133,19 +133,19 @@ def _fusion(graph: _Graph, config: ModelConfig) -> str:
         expert = f"fusion.experts.{name}.body"
         x = graph.norm(name, f"{expert}.0") if f"{expert}.0.weight" in graph.weights else name
         activated = graph("Gelu", graph.linear(x, f"{expert}.1"))
-        hidden.append(graph("Unsqueeze", activated, graph.constant([0])))
-    joined = graph("Concat", *hidden, axis=0)  # (M, B, latent)
-    parts = ["mean", "log_variance"]
-    weight = [[graph.weights[f"fusion.experts.{name}.{part}.weight"].T for part in parts] for name in names]
-    bias = [[graph.weights[f"fusion.experts.{name}.{part}.bias"] for part in parts] for name in names]
-    if config.skip:
-        for row, zeros, name in zip(weight, bias, names, strict=True):
-            row.append(graph.weights[f"fusion.skips.{name}.weight"].T)
-            zeros.append(np.zeros(config.latent_dim, np.float32))
-    product = graph("MatMul", joined, graph.constant(np.stack([np.concatenate(row, axis=1) for row in weight])))
-    added = graph("Add", product, graph.constant(np.stack([np.concatenate(row)[None] for row in bias])))
-    sizes = graph.constant([config.latent_dim] * len(weight[0]))
-    mean, log_variance, *skip = graph("Split", added, sizes, outputs=len(weight[0]), axis=2)
+        weight = [graph.weights[f"fusion.experts.{name}.{part}.weight"].T for part in ("mean", "log_variance")]
+        bias = [graph.weights[f"fusion.experts.{name}.{part}.bias"] for part in ("mean", "log_variance")]
+        if config.skip:
+            weight.append(graph.weights[f"fusion.skips.{name}.weight"].T)
+            bias.append(np.zeros(config.latent_dim, np.float32))
+        # A product for each modality: onnxruntime rearranges the weights of one of all modalities at every step.
+        parts = graph(
+            "Gemm", activated, graph.constant(np.concatenate(weight, axis=1)), graph.constant(np.concatenate(bias))
+        )
+        hidden.append(graph("Unsqueeze", parts, graph.constant([0])))
+    joined = graph("Concat", *hidden, axis=0)  # (M, B, 2 or 3 times latent)
+    sizes = graph.constant([config.latent_dim] * len(weight))
+    mean, log_variance, *skip = graph("Split", joined, sizes, outputs=len(weight), axis=2)
     limits = [graph.constant(limit) for limit in (-6.0, 6.0)]
     precision = graph("Exp", graph("Neg", graph("Clip", log_variance, *limits)))
     precision = graph("Mul", precision, "present")
