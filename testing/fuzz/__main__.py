@@ -18,7 +18,13 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from testing.fuzz import targets_corpora, targets_files, targets_live, targets_server  # noqa: F401 - they fill TARGETS
+from testing.fuzz import (  # noqa: F401 - they fill TARGETS
+    targets_corpora,
+    targets_files,
+    targets_live,
+    targets_server,
+    targets_webrtc,
+)
 from testing.fuzz.runner import TARGETS, Found, Target, guarded, run, shares
 
 

@@ -1,4 +1,4 @@
-"""Bytes of publishers and subscribers: messages of `/ingest`, media, SDP and ICE, events, commands over MQTT."""
+"""Bytes of publishers and subscribers: messages of `/ingest`, media, events, commands over MQTT."""
 
 import json
 import os
@@ -23,6 +23,7 @@ from engine.events import (
     Error,
     Resync,
     SessionEnded,
+    SessionReceived,
     SessionStarted,
     Shift,
     Snapshot,
@@ -32,9 +33,6 @@ from engine.events import (
 from engine.ingest.codecs import MAX_PIXELS, PayloadError, audio_decoder, check_jpeg, jpeg_size
 from engine.ingest.picture import PictureError, decode_jpeg
 from engine.ingest.protocol import IngestProtocol
-from engine.ingest.webrtc.ice import parse_ice_servers
-from engine.ingest.webrtc.sdp import OfferError, check_offer
-from engine.ingest.webrtc.trickle import parse_trickle
 from engine.media import AudioChunk
 from engine.mqtt.control import ReceivedMessage, authorised, parse_command
 from engine.mqtt.topics import Topics, level
@@ -42,7 +40,6 @@ from engine.names import name_problem
 from testing.fuzz.runner import Inputs, target
 
 RATE = 16_000
-OFFER = Path(__file__).with_name("offer.sdp").read_bytes()  # of a browser: audio and video
 NEXT = b"\n~next~\n"  # between the messages of one case
 TRACKS = [
     {"id": "mic", "speaker": "alice", "kind": "audio", "codec": "pcm_s16le", "sample_rate": RATE, "channels": 1},
@@ -100,6 +97,7 @@ def ingest_messages(folder: Path) -> Iterator[Inputs]:
     media.append(_frame("cam", 0.3, _jpegs()[0]))
     seeds = [START, NEXT.join([START, CAPTION, END]), *(NEXT.join([START, one, END]) for one in media)]
     seeds.append(NEXT.join([START, media[0], CAPTION, media[0], media[1], END, END]))
+    seeds.append(b'{"type": "session.resume", "resume": "key"}')
 
     def parse(data: bytes) -> None:
         protocol = IngestProtocol(max_message_bytes=8192, max_tracks=8)
@@ -200,39 +198,6 @@ def _quiet() -> Iterator[None]:
         os.close(before)
 
 
-@target(10)
-def sdp(folder: Path) -> Iterator[Inputs]:
-    tokens = [b"\r\na=", b":", b"audio", b"video", b"sendrecv", b"inactive", b"BUNDLE", b"sha-256", b"opus/48000/2"]
-    tokens += OFFER.splitlines(keepends=True)
-    yield Inputs([OFFER], lambda data: check_offer(data.decode(errors="replace"), 8), (OfferError,), tokens)
-
-
-@target(100)
-def ice_candidates(folder: Path) -> Iterator[Inputs]:
-    seeds = [
-        b"a=ice-ufrag:abcd\r\na=candidate:1 1 udp 2130706431 192.0.2.7 50000 typ host generation 0\r\n",
-        b"a=candidate:2 1 tcp 1 2001:db8::1 9 typ relay raddr 192.0.2.1 rport 8 tcptype active\r\n"
-        b"a=end-of-candidates\r\n",
-    ]
-
-    def parse(data: bytes) -> None:
-        for candidate in parse_trickle(data.decode(errors="replace")).candidates:
-            assert 0 <= candidate.port <= 65_535
-
-    tokens = [b"a=candidate:", b"typ", b"raddr", b"rport", b"tcptype", b"65536", b"-1", b"a=ice-ufrag:"]
-    yield Inputs(seeds, parse, (OfferError,), tokens)
-
-
-@target(100)
-def ice_servers(folder: Path) -> Iterator[Inputs]:
-    def parse(data: bytes) -> None:
-        for server in parse_ice_servers(data.decode(errors="replace")):
-            server.link()
-
-    seeds = [b"stun:stun.example:3478", b"turn:me:secret@turn.example:3478?transport=udp turns:a:b@turn.example:5349"]
-    yield Inputs(seeds, parse, (ValueError,), [b"stun:", b"turn:", b"@", b"?transport=tcp", b"[::1]", b"]"])
-
-
 def _messages() -> list[bytes]:
     event = EmotionEvent(
         "demo", "demo/alice/1", "alice", 0.5, 1.5, "hi", "joy", 0.9, {"joy": 0.9}, 0.5, 0.5, Shift("anger", 2),
@@ -241,7 +206,8 @@ def _messages() -> list[bytes]:
     events = [event, ConversationStarted("demo"), SpeakerJoined("demo", "alice")]
     notices = [
         Snapshot("demo", True, 7, (SpeakerState("alice", True, event),), "a"), Resync("demo", 3, 1),
-        SessionStarted("demo", ("mic",)), SessionEnded("demo", 1.0, 0), Error("full", "Later.", True),
+        SessionStarted("demo", ("mic",), "key", 3), SessionReceived(7), SessionEnded("demo", 1.0, 0),
+        Error("full", "Later.", True),
     ]  # fmt: skip
     texts = [encode(one, seq) for seq, one in enumerate(events, 1)] + [encode(one) for one in notices]
     return [text.encode() for text in texts]

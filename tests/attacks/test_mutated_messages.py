@@ -12,7 +12,8 @@ from websockets.exceptions import ConnectionClosed
 
 from testing.fuzz.mutation import Mutator
 from testing.fuzz.runner import TARGETS
-from testing.fuzz.targets_live import NEXT, OFFER, WORDS
+from testing.fuzz.targets_live import NEXT, WORDS
+from testing.fuzz.targets_webrtc import OFFER
 from testing.live_engine import ws
 from testing.serving import Served, bystander, served
 from testing.whip_client import SDP

@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from testing.fuzz import targets_corpora, targets_files, targets_live, targets_server  # noqa: F401 - they fill TARGETS
+from testing.fuzz import (  # noqa: F401 - they fill TARGETS
+    targets_corpora,
+    targets_files,
+    targets_live,
+    targets_server,
+    targets_webrtc,
+)
 from testing.fuzz.runner import TARGETS, Found, Inputs, Target, run, shares
-from testing.fuzz.targets_live import OFFER
+from testing.fuzz.targets_webrtc import OFFER
 
 CASES = 100_000
 ROOT = Path(__file__).resolve().parents[2]
