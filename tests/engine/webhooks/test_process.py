@@ -39,6 +39,32 @@ def test_the_receiver_gets_what_subscribers_get(tmp_path, monkeypatch):
     asyncio.run(main())
 
 
+def test_what_waits_survives_when_the_engine_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setenv("CBERL_WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    async def main():
+        receiver = Receiver()
+        async with receiver.running() as port:
+            pass  # nobody listens there now
+        flags = ("--webhook", f"http://127.0.0.1:{port}/hook", "--webhook-events", "final", "--event-log", "events.db")
+        with served(tmp_path, *flags) as server:
+            async with ws(server.url, "/ingest?conversation=demo") as client:
+                await client.send(start())
+                await send(client, stretch(*FIRST))
+                await client.send(END)
+                finals = emotions(await rest(client))
+            server.process.kill()
+        async with receiver.running(port):
+            with served(tmp_path, *flags):
+                await receiver.until(lambda it: len(it.received) == len(finals))
+        sent = [Webhook(SECRET).verify(post.body, post.headers)["data"] for post in receiver.received]
+        assert finals
+        assert sent == [final | {"text": None} for final in finals]
+
+    asyncio.run(main())
+
+
 def test_without_a_secret_it_does_not_start(tmp_path):
     command = [sys.executable, "-c", MAIN]
     for verb in ("serve", "doctor"):
