@@ -67,11 +67,11 @@ def command(
     kept = {"event_log": flags["event_log"] or ""}
     settings = settings_from(flags).model_copy(update=NOT_USED | kept)
     names = _speakers(speakers) if speakers else None
-    with stdin_as_file(inputs) as arguments:
+    with stdin_as_file(inputs) as (arguments, temporary):
         files, problems = _checked(arguments)
         target = parse_output(output, form, several=len(files) > 1)
         options = Options(realtime, names, quiet, _shown(as_json, target))
-        run = Run(files, options)
+        run = Run(files, options, temporary)
         try:
             run_async(_run(run, settings))
         finally:  # also of what was interrupted

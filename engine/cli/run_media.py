@@ -49,6 +49,7 @@ class Run:
 
     files: list[MediaFile]
     options: Options
+    temporary: str = ""  # a file that is gone afterwards
     results: list[ExportedConversation] = field(default_factory=list)
     problems: list[MediaError] = field(default_factory=list)
 
@@ -137,7 +138,8 @@ class _Processor:
 
     def _collect(self, file: MediaFile, name: str, messages: Iterable[str]) -> None:
         """Also what there is when the command is interrupted."""
-        conversation = exported_conversation(name, messages, "" if is_live(file.path) else file.path)
+        keeps = not (is_live(file.path) or file.path == self._run.temporary)
+        conversation = exported_conversation(name, messages, file.path if keeps else "")
         if conversation.turns:
             self._run.results.append(conversation)
 

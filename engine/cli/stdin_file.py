@@ -13,13 +13,13 @@ STDIN = "-"
 
 
 @contextmanager
-def stdin_as_file(arguments: Sequence[str]) -> Iterator[list[str]]:
-    """The arguments, where `-` is replaced by a temporary file that only this user can read. It is deleted at the end.
+def stdin_as_file(arguments: Sequence[str]) -> Iterator[tuple[list[str], str]]:
+    """The arguments, with a file in place of `-`, and that file. Only this user can read it; it is deleted at the end.
 
     Raises click.UsageError where nothing is piped into the command.
     """
     if STDIN not in arguments:
-        yield list(arguments)
+        yield list(arguments), ""
         return
     if sys.stdin.isatty():
         raise click.UsageError("- reads a recording from standard input: pipe one into the command")
@@ -27,4 +27,4 @@ def stdin_as_file(arguments: Sequence[str]) -> Iterator[list[str]]:
         path = Path(folder) / "stdin"
         with path.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
-        yield [str(path) if it == STDIN else it for it in dict.fromkeys(arguments)]
+        yield [str(path) if it == STDIN else it for it in dict.fromkeys(arguments)], str(path)

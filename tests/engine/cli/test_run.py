@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,13 +78,26 @@ def test_folders_are_searched_and_a_file_that_cannot_be_read_does_not_stop_the_o
     assert {cue.voice for cue in webvtt.read(str(tmp_path / "out" / "b.vtt"))} == {"speaker-1"}
 
 
+def test_a_recording_without_sound_does_not_stop_the_others(cberl: Cberl, recordings: Path, tmp_path: Path) -> None:
+    good = recordings / "calls" / "a.wav"
+    with wave.open(str(tmp_path / "empty.wav"), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+    done = cberl("run", "empty.wav", good, *FAST, "-q", "-o", "all.csv")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Error: 1 of the inputs could not be read completely:\nempty.wav has an audio stream, but no" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert set(pandas.read_csv(tmp_path / "all.csv")["conversation"]) == {"a"}
+
+
 def test_standard_input_is_a_recording_and_results_can_go_to_standard_output(cberl: Cberl, recordings: Path) -> None:
-    done = cberl("run", "-", *FAST, "--format", "srt", stdin=(recordings / "calls" / "a.wav").read_bytes())
+    talk = (recordings / "calls" / "a.wav").read_bytes()
+    done = cberl("run", "-", *FAST, "--format", "srt", stdin=talk)
     assert done.returncode == 0
     assert len(list(srt.parse(done.stdout))) >= 3
     summary = done.stderr[done.stderr.index("stdin: 2 people, ") :]
     assert re.match(r"stdin: 2 people, \d turns; 0:1\d of media in \d+\.\d s, \d+\.\d times real time\n", summary)
     assert re.search(r"^  speaker-1: \d turns?, 0:0\d of speech; \w+ \d+%", summary, re.MULTILINE)
+    assert "cberl-" not in cberl("run", "-", *FAST, "--format", "eaf", stdin=talk).stdout  # the file is gone
     nothing = cberl("run", "-", *FAST)
     assert (nothing.returncode, nothing.stdout) == (1, "")
     assert "stdin cannot be read as media" in nothing.stderr
