@@ -27,7 +27,7 @@ OF_CONVERSATIONS = (
     *("end_silence_ms", "end_silence_min_ms", "end_silence_max_ms", "provisional_ms", "interim_ms"),
     *("min_speech_ms", "max_turn_s", "pre_roll_ms", "max_publishers", "max_speakers", "stats_s", "rejoin_grace_s"),
 )
-SECRETS = ("webhook_secret",)  # never a flag, which other users can list, and never printed
+SECRETS = ("mqtt_control_token", "webhook_secret")  # never a flag, which other users can list, and never printed
 NOT_SETTINGS = {"CBERL_SHARED", "CBERL_TOKEN"}  # data for the tests; the token of clients
 
 
@@ -160,7 +160,9 @@ class Settings(BaseSettings):
     mqtt_outbox_events: int = Field(
         100_000, ge=1, le=10_000_000, description="Most events queued for brokers and webhooks."
     )
-    mqtt_control_token: str = Field("", description="Token that commands over MQTT must have; empty: no commands.")
+    mqtt_control_token: str = Field(
+        "", repr=False, description="Token that commands over MQTT must have; empty: no commands."
+    )
     home_assistant: str = Field(
         "", pattern=LEVEL_OR_NONE, description="Home Assistant's discovery prefix; empty: none."
     )

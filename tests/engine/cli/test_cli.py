@@ -23,6 +23,7 @@ import torch
 from cberl.checkpoint import STARTER, WEIGHTS
 from engine.cli import main
 from engine.cli.app import COMMANDS
+from engine.config import SECRETS
 from engine.delivery.wire import decode
 from testing.command import MAIN
 from testing.recordings import tone, write_talk, write_wav
@@ -150,6 +151,14 @@ def test_printed_settings_are_settings(cberl: Cli, tmp_path: Path) -> None:
     assert cberl("serve", "--config", "mine.toml", "--print-config") == (0, printed, "")
     (tmp_path / "cberl.toml").write_text(printed)  # the default file
     assert cberl("run", "x.wav", "--print-config") == (0, printed, "")
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_is_no_flag_and_is_not_printed(cberl: Cli, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert cberl("serve", f"--{name.replace('_', '-')}", "hush")[0] == 2
+    monkeypatch.setenv(f"CBERL_{name.upper()}", "whsec_aHVzaGh1c2hodXNoaHVzaGh1c2hodXNo")
+    code, printed, err = cberl("serve", "--print-config")
+    assert (code, err, "whsec" in printed) == (0, "", False)
 
 
 def test_bad_settings_are_one_sentence(cberl: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
