@@ -11,11 +11,11 @@ ALONE := tests/attacks tests/loopback/test_hostile_publishers.py# what other tes
 GIVEN := $(DATA)
 DATA ?= $(or $(CBERL_SHARED),../shared)/data/meld
 
-.PHONY: help demo test lint bench fuzz soak train train-smoke lock sbom home-assistant clean
+.PHONY: help demo test lint bench fuzz soak screenshots train train-smoke lock sbom home-assistant clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/installed ## play a spoken conversation into the running engine, in real time
 	$(BIN)/cberl demo
@@ -36,6 +36,9 @@ fuzz: .venv/installed ## changed inputs for every parser of bytes from outside, 
 
 soak: .venv/installed ## ten minutes, or MINUTES, of clients that come and leave: does anything grow?
 	$(BIN)/python bench/soak.py --minutes $(or $(MINUTES),10)
+
+screenshots: .venv/installed ## pictures of the pages, in docs/
+	$(BIN)/python -m testing.screenshots
 
 train: .venv/installed ## train with five seeds on MELD in DATA, then score them on test
 	$(BIN)/cberl train real --data $(DATA) --out runs/meld --seeds 5 --resume

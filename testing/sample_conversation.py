@@ -9,6 +9,7 @@ from cberl.labels import EMOTIONS, MELD, valence_arousal
 from engine.events import Disclosure, EmotionEvent, SessionStats, Shift, SpeakerJoined
 
 SCRIPT = Path(__file__).resolve().parents[1] / "engine" / "demo" / "conversation.json"
+TIMINGS_MS = {"turn": 412.0, "transcribe": 138.5, "describe_audio": 21.4, "encode": 9.8, "graph": 2.1}
 VOCAL = ("laughter", "sigh", "crying", "scream", "panting")
 LONG_NAME = "Maximiliane-Alexandra von Hohenstein-Württemberg-Oldenburg 3"  # 60 characters
 LONG_SENTENCE = (
@@ -59,7 +60,7 @@ def spoken(conversation: str, turns: list[tuple[str, str, str, float, float]]) -
             probabilities[emotion], probabilities, valence, arousal,
             Shift(last.emotion, 1) if last and last.emotion != emotion else None,
             {"text": 1.0, "audio": round(chance.uniform(0.5, 1), 2), "visual": None}, "meld", "starter",
-            {"turn": 412.0, "transcribe": 138.5, "audio": 21.4, "encode": 9.8, "graph": 2.1, "after_speech": after_ms},
+            TIMINGS_MS | {"after_speech": after_ms},
             0.1, uncertain=probabilities[emotion] < 0.45, language="en",
             vocal_events=(VOCAL[number % len(VOCAL)],) if number % 6 == 5 else (),
         )  # fmt: skip

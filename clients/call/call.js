@@ -4,6 +4,7 @@ import { publish, subscribe } from "/sdk/cberl.js";
 import { iceServers } from "/sdk/publish.js";
 import { renderDisclosure } from "/static/conversation_view.js";
 import { apply, emptyState } from "/static/state.js";
+import { fillWords } from "/static/page_words.js";
 import { renderSentence, renderStatus } from "/static/status.js";
 import { words } from "/static/strings.js";
 import { watchTheme } from "/static/theme.js";
@@ -16,6 +17,7 @@ import { Signalling } from "./signalling.js";
 import { Tiles } from "./tiles.js";
 
 const $ = (id) => document.getElementById(id);
+fillWords();
 const transcript = new Transcript($("transcript"), $("newest"), () => {});
 
 let call = null; // all of the present call

@@ -5,6 +5,7 @@ import { Refused, conversations, history, remove, save } from "./api.js";
 import { ConversationView } from "./conversation_view.js";
 import { clock } from "./format.js";
 import { renderList } from "./list.js";
+import { fillWords } from "./page_words.js";
 import { format, parse } from "./route.js";
 import { Start, snippet } from "./start.js";
 import { addHistory, apply, emptyState, newestActive } from "./state.js";
@@ -19,6 +20,7 @@ const INTERIM_MS = 3_000; // without an event for this long, interim events are 
 
 const $ = (id) => document.getElementById(id);
 
+fillWords();
 let route = parse(location.search);
 let state = null;
 let feed = null;
@@ -93,6 +95,7 @@ function draw() {
   frame ??= requestAnimationFrame(() => {
     frame = null;
     const shown = Boolean(state) && (state.active || state.utterances.size > 0 || state.speakers.size > 0 || route.conversation !== null);
+    $("frame").toggleAttribute("data-empty", listed.length === 0);
     $("frame").dataset.view = shown ? "conversation" : "home";
     $("conversation").hidden = !shown;
     $("start").hidden = shown;

@@ -1,6 +1,6 @@
 // Numbers as people read them.
 
-export const percent = (share) => `${Math.round(share * 100)} %`;
+export const percent = (share) => `${Math.round(share * 100)}\u00a0%`;
 
 export function clock(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
@@ -9,7 +9,7 @@ export function clock(seconds) {
 }
 
 export function milliseconds(ms) {
-  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+  return ms < 1000 ? `${Math.round(ms)}\u00a0ms` : `${(ms / 1000).toFixed(1)}\u00a0s`;
 }
 
 /** Of seconds since 1970, in the reader's own form. */

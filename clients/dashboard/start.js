@@ -1,16 +1,14 @@
 // The three ways to begin: the microphone, the demo, and the code for one's own call.
 
 import { publish } from "/sdk/cberl.js";
+import { Demo } from "./demo.js";
 import { words } from "./strings.js";
 
-const DEMO = "/static/demo.flac";
-const PEOPLE = ["maya", "tom"]; // of its channels
 const SOUND = { echoCancellation: true, noiseSuppression: true, channelCount: 1 };
 
 /** Publishes from this page. `onChange` is called with (sentence or null, whether anything is published). */
 export class Start {
   #running = null; // {stop}
-  conversation = null;
 
   constructor(onChange) {
     this.onChange = onChange;
@@ -29,49 +27,36 @@ export class Start {
       this.onChange(why[name] ?? why.other(name), false);
       return null;
     }
-    return this.#publish(`me-${suffix()}`, [[words.start.you, stream]], words.start.speaking(words.start.you), () => {
+    const [conversation, speaker] = [`me-${suffix()}`, words.start.you];
+    const publication = publish(stream, { conversation, speaker, consent: true,
+      onStatus: (status, detail) => status === "refused" && this.#refused(detail) });
+    this.#running = { stop: async () => {
       for (const track of stream.getTracks()) track.stop();
-    });
+      await publication.stop();
+    } };
+    this.onChange(words.start.speaking(speaker), true);
+    return conversation;
   }
 
-  /** The demo by WebRTC, as a call sends it, and to the loudspeaker. */
   async demo() {
     await this.stop();
-    const context = new AudioContext();
-    const audio = await context.decodeAudioData(await (await fetch(DEMO)).arrayBuffer());
-    const source = new AudioBufferSourceNode(context, { buffer: audio });
-    const split = new ChannelSplitterNode(context, { numberOfOutputs: PEOPLE.length });
-    const ways = PEOPLE.map(() => new MediaStreamAudioDestinationNode(context, { channelCount: 1 }));
-    source.connect(split);
-    source.connect(context.destination);
-    ways.forEach((way, index) => split.connect(way, index));
-    const end = () => context.state !== "closed" && context.close();
-    const name = this.#publish(`demo-${suffix()}`, ways.map(({ stream }, index) => [PEOPLE[index], stream]), words.start.demo, end,
-      () => source.start());
-    source.onended = () => this.stop();
-    return name;
+    const conversation = `demo-${suffix()}`;
+    this.#running = await Demo.play(conversation, (refusal) => (refusal ? this.#refused(refusal) : this.stop()));
+    this.onChange(words.start.demo, true);
+    return conversation;
   }
 
   async stop() {
     const running = this.#running;
     this.#running = null;
     if (!running) return;
-    await Promise.allSettled(running.publications.map((it) => it.stop()));
-    running.end();
-    this.conversation = null;
     this.onChange(null, false);
+    await running.stop();
   }
 
-  #publish(conversation, streams, sentence, end, whenAllLive = () => {}) {
-    const waiting = new Set(streams.map(([speaker]) => speaker));
-    const publications = streams.map(([speaker, stream]) => publish(stream, { conversation, speaker, consent: true, onStatus: (status, detail) => {
-      if (status === "live" && waiting.delete(speaker) && waiting.size === 0) whenAllLive();
-      if (status === "refused") this.stop().then(() => this.onChange(words.start.refused(detail), false));
-    } }));
-    this.#running = { publications, end };
-    this.conversation = conversation;
-    this.onChange(sentence, true);
-    return conversation;
+  async #refused(why) {
+    await this.stop();
+    this.onChange(words.start.refused(why), false);
   }
 }
 

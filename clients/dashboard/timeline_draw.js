@@ -6,7 +6,7 @@ import { letterOf } from "./marks.js";
 import { ticks } from "./timeline_scale.js";
 
 const [LANE, BLOCK, NAME, AXIS] = [52, 24, 15, 18]; // heights in px: of a lane, its block, its name, the axis
-const LETTER_PX = 12; // a narrower block has no letter
+const MARGIN_PX = 2; // left and right of a letter; a narrower block has none
 const FINE_PX = 5; // and a narrower one is a plain line: nothing finer could be seen in it
 const FONT = "system-ui, sans-serif";
 const FADE_MS = 400;
@@ -89,8 +89,8 @@ function block(context, scene, event, x, top) {
   context.globalAlpha = future ? 0.12 : event.uncertain ? 1 : 0.35 + 0.65 * event.confidence;
   shape(context, left, top, wide, colour, event.uncertain && !future, colours.card);
   context.globalAlpha = future ? 0.3 : 1;
-  if (wide >= LETTER_PX) {
-    context.font = `700 12px ${FONT}`;
+  context.font = `700 12px ${FONT}`;
+  if (wide >= context.measureText(letterOf(event.emotion)).width + 2 * MARGIN_PX) {
     context.textAlign = "center";
     context.textBaseline = "middle";
     const faint = event.uncertain || event.confidence < 0.55 || future;

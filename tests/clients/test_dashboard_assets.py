@@ -40,6 +40,17 @@ def test_it_looks_up_only_elements_that_exist() -> None:
     assert asked <= set(re.findall(r'\bid="([^"]+)"', page))
 
 
+@pytest.mark.parametrize("page", [DASHBOARD, DASHBOARD.parent / "call"], ids=["dashboard", "call"])
+def test_all_words_are_in_one_file(page: Path) -> None:
+    text = (page / "index.html").read_text(encoding="utf-8")
+    outside = re.sub(r"<[^>]*>", " ", text).split()
+    assert {word for word in outside if re.search(r"[a-z]{2}|[A-Z]{2}", word)} == {"CBERL"}
+    assert not re.search(r'(?<!data-)(?:aria-label|placeholder|title)="', text)
+    words = (DASHBOARD / "strings.js").read_text(encoding="utf-8")
+    for path in re.findall(r'data-(?:words|label|placeholder)="([^"]+)"', text):
+        assert re.search(rf"\b{path.rpartition('.')[2]}: ", words), path
+
+
 def test_words_from_the_wire_never_become_markup() -> None:
     sinks = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\(")
     for script in SCRIPTS:
