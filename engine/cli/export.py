@@ -8,7 +8,7 @@ from rich.table import Table
 
 from engine.cli.export_sources import Source, open_source
 from engine.cli.logs import say
-from engine.cli.outputs import Output, output_options, parse_output
+from engine.cli.outputs import Output, output_options, parse_outputs
 from engine.export.conversation import ExportedConversation, exported_conversation
 from engine.export.formats import FORMATS, ExportError
 
@@ -30,7 +30,7 @@ Examples:
 @output_options
 @click.option("--token", envvar="CBERL_TOKEN", help="Token of a running engine, with --history.")
 def command(
-    source: str, conversations: tuple[str, ...], listing: bool, output: Path | None, form: str | None,
+    source: str, conversations: tuple[str, ...], listing: bool, outputs: tuple[Path, ...], form: str | None,
     token: str | None,
 ) -> None:  # fmt: skip
     """Logged conversations as files for other programs.
@@ -45,10 +45,12 @@ def command(
             _list(names)
             return
         wanted = _wanted(source, list(names), conversations)
-        target = parse_output(output, form, several=len(wanted) > 1) or Output(FORMATS["jsonl"], None, folder=False)
+        json_lines = Output(FORMATS["jsonl"], None, folder=False)
+        targets = parse_outputs(outputs, form, several=len(wanted) > 1) or [json_lines]
         exported = [_exported(opened, name) for name in wanted]
-    for path in target.write(exported):
-        say(f"written: {path}")
+    for target in targets:
+        for path in target.write(exported):
+            say(f"written: {path}")
 
 
 def _wanted(source: str, known: list[str], asked: tuple[str, ...]) -> list[str]:

@@ -16,13 +16,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def output_options(command: Command) -> Command:
-    """Adds both; the command gets `output` and `form`."""
+    """Adds both; the command gets `outputs` and `form`."""
     command = click.option(
         "--format", "form", type=click.Choice(list(FORMATS)), help="Its format; without it, the suffix says which."
     )(command)
     return click.option(
-        "-o", "--output", type=click.Path(path_type=Path), metavar="PATH",
-        help="Write the results to this file, or into this folder, one file per conversation.",
+        "-o", "--output", "outputs", type=click.Path(path_type=Path), metavar="PATH", multiple=True,
+        help="Write the results to this file, or into this folder, one file per conversation; may be repeated.",
     )(command)  # fmt: skip
 
 
@@ -52,10 +52,14 @@ class Output:
         return path
 
 
-def parse_output(path: Path | None, form: str | None, *, several: bool) -> Output | None:
-    """None where neither is given. Raises ExportError, before there is anything to write."""
-    if path is None and form is None:
-        return None
+def parse_outputs(paths: Sequence[Path], form: str | None, *, several: bool) -> list[Output]:
+    """Empty where neither is given. Raises ExportError, before there is anything to write."""
+    if not paths:
+        return [_parse(None, form, several=several)] if form else []
+    return [_parse(path, form, several=several) for path in paths]
+
+
+def _parse(path: Path | None, form: str | None, *, several: bool) -> Output:
     folder = path is not None and (path.is_dir() or str(path).endswith(os.sep) or (several and not path.suffix))
     if form is None and folder:
         raise ExportError(f"{path} is a folder: say with --format which files to write there")

@@ -12,7 +12,7 @@ import click
 from cberl.data.media import MediaError
 from engine.cli.common import run_async, settings_from, settings_options
 from engine.cli.logs import say
-from engine.cli.outputs import Output, output_options, parse_output
+from engine.cli.outputs import Output, output_options, parse_outputs
 from engine.cli.progress import run_progress
 from engine.cli.run_media import Options, Run, open_run
 from engine.cli.setting_groups import SettingsCommand, settings_of
@@ -56,7 +56,7 @@ Examples:
 @click.option("-q", "--quiet", is_flag=True, help="Neither progress nor summary.")
 @settings_options(without=tuple(name for name in Settings.model_fields if name not in USED))
 def command(
-    inputs: tuple[str, ...], as_json: bool, output: Path | None, form: str | None, realtime: bool,
+    inputs: tuple[str, ...], as_json: bool, outputs: tuple[Path, ...], form: str | None, realtime: bool,
     speakers: str | None, quiet: bool, **flags: Any,
 ) -> None:  # fmt: skip
     """Emotions of recordings, a stream or the microphone, turn by turn.
@@ -69,21 +69,21 @@ def command(
     names = _speakers(speakers) if speakers else None
     with stdin_as_file(inputs) as (arguments, temporary):
         files, problems = _checked(arguments)
-        target = parse_output(output, form, several=len(files) > 1)
-        options = Options(realtime, names, quiet, _shown(as_json, target))
+        targets = parse_outputs(outputs, form, several=len(files) > 1)
+        options = Options(realtime, names, quiet, _shown(as_json, targets))
         run = Run(files, options, temporary)
         try:
             run_async(_run(run, settings))
         finally:  # also of what was interrupted
-            _write(target, run, quiet=quiet)
+            _write(targets, run, quiet=quiet)
     _fail(files, [*problems, *run.problems])
 
 
-def _shown(as_json: bool, output: Output | None) -> str:
+def _shown(as_json: bool, outputs: Sequence[Output]) -> str:
     """What stdout gets while the command runs: json, table or nothing."""
-    if output and output.path is None:
+    if any(output.path is None for output in outputs):
         return "nothing"
-    if as_json or not (sys.stdout.isatty() or output):
+    if as_json or not (sys.stdout.isatty() or outputs):
         return "json"
     return "table" if sys.stdout.isatty() else "nothing"
 
@@ -129,12 +129,11 @@ async def _fail_on_hang(hangs: Hangs) -> None:
     raise EngineError("a model does not answer: start again, with a larger --model-timeout-s on a slow machine")
 
 
-def _write(output: Output | None, run: Run, *, quiet: bool) -> None:
-    if output is None or not run.results:
-        return
-    for path in output.write(run.results):
-        if not quiet:
-            say(f"written: {path}")
+def _write(outputs: Sequence[Output], run: Run, *, quiet: bool) -> None:
+    for output in outputs if run.results else ():
+        for path in output.write(run.results):
+            if not quiet:
+                say(f"written: {path}")
 
 
 def _fail(files: Sequence[MediaFile], problems: Sequence[Exception]) -> None:

@@ -82,11 +82,12 @@ def test_a_recording_without_sound_does_not_stop_the_others(cberl: Cberl, record
     good = recordings / "calls" / "a.wav"
     with wave.open(str(tmp_path / "empty.wav"), "wb") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))
-    done = cberl("run", "empty.wav", good, *FAST, "-q", "-o", "all.csv")
+    done = cberl("run", "empty.wav", good, *FAST, "-q", "-o", "all.csv", "-o", "all.jsonl")
     assert (done.returncode, done.stdout) == (1, "")
     assert "Error: 1 of the inputs could not be read completely:\nempty.wav has an audio stream, but no" in done.stderr
     assert "Traceback" not in done.stderr
     assert set(pandas.read_csv(tmp_path / "all.csv")["conversation"]) == {"a"}
+    assert set(pandas.read_json(tmp_path / "all.jsonl", lines=True)["conversation"]) == {"a"}
 
 
 def test_standard_input_is_a_recording_and_results_can_go_to_standard_output(cberl: Cberl, recordings: Path) -> None:
