@@ -32,7 +32,9 @@ let interimTimer = null;
 let frame = null;
 
 const view = new ConversationView(() => {
-  note(view.route);
+  // Who looks at a turn, a moment or a part stays with this conversation when a newer one begins.
+  const looking = Object.values(view.route).some((it) => it !== null);
+  note({ ...view.route, conversation: looking ? state.conversation : route.conversation });
   renderStatus(...status());
 });
 const start = new Start((sentence, publishing) => {

@@ -62,7 +62,12 @@ export class Publication extends Retrying {
     if (this.wanted) this.#end("stopped");
     const location = this.#location;
     this.#location = null;
-    if (location) await fetch(location, { method: "DELETE", keepalive: true });
+    if (!location) return;
+    try {
+      await fetch(location, { method: "DELETE", keepalive: true });
+    } catch (error) {
+      console.warn("the engine did not hear of the end, and notices it by the missing media:", error.message);
+    }
   }
 
   async #attempt() {

@@ -16,6 +16,7 @@ from engine.delivery.wire import TYPES, json_schema
 from engine.events import Event, Resync, Snapshot
 from engine.ingest.tracks import TrackSpec
 from engine.mqtt.topics import Topics
+from engine.server.calls import CALLER_ID
 from engine.server.typescript import declarations
 from engine.store.outbox import WebhookKind
 from engine.webhooks.feed import TYPES as WEBHOOK_TYPES
@@ -64,7 +65,23 @@ def _sockets() -> dict[str, Any]:
             "/ingest", "session.start, then frames of audio, then session.end. Events are sent back.",
             conversation, [*TYPES, "session.start", "session.end", "frame"],
         ),
+        "call": _socket(
+            "/signal", "Of a video call: who is in it, and messages from one browser to another.",
+            conversation | {"name": {"type": "string"}, "id": {"type": "string", "pattern": f"^{CALLER_ID.pattern}$"}},
+            [*_calls(), "error"],
+        ),
     }  # fmt: skip
+
+
+def _calls() -> dict[str, Any]:
+    """The messages of video calls. The last is what a browser sends, of which the engine makes the one before."""
+    text, anything = {"type": "string"}, {"type": "object"}
+    person = {"type": "object", "properties": {"id": text, "name": text}, "required": ["id", "name"]}
+    return {
+        "call.people": _object("call.people", conversation=text, people={"type": "array", "items": person}),
+        "call.signal": _object("call.signal", **{"from": text, "data": anything}),
+        "call.signal.to": _object("call.signal", to=text, data=anything),
+    }
 
 
 def _socket(address: str, description: str, query: dict[str, Any], messages: list[str]) -> dict[str, Any]:
@@ -108,6 +125,8 @@ def _operations() -> dict[str, Any]:
         "events": _operation("send", "events", _SUBSCRIBER),
         "ingest": _operation("send", "ingest", set(TYPES)),
         "webhook": _operation("send", "webhook", set(_WEBHOOK_DATA)) | {"bindings": {"http": {"method": "POST"}}},
+        "call": _operation("send", "call", {"call.people", "call.signal", "error"}),
+        "signal": _operation("receive", "call", {"call.signal.to"}),
         "publish": _operation("receive", "ingest", {"session.start", "session.end", "frame"}),
     }
 
@@ -121,7 +140,7 @@ def _operation(action: str, channel: str, messages: set[str]) -> dict[str, Any]:
 
 
 def _messages() -> dict[str, Any]:
-    of_type = [*TYPES, "session.start", "session.end", "change"]
+    of_type = [*TYPES, "session.start", "session.end", "change", *_calls()]
     headers = {name: {"type": "string"} for name in ("webhook-id", "webhook-timestamp", "webhook-signature")}
     signed = _COMMON | {"headers": {"type": "object", "properties": headers, "required": list(headers)}}
     return {
@@ -148,7 +167,7 @@ def _schemas() -> dict[str, Any]:
         "session.start": _object("session.start", tracks={**tracks, "minItems": 1}),
         "session.end": _object("session.end"),
         "change": emotion | change,
-    } | {name: _webhook_message(name, data) for name, data in _WEBHOOK_DATA.items()}  # fmt: skip
+    } | _calls() | {name: _webhook_message(name, data) for name, data in _WEBHOOK_DATA.items()}  # fmt: skip
     text = json.dumps(definitions).replace('"#/$defs/', '"#/components/schemas/')
     relocated: dict[str, Any] = json.loads(text)
     return relocated

@@ -30,7 +30,12 @@ def test_a_foreign_site_reads_and_changes_nothing_on_any_route(server: Served) -
                 assert (foreign.status_code, foreign.json()["code"]) == (403, "forbidden_origin"), path
                 assert "access-control-allow-origin" not in foreign.headers
             listed = {it["id"] for it in (await http.get("/conversations")).json()["conversations"]}
-            for path in ("/events?conversation=*", "/events?conversation=undisturbed", "/ingest?conversation=x"):
+            for path in (
+                "/events?conversation=*",
+                "/events?conversation=undisturbed",
+                "/ingest?conversation=x",
+                f"/signal?conversation=x&name=a&id={'0' * 32}",
+            ):
                 assert await codes(rebound_socket(path)) == ["forbidden_host"]
                 assert await codes(ws(server.url, path, origin="http://evil.example")) == ["forbidden_origin"]
             assert "undisturbed" in listed
