@@ -12,7 +12,7 @@ const STYLE = `
     padding: 2.5rem .75rem .6rem; font: 500 15px/1.35 system-ui, sans-serif; color: #fff;
     background: linear-gradient(transparent, rgb(0 0 0 / .82) 60%); }
   .emotion { display: flex; gap: .45rem; align-items: center; padding: .1rem .6rem .1rem .15rem; border-radius: 2rem;
-    color: #14161a; background: var(--colour); font-weight: 650; }
+    color: #14161a; background: var(--colour); font-weight: 650; white-space: nowrap; }
   .uncertain { color: var(--colour); background: #14161a; outline: 1.5px dashed; outline-offset: -1.5px; }
   .letter { display: grid; place-content: center; width: 1.5rem; height: 1.5rem; border-radius: 50%; font-size: .8rem;
     color: var(--colour); background: #14161a; }
@@ -23,6 +23,7 @@ const STYLE = `
   @container (max-width: 15rem) {
     .shown { padding: 2rem .4rem .35rem; font-size: 13px; }
     .words { -webkit-line-clamp: 2; }
+    .sure { display: none; }
   }
   @media (prefers-reduced-motion: reduce) { .words { transition: none; } }`;
 
