@@ -20,6 +20,8 @@ const $ = (id) => document.getElementById(id);
 fillWords();
 const transcript = new Transcript($("transcript"), $("newest"), () => {});
 
+const OWN = "own"; // the tile of this page's person
+
 let call = null; // all of the present call
 
 async function join() {
@@ -51,14 +53,14 @@ async function begin({ conversation, name, analyse, stream }) {
     if (status === "refused") renderSentence("problem", words.call.notAnalysed(detail));
   } });
   $("preview").srcObject = stream;
-  tiles.add(mine.signalling.id, name, { video: $("preview"), tile: $("own") });
-  tiles.describe(mine.signalling.id, mine.shown);
+  tiles.add(OWN, name, { video: $("preview"), tile: $("own") });
+  tiles.describe(OWN, mine.shown);
   return mine;
 }
 
 /** Connects to those who are new, and forgets those who have left. */
 function meet(mine, people) {
-  const others = new Map(people.filter(({ id }) => id !== mine.signalling.id).map((it) => [it.id, it]));
+  const others = new Map(people.map((it) => [it.id, it]));
   for (const [id, peer] of mine.peers) {
     if (others.has(id)) continue;
     peer.close();
@@ -144,7 +146,7 @@ async function toggleCamera() {
 function tellShown() {
   $("mute").setAttribute("aria-pressed", String(call.shown.muted));
   $("blind").setAttribute("aria-pressed", String(!call.shown.camera));
-  call.tiles.describe(call.signalling.id, call.shown);
+  call.tiles.describe(OWN, call.shown);
   for (const id of call.peers.keys()) call.signalling.send(id, { shown: call.shown });
 }
 

@@ -6,12 +6,13 @@ const RESTARTED = 1012;
 
 export class Signalling extends Retrying {
   #socket = null;
+  #key = randomKey(); // with it alone a lost connection is replaced
   #refusal = null;
 
-  /** `onPeople` gets [{id, name}], this page's own included; `onSignal` the sender's id and what they sent. */
+  /** `onPeople` gets the [{id, name}] of the others; `onSignal` the sender's id and what they sent. `id` is this page's. */
   constructor({ conversation, name, onPeople, onSignal, onStatus }) {
     super({ conversation, onStatus });
-    this.id = randomId();
+    this.id = null; // until the engine has said it
     Object.assign(this, { name, onPeople, onSignal });
     this.leave = () => this.close();
     addEventListener("pagehide", this.leave);
@@ -23,7 +24,7 @@ export class Signalling extends Retrying {
     this.report("connecting");
     const address = new URL("/signal", this.base);
     address.protocol = address.protocol.replace("http", "ws");
-    const asked = { conversation: this.conversation, name: this.name, id: this.id };
+    const asked = { conversation: this.conversation, name: this.name, key: this.#key };
     for (const [name, value] of Object.entries(asked)) address.searchParams.set(name, value);
     const socket = (this.#socket = new WebSocket(address));
     socket.onmessage = ({ data }) => socket === this.#socket && this.#take(JSON.parse(data));
@@ -51,7 +52,8 @@ export class Signalling extends Retrying {
     if (message.type === "call.people") {
       this.succeeded();
       this.report("live");
-      this.onPeople(message.people);
+      this.id = message.you;
+      this.onPeople(message.people.filter(({ id }) => id !== this.id));
     }
     if (message.type === "call.signal") this.onSignal(message.from, message.data);
   }
@@ -72,6 +74,6 @@ export class Signalling extends Retrying {
   }
 }
 
-function randomId() {
+function randomKey() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((it) => it.toString(16).padStart(2, "0")).join("");
 }

@@ -1,6 +1,7 @@
 """Who is in which video call, and the messages by which their browsers connect to each other. No media passes here."""
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +20,7 @@ from engine.events import Error
 MAX_PEOPLE = 4  # each sends to each: more would not fit most uplinks
 MAX_MESSAGE_BYTES = 64 << 10  # as any text message; an offer of SDP has a few KB
 MAX_QUEUED = 256
-CALLER_ID = re.compile(r"[0-9a-f]{32}")  # random, made by the page
+CALLER_KEY = re.compile(r"[0-9a-f]{32}")  # random, made by the page, which alone can come again as the same caller
 
 
 class Signal(BaseModel):
@@ -28,6 +29,11 @@ class Signal(BaseModel):
     type: Literal["call.signal"]
     to: str
     data: dict[str, Any]
+
+
+def caller_id(key: str) -> str:
+    """By which the others know a caller, who alone knows the key."""
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 class Caller:
@@ -60,9 +66,9 @@ class Calls:
     def __init__(self) -> None:
         self._rooms: dict[str, dict[str, Caller]] = {}  # by conversation and id
 
-    def join(self, conversation: str, name: str, id_: str) -> Caller:
-        """A caller who comes again with the same id replaces their lost connection. Raises RefusedError."""
-        room = self._rooms.get(conversation, {})
+    def join(self, conversation: str, name: str, key: str) -> Caller:
+        """A caller who comes again with the same key replaces their lost connection. Raises RefusedError."""
+        room, id_ = self._rooms.get(conversation, {}), caller_id(key)
         others = [it for it in room.values() if it.id != id_]
         if any(it.name == name for it in others):
             raise RefusedError("speaker_taken", f"somebody called {name} is in this call already")
@@ -105,9 +111,9 @@ class Calls:
     def _announce(self, conversation: str) -> None:
         room = self._rooms[conversation]
         people = [{"id": it.id, "name": it.name} for it in room.values()]
-        message = _json({"type": "call.people", "conversation": conversation, "people": people})
         for caller in room.values():
-            caller.send(message)
+            message = {"type": "call.people", "conversation": conversation, "people": people, "you": caller.id}
+            caller.send(_json(message))
 
 
 async def call_socket(

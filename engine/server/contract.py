@@ -16,7 +16,7 @@ from engine.delivery.wire import TYPES, json_schema
 from engine.events import Event, Resync, Snapshot
 from engine.ingest.tracks import TrackSpec
 from engine.mqtt.topics import Topics
-from engine.server.calls import CALLER_ID
+from engine.server.calls import CALLER_KEY
 from engine.server.typescript import declarations
 from engine.store.outbox import WebhookKind
 from engine.webhooks.feed import TYPES as WEBHOOK_TYPES
@@ -55,6 +55,7 @@ def asyncapi() -> dict[str, Any]:
 
 def _sockets() -> dict[str, Any]:
     conversation = {"conversation": {"type": "string", "minLength": 1, "maxLength": 64}}
+    key = {"type": "string", "pattern": f"^{CALLER_KEY.pattern}$"}
     resume = {"resume_from_seq": {"type": "integer", "minimum": 0}}
     return {
         "events": _socket(
@@ -67,7 +68,7 @@ def _sockets() -> dict[str, Any]:
         ),
         "call": _socket(
             "/signal", "Of a video call: who is in it, and messages from one browser to another.",
-            conversation | {"name": {"type": "string"}, "id": {"type": "string", "pattern": f"^{CALLER_ID.pattern}$"}},
+            conversation | {"name": {"type": "string"}, "key": key},
             [*_calls(), "error"],
         ),
     }  # fmt: skip
@@ -78,7 +79,7 @@ def _calls() -> dict[str, Any]:
     text, anything = {"type": "string"}, {"type": "object"}
     person = {"type": "object", "properties": {"id": text, "name": text}, "required": ["id", "name"]}
     return {
-        "call.people": _object("call.people", conversation=text, people={"type": "array", "items": person}),
+        "call.people": _object("call.people", conversation=text, people={"type": "array", "items": person}, you=text),
         "call.signal": _object("call.signal", **{"from": text, "data": anything}),
         "call.signal.to": _object("call.signal", to=text, data=anything),
     }

@@ -25,7 +25,7 @@ from engine.ingest.websocket import IngestSocket
 from engine.media import ChunkSource
 from engine.names import ALL_CONVERSATIONS, name_problem
 from engine.runtime.limits import Client
-from engine.server.calls import CALLER_ID, Calls, call_socket
+from engine.server.calls import CALLER_KEY, Calls, call_socket
 from engine.server.client_limits import ClientLimits, client_address, client_with
 from engine.server.refusals import Refusals
 from engine.server.sinks import EventSinks
@@ -153,14 +153,14 @@ class Sockets:
     async def _signal(self, websocket: WebSocket, grant: Grant, client: Client) -> None:
         """Of a video call, whose people see each other's emotions."""
         conversation, name = _conversation(websocket), websocket.query_params.get("name", "")
-        id_ = websocket.query_params.get("id", "")
+        key = websocket.query_params.get("key", "")
         if problem := name_problem("The query's name", name):
             raise BadRequestError("bad_name", problem)
-        if conversation == ALL_CONVERSATIONS or not CALLER_ID.fullmatch(id_):
-            raise BadRequestError("bad_request", "A call needs one conversation, and an id of 32 hexadecimal digits.")
+        if conversation == ALL_CONVERSATIONS or not CALLER_KEY.fullmatch(key):
+            raise BadRequestError("bad_request", "A call needs one conversation, and a key of 32 hexadecimal digits.")
         grant.check("listen", conversation, name)
         with self._refusals.counted():
-            caller = self.calls.join(conversation, name, id_)
+            caller = self.calls.join(conversation, name, key)
         await call_socket(websocket, self.calls, caller, partial(self._limits.message, client))
 
     async def _ingest(self, websocket: WebSocket, grant: Grant, client: Client) -> None:

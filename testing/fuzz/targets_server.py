@@ -53,12 +53,12 @@ def call_signals(folder: Path) -> Iterator[Inputs]:
     seeds = [
         {
             "type": "call.signal",
-            "to": "2" * 32,
+            "to": tom.id,
             "data": {"candidate": {"candidate": "candidate:1 1 udp 1", "sdpMLineIndex": 0}},
         },
         {
             "type": "call.signal",
-            "to": "2" * 32,
+            "to": tom.id,
             "data": {"description": {"type": "offer", "sdp": "v=0\r\n"}, "n": [1.5, None]},
         },
     ]
