@@ -30,6 +30,14 @@ export async function history(conversation) {
   }
 }
 
+/** {name, blob}: the stored conversation as a file in one of the engine's formats. Raises Refused. */
+export async function exported(conversation, format) {
+  const answer = await fetch(`/conversations/${encodeURIComponent(conversation)}/export?format=${format}`);
+  if (!answer.ok) throw new Refused(answer.status, (await answer.json()).message);
+  const [, name] = /filename\*=UTF-8''([^;]+)/.exec(answer.headers.get("content-disposition"));
+  return { name: decodeURIComponent(name), blob: await answer.blob() };
+}
+
 async function answered(path, options) {
   const answer = await fetch(path, { headers: { accept: "application/json" }, ...options });
   const body = await answer.json();
@@ -37,9 +45,9 @@ async function answered(path, options) {
   return body;
 }
 
-/** Saves a text as a file of the user. */
-export function save(name, text) {
-  const address = URL.createObjectURL(new Blob([text], { type: "application/jsonl" }));
+/** Saves a file of the user. */
+export function save({ name, blob }) {
+  const address = URL.createObjectURL(blob);
   const link = Object.assign(document.createElement("a"), { href: address, download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(address), 10_000);

@@ -1,10 +1,11 @@
 // The dashboard: chooses what to show by the address, and connects events, state and page.
 
 import { subscribe } from "/sdk/cberl.js";
-import { Refused, conversations, history, remove, save } from "./api.js";
+import { Refused, conversations, exported, history, remove, save } from "./api.js";
 import { ConversationView } from "./conversation_view.js";
 import { clock } from "./format.js";
 import { renderList } from "./list.js";
+import { renderFormats, watchMenu } from "./menu.js";
 import { fillWords } from "./page_words.js";
 import { format, parse } from "./route.js";
 import { Start, snippet } from "./start.js";
@@ -167,15 +168,21 @@ async function begin(way) {
   if (conversation !== null) go(format({ ...parse(""), conversation }));
 }
 
-async function exported() {
-  const conversation = state.conversation;
-  let events = [...state.utterances.values()];
+async function download(format) {
+  const mine = state;
   try {
-    events = await history(conversation);
+    save(await exported(mine.conversation, format));
+    renderSentence("note", null);
   } catch (error) {
-    if (!(error instanceof Refused)) throw error; // without an event log, what this page has
+    // Where the engine stores nothing, or only for others, there are still the turns of this page.
+    if (error instanceof Refused && format === "jsonl") save(shownTurns(mine));
+    else renderSentence("note", error.message);
   }
-  save(`${conversation}.jsonl`, events.map((event) => `${JSON.stringify(event)}\n`).join(""));
+}
+
+function shownTurns({ conversation, utterances }) {
+  const lines = [...utterances.values()].map((event) => `${JSON.stringify(event)}\n`);
+  return { name: `${conversation}.jsonl`, blob: new Blob(lines, { type: "application/jsonl" }) };
 }
 
 async function deleted() {
@@ -205,7 +212,8 @@ $("search").addEventListener("input", () => {
 $("speak").addEventListener("click", () => begin(() => start.speak()));
 $("demo").addEventListener("click", () => begin(() => start.demo()));
 $("stop").addEventListener("click", () => start.stop());
-$("export").addEventListener("click", exported);
+renderFormats($("formats"));
+watchMenu($("export"), download);
 $("delete").addEventListener("click", deleted);
 setInterval(() => connection.kind === "waiting" && draw(), 1_000);
 

@@ -28,6 +28,16 @@ export const words = {
     search: "Search",
     callTitle: "CBERL: a call with emotions",
   },
+  // The formats of `/conversations/{id}/export`, by their names there.
+  formats: {
+    html: ["Report", "HTML"],
+    csv: ["Table", "CSV"],
+    vtt: ["Captions", "WebVTT"],
+    srt: ["Subtitles", "SubRip"],
+    textgrid: ["Praat", "TextGrid"],
+    eaf: ["ELAN", "EAF"],
+    jsonl: ["Events", "JSON Lines"],
+  },
   noMatch: "No conversation has this in its name or its people.",
   people: (count) => (count === 1 ? "1 person" : `${count} people`),
   turns: (count) => (count === 1 ? "1 turn" : `${count} turns`),
@@ -89,7 +99,7 @@ export const words = {
   },
   summary: {
     shares: "Share of time by emotion",
-    changes: (count) => (count === 1 ? "1 change of emotion" : `${count} changes of emotion`),
+    changes: (count) => (count === 1 ? "1 lasting change" : `${count} lasting changes`),
     intense: "Most intense moments",
     none: "There is nothing to sum up yet.",
   },

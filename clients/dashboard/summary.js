@@ -1,17 +1,22 @@
 // A conversation in a few numbers, as `cberl run` sums it up. Pure.
 
+import { lastingChanges } from "./changes.js";
+
 const MOMENTS = 3;
 
-/** {speakers: [{name, turns, shares: [[emotion, share of their time]], changes}], moments: the most intense, by time}. */
+/**
+ * {speakers: [{name, turns, shares: [[emotion, share of their time]], changes}], moments: the most intense, by time}.
+ * `turns`: by their start. `changes`: how many lasting changes of emotion.
+ */
 export function summarize(turns) {
   const speakers = new Map();
-  for (const { speaker, emotion, start_s, end_s, shift } of turns) {
+  for (const { speaker, emotion, start_s, end_s } of turns) {
     if (!speakers.has(speaker)) speakers.set(speaker, { name: speaker, turns: 0, changes: 0, seconds: new Map() });
     const one = speakers.get(speaker);
     one.turns += 1;
-    one.changes += shift?.turns_ago === 1 ? 1 : 0;
     one.seconds.set(emotion, (one.seconds.get(emotion) ?? 0) + Math.max(0, end_s - start_s));
   }
+  for (const { speaker } of lastingChanges(turns)) speakers.get(speaker).changes += 1;
   const sure = turns.filter(({ uncertain, backchannel, emotion }) => !(uncertain || backchannel || emotion === "neutral"));
   const moments = sure.sort((a, b) => intensity(b) - intensity(a)).slice(0, MOMENTS).sort((a, b) => a.start_s - b.start_s);
   return { speakers: [...speakers.values()].map(withShares), moments };

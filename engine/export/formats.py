@@ -25,6 +25,7 @@ class Format:
 
     name: str
     suffixes: tuple[str, ...]
+    media_type: str
     write: Callable[[Sequence[ExportedConversation]], str]
     several: bool = False
 
@@ -32,13 +33,13 @@ class Format:
 FORMATS = {
     it.name: it
     for it in (
-        Format("jsonl", (".jsonl", ".ndjson"), to_json_lines, several=True),
-        Format("csv", (".csv",), to_csv, several=True),
-        Format("vtt", (".vtt",), to_webvtt),
-        Format("srt", (".srt",), to_srt),
-        Format("textgrid", (".TextGrid",), to_textgrid),
-        Format("eaf", (".eaf",), to_eaf),
-        Format("html", (".html", ".htm"), to_html),
+        Format("jsonl", (".jsonl", ".ndjson"), "application/jsonl", to_json_lines, several=True),
+        Format("csv", (".csv",), "text/csv", to_csv, several=True),
+        Format("vtt", (".vtt",), "text/vtt", to_webvtt),
+        Format("srt", (".srt",), "application/x-subrip", to_srt),
+        Format("textgrid", (".TextGrid",), "text/plain", to_textgrid),
+        Format("eaf", (".eaf",), "application/xml", to_eaf),
+        Format("html", (".html", ".htm"), "text/html", to_html),
     )
 }
 

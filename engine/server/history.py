@@ -1,4 +1,4 @@
-"""HTTP: list conversations, read the events of one, delete one."""
+"""HTTP: list conversations, read the events of one, export one, delete one."""
 
 import asyncio
 import sqlite3
@@ -10,6 +10,8 @@ from starlette.routing import Route
 from engine.access.guard import Access
 from engine.delivery.wire import encode
 from engine.events import Error
+from engine.export.formats import FORMATS
+from engine.server.exports import Exports
 from engine.server.overview import Overview
 from engine.server.sinks import EventSinks
 from engine.store.shared.conversation_store import ConversationStoreError
@@ -21,8 +23,8 @@ def history_routes(sinks: EventSinks, access: Access) -> list[Route]:
     """`/conversations` and below."""
     hub, event_writer = sinks.hub, sinks.event_writer
     kept = event_writer if event_writer is not None and event_writer.keeps_events else None
-
     overview = Overview(hub, kept)
+    exports = Exports(kept) if kept is not None else None
 
     async def conversations(request: Request) -> Response:
         access.check(request, "all")
@@ -31,7 +33,7 @@ def history_routes(sinks: EventSinks, access: Access) -> list[Route]:
     async def events(request: Request) -> Response:
         access.check(request, "history", request.path_params["id"])
         if kept is None:
-            return _error(404, "no_event_log", "This engine has no event log: see the setting event_log.")
+            return _no_event_log()
         after = request.query_params.get("after_seq", "0")
         limit = request.query_params.get("limit", "100")
         if not (_is_number(after) and _is_number(limit) and 1 <= int(limit) <= MAX_EVENTS):
@@ -39,10 +41,20 @@ def history_routes(sinks: EventSinks, access: Access) -> list[Route]:
         conversation = request.path_params["id"]
         found = await kept.query(kept.log.events, conversation, int(after), int(limit))
         if not found and not await known(conversation):
-            return _error(404, "unknown_conversation", f"There are no events of {conversation[:64]}.")
+            return _unknown(conversation)
         last_seq = found[-1][0] if found else int(after)
         body = f'{{"events":[{",".join(text for _, text in found)}],"last_seq":{last_seq}}}'
         return Response(body, media_type="application/json")
+
+    async def export(request: Request) -> Response:
+        conversation = request.path_params["id"]
+        access.check(request, "history", conversation)
+        if exports is None:
+            return _no_event_log()
+        form = FORMATS.get(request.query_params.get("format", ""))
+        if form is None:
+            return _error(400, "bad_request", f"format is one of {', '.join(FORMATS)}.")
+        return await exports.file(conversation, form) or _unknown(conversation)
 
     async def known(conversation: str) -> bool:
         if any(it.id == conversation for it in hub.conversations()):
@@ -57,7 +69,7 @@ def history_routes(sinks: EventSinks, access: Access) -> list[Route]:
         if any(it.id == conversation and it.active for it in hub.conversations()):
             return _error(409, "running", f"{conversation[:64]} is running: delete it when it has ended.")
         if not await known(conversation):
-            return _error(404, "unknown_conversation", f"There are no events of {conversation[:64]}.")
+            return _unknown(conversation)
         try:
             # Not cancelled when the client disconnects, so that a deletion is complete.
             deleted = await asyncio.shield(sinks.forget(conversation))
@@ -70,12 +82,21 @@ def history_routes(sinks: EventSinks, access: Access) -> list[Route]:
     return [
         Route("/conversations", conversations),
         Route("/conversations/{id}/events", events),
+        Route("/conversations/{id}/export", export),
         Route("/conversations/{id}", delete, methods=["DELETE"]),
     ]
 
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 16
+
+
+def _no_event_log() -> Response:
+    return _error(404, "no_event_log", "This engine has no event log: see the setting event_log.")
+
+
+def _unknown(conversation: str) -> Response:
+    return _error(404, "unknown_conversation", f"There are no events of {conversation[:64]}.")
 
 
 def _error(status: int, code: str, message: str) -> Response:

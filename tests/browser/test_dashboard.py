@@ -14,6 +14,7 @@ import engine.demo
 from cberl.labels import MELD
 from engine.demo.play import play
 from engine.events import EmotionEvent
+from engine.export.formats import FORMATS
 from engine.ingest.file import read_media
 from engine.media import AudioChunk
 from testing.browser_page import BROWSER, browser, opened, server
@@ -153,14 +154,55 @@ def test_conversations_are_found_opened_replayed_exported_and_deleted() -> None:
             await page.select_option("#speed", "16")
             await page.click("#play")
             await expect(page.locator("#transcript li")).to_have_count(25)
+            await page.click("#export summary")
             async with page.expect_download() as download:
-                await page.click("#export")
+                await page.click("#formats button[value=jsonl]")
             exported = (await (await download.value).path()).read_text("utf-8").splitlines()
             assert len(exported) == 25
             page.on("dialog", lambda dialog: dialog.accept())
             await page.click("#delete")
             await expect(page.locator("#note")).to_contain_text("“ended” was deleted")
             await expect(entries).to_have_count(1)
+
+    asyncio.run(main())
+
+
+def test_every_format_is_exported_by_keyboard_and_the_menu_closes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with dashboard("?conversation=ended", stored=str(tmp_path / "log")) as (_, _, page):
+            menu = page.locator("#export")
+            button = menu.locator("summary")
+            await button.focus()
+            for form in FORMATS:
+                await page.keyboard.press("Enter")
+                chosen = menu.locator(f"button[value={form}]")
+                while not await chosen.evaluate("(it) => it === document.activeElement"):
+                    await page.keyboard.press("Tab")
+                async with page.expect_download() as download:
+                    await page.keyboard.press("Enter")
+                file = await download.value
+                assert file.suggested_filename == f"ended{FORMATS[form].suffixes[0]}"
+                assert "maya" in (await file.path()).read_text("utf-8")
+                await expect(button).to_be_focused()
+            await page.keyboard.press("Enter")
+            await expect(page.locator("#formats")).to_be_visible()
+            await page.keyboard.press("Tab")
+            await page.keyboard.press("Escape")
+            await expect(page.locator("#formats")).to_be_hidden()
+            await expect(button).to_be_focused()
+            await button.click()
+            await page.click("#title")
+            await expect(page.locator("#formats")).to_be_hidden()
+
+    asyncio.run(main())
+
+
+def test_without_an_event_log_the_menu_says_why_nothing_is_saved() -> None:
+    async def main() -> None:
+        async with dashboard("?conversation=ended") as (_, _, page):
+            await page.click("#export summary")
+            await page.click("#formats button[value=html]")
+            await expect(page.locator("#note")).to_contain_text("This engine has no event log")
 
     asyncio.run(main())
 
@@ -260,6 +302,8 @@ def test_it_is_accessible_and_nothing_overflows_in_any_width_and_colour(width: i
                 if query != "?list":
                     await page.wait_for_selector("#transcript li")
                     await page.wait_for_selector("#summary .shares")
+                if query != "?list":
+                    await page.click("#export summary")
                 assert await page.evaluate(OVERFLOWING) == [], query
                 found = await Axe().run(page)
                 serious = [it for it in found.response["violations"] if it["impact"] in ("serious", "critical")]
@@ -279,7 +323,7 @@ def test_every_control_is_reached_by_tab_and_the_colours_are_kept() -> None:
             assert await page.evaluate(theme) == "light"
             await page.wait_for_selector("#replay:not([hidden])")
             await page.wait_for_selector("#summary .moments")
-            reachable = """[...document.querySelectorAll("a, button, input, select, [tabindex='0']")]
+            reachable = """[...document.querySelectorAll("a, button, summary, input, select, [tabindex='0']")]
                 .filter((it) => it.checkVisibility() && !it.disabled).length"""
             count = await page.evaluate(reachable)
             reached = set()

@@ -1,6 +1,7 @@
 """The first page without a server: its files, its colours, and what it makes of messages."""
 
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -9,7 +10,11 @@ from typing import Any
 
 import pytest
 
-from cberl.labels import EMOTIONS
+from cberl.labels import EMOTIONS, MELD
+from engine.delivery.wire import encode
+from engine.export import summary
+from engine.export.formats import FORMATS
+from testing import events as made
 
 DASHBOARD = Path(__file__).parents[2] / "clients" / "dashboard"
 SCRIPTS = sorted(DASHBOARD.glob("*.js"))
@@ -98,8 +103,9 @@ def event(seq: int, utterance: str, start_s: float, **other: Any) -> dict[str, A
 def run(program: str) -> Any:
     """What a program that imports modules of the dashboard prints, as JSON."""
     assert NODE is not None
-    command = [NODE, "--no-warnings", "--input-type=module", "-e", program.replace("DASHBOARD", DASHBOARD.as_uri())]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [NODE, "--no-warnings", "--input-type=module"]
+    program = program.replace("DASHBOARD", DASHBOARD.as_uri())
+    done = subprocess.run(command, input=program, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -208,6 +214,38 @@ def test_the_summary_has_shares_of_time_and_counts_each_change_once() -> None:
     shares = [["neutral", 0.75], ["joy", 0.25]]
     assert summary["speakers"] == [{"name": "maya", "turns": 3, "changes": 1, "shares": shares}]
     assert [it["utterance"] for it in summary["moments"]] == ["2"]
+
+
+@needs_node
+def test_the_summary_of_the_engine_and_of_the_dashboard_have_the_same_changes() -> None:
+    chance = random.Random(11)
+    events = [
+        made.emotion(
+            number, chance.choice(("maya", "tom")), chance.choice(MELD[:3]), confidence=chance.choice((0.4, 0.6, 0.8))
+        )
+        for number in range(400)
+    ]
+    program = f"""
+        import {{ lastingChanges }} from "DASHBOARD/changes.js";
+        import {{ summarize }} from "DASHBOARD/summary.js";
+        const turns = [{",".join(encode(event, seq) for seq, event in enumerate(events))}];
+        const counts = Object.fromEntries(summarize(turns).speakers.map(({{ name, changes }}) => [name, changes]));
+        console.log(JSON.stringify([lastingChanges(turns).map(({{ utterance }}) => utterance), counts]));
+    """
+    changes, counts = run(program)
+    expected = summary.summarize(events)
+    assert changes == [change.event.utterance for change in expected.changes]
+    assert counts == {it.speaker: it.changes for it in expected.speakers}
+    assert 50 < len(changes) < 200  # the rule leaves some out
+
+
+@needs_node
+def test_the_menu_has_every_format_of_the_engine() -> None:
+    program = """
+        import { words } from "DASHBOARD/strings.js";
+        console.log(JSON.stringify(Object.keys(words.formats)));
+    """
+    assert set(run(program)) == set(FORMATS)
 
 
 @needs_node

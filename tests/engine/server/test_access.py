@@ -47,6 +47,7 @@ def http(url: str, token: str | None = None) -> httpx.AsyncClient:
 ROUTES: list[tuple[str, str, Scope]] = [
     ("GET", "/conversations", "all"),
     ("GET", "/conversations/demo/events", "history"),
+    ("GET", "/conversations/demo/export?format=vtt", "history"),
     ("DELETE", "/conversations/demo", "delete"),
     ("GET", "/metrics", "metrics"),
     ("POST", "/whip/demo?speaker=alice", "publish"),

@@ -3,7 +3,9 @@ import threading
 import time
 
 import httpx
+import pytest
 
+from engine.export.formats import FORMATS
 from testing.counting import running
 from testing.events import emotion
 
@@ -50,6 +52,35 @@ def test_history_is_read_page_by_page_and_outlives_the_engine(tmp_path):
     asyncio.run(second())
 
 
+@pytest.mark.parametrize("keep_text", [True, False])
+def test_a_conversation_is_exported_in_every_format_with_words_only_where_they_were_kept(tmp_path, keep_text):
+    name, path = 'Zoë: "live".', "/conversations/Zo%C3%AB%3A%20%22live%22./export"
+
+    async def main():
+        async with running(event_log=str(tmp_path / "log"), keep_text=keep_text) as (engine, url), client(url) as http:
+            for number in range(1, 1203):  # more than one page
+                engine.hub.publish(emotion(number, conversation=name))
+            await engine.hub.flush()
+            for form in FORMATS.values():
+                answer = await http.get(path, params={"format": form.name})
+                assert answer.status_code == 200
+                assert answer.headers["Content-Type"].partition(";")[0] == form.media_type
+                file = f"Zo%C3%AB_%20_live_{form.suffixes[0]}"
+                plain = f"Zo__ _live_{form.suffixes[0]}"
+                assert answer.headers["Content-Disposition"] == (
+                    f"attachment; filename=\"{plain}\"; filename*=UTF-8''{file}"
+                )
+                assert answer.text.count("joy") >= 1202
+                assert ("words 1202" in answer.text) == keep_text
+            for query in ("", "?format=", "?format=VTT", "?format=pdf"):
+                answer = await http.get(f"{path}{query}")
+                assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+            answer = await http.get("/conversations/other/export?format=vtt")
+            assert (answer.status_code, answer.json()["code"]) == (404, "unknown_conversation")
+
+    asyncio.run(main())
+
+
 def test_a_log_that_does_not_answer_is_unavailable(tmp_path, monkeypatch):
     monkeypatch.setattr("engine.store.transactions.QUERY_S", 0.05)
     gate = threading.Event()
@@ -57,7 +88,7 @@ def test_a_log_that_does_not_answer_is_unavailable(tmp_path, monkeypatch):
     async def main():
         async with running(event_log=str(tmp_path / "log")) as (engine, url), client(url) as http:
             stuck = asyncio.ensure_future(engine.hub._event_writer.call(gate.wait))
-            for path in ("/conversations", "/conversations/demo/events"):
+            for path in ("/conversations", "/conversations/demo/events", "/conversations/demo/export?format=srt"):
                 answer = await http.get(path)
                 assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
             gate.set()
@@ -72,7 +103,8 @@ def test_without_a_log_there_is_no_history_and_conversations_can_still_be_delete
         async with running() as (engine, url), client(url) as http:
             engine.hub.publish(emotion(1))
             engine.hub.close("demo")
-            assert (await http.get("/conversations/demo/events")).json()["code"] == "no_event_log"
+            for path in ("events", "export?format=csv"):
+                assert (await http.get(f"/conversations/demo/{path}")).json()["code"] == "no_event_log"
             assert (await http.delete("/conversations/demo")).json() == {"deleted_events": 0}
             assert (await http.get("/conversations")).json() == {"conversations": []}
             assert engine.hub.snapshot("demo").speakers == ()
