@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from engine.access.guard import Access
-from engine.delivery.wire import encode
+from engine.delivery.wire import WireError, encode
 from engine.events import Error
 from engine.export.formats import FORMATS
 from engine.server.exports import Exports
@@ -54,7 +54,10 @@ def history_routes(sinks: EventSinks, access: Access) -> list[Route]:
         form = FORMATS.get(request.query_params.get("format", ""))
         if form is None:
             return _error(400, "bad_request", f"format is one of {', '.join(FORMATS)}.")
-        return await exports.file(conversation, form) or _unknown(conversation)
+        try:
+            return await exports.file(conversation, form) or _unknown(conversation)
+        except WireError as error:
+            return _error(500, "damaged", f"A stored event of it cannot be read: {error}.")
 
     async def known(conversation: str) -> bool:
         if any(it.id == conversation for it in hub.conversations()):

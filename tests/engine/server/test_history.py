@@ -1,6 +1,8 @@
 import asyncio
+import sqlite3
 import threading
 import time
+from contextlib import closing
 
 import httpx
 import pytest
@@ -79,6 +81,20 @@ def test_a_conversation_is_exported_in_every_format_with_words_only_where_they_w
             assert (answer.status_code, answer.json()["code"]) == (404, "unknown_conversation")
 
     asyncio.run(main())
+
+
+def test_a_stored_event_that_is_damaged_is_one_sentence(tmp_path):
+    async def main(request):
+        async with running(event_log=str(tmp_path / "log")) as (engine, url), client(url) as http:
+            engine.hub.publish(emotion(1))
+            await engine.hub.flush()
+            return await request(http)
+
+    asyncio.run(main(lambda http: http.get("/conversations")))
+    with closing(sqlite3.connect(tmp_path / "log")) as database, database:
+        assert database.execute("UPDATE event SET json = '{}'").rowcount >= 1
+    answer = asyncio.run(main(lambda http: http.get("/conversations/demo/export?format=srt")))
+    assert (answer.status_code, answer.json()["code"]) == (500, "damaged")
 
 
 def test_a_log_that_does_not_answer_is_unavailable(tmp_path, monkeypatch):
