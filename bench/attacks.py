@@ -75,9 +75,9 @@ ATTACKS: dict[str, Attack] = {
         another_conversation,
         *HOSTILE,
         connections_that_trickle,
-        offers_without_end,
         huge_pictures,
         a_crowd_that_is_behind,
+        offers_without_end,  # last: for a while it leaves no WebRTC peer to anybody, with limits that large
     )
 }
 
