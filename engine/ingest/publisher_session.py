@@ -82,9 +82,7 @@ class PublisherSession:
         """
         self.chunks: Channel[AudioChunk] = Channel(CHANNEL_CHUNKS)
         self.conversation = conversation
-        self.due_at: float | None = (
-            asyncio.get_running_loop().time() + deadlines.first_s
-        )  # media must come; None: never
+        self.due_at: float | None = self._now() + deadlines.first_s  # when media must come; None: it need not
         self.key = ""  # with which another socket may continue this session; "": none may
         self.stopping = False
         self._protocol = protocol
@@ -144,7 +142,7 @@ class PublisherSession:
             self._moved.set()
             outbox.notify(SessionStarted(self.conversation, self._tracks, self.key, self._messages))
             if self._account is not None:
-                outbox.notify(self._account)
+                self._report_end(self._account)
 
     async def receive(self, message: str | bytes) -> Resume | None:
         """Handle one message. A `session.resume`, which another publisher must handle, is returned."""
@@ -243,10 +241,13 @@ class PublisherSession:
         self._account = SessionEnded(
             self.conversation, self._received_s, self.chunks.dropped, protocol.gaps, protocol.missing_s
         )
-        self._outbox.notify(self._account)
-        # Only a client that closes the socket has received this. One that has lost it may come back for it.
+        self._report_end(self._account)
+
+    def _report_end(self, account: SessionEnded) -> None:
+        """Only a client that then closes the socket has received it. One that has lost it may come back for it."""
+        self._outbox.notify(account)
         wait_s = CLIENT_CLOSES_S if self.key else 0.0
-        asyncio.get_running_loop().call_later(wait_s, lambda: self._outbox.end("done"))
+        asyncio.get_running_loop().call_later(wait_s, self._outbox.end, "done")
 
     async def _add_frame(self, picture: Picture) -> None:
         """Decode it, to be attached to the next chunk of its speaker."""

@@ -2,26 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 import engine.demo
 from cberl.labels import MELD
 from engine.demo.play import play
 from engine.events import EmotionEvent
-from engine.export.formats import FORMATS
 from engine.ingest.file import read_media
 from engine.media import AudioChunk
 from testing.browser_page import BROWSER, browser, opened, server
 from testing.call_page import capture_devices
-from testing.counting import Counter, running
+from testing.counting import running
+from testing.dashboard_page import dashboard
 from testing.live_engine import demo
-from testing.sample_conversation import LONG_NAME, demo_events, extreme_events, greeting, many_events, stats
+from testing.sample_conversation import LONG_NAME, demo_events, extreme_events, greeting, many_events
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium or chrome")
 
@@ -115,23 +113,6 @@ def test_the_first_page_leads_to_ones_own_voice_and_to_the_demo(tmp_path: Path, 
     asyncio.run(main())
 
 
-@asynccontextmanager
-async def dashboard(query: str = "", *, stored: str = "", **options: Any) -> AsyncIterator[tuple[Counter, str, Page]]:
-    """An engine with a live and an ended conversation, and its dashboard."""
-    log = {"event_log": stored, "keep_text": True} if stored else {}
-    async with (
-        running(replay_events=20_000, subscriber_queue=20_000, **log) as (engine, url),
-        browser(**options) as context,
-    ):
-        for event in [*greeting("live"), *demo_events("live"), *stats("live")]:
-            engine.hub.publish(event)
-        for event in [*greeting("ended"), *demo_events("ended")]:
-            engine.hub.publish(event)
-        engine.hub.close("ended")
-        await engine.hub.flush()
-        yield engine, url, await opened(context, f"{url}/{query}")
-
-
 def test_conversations_are_found_opened_replayed_exported_and_deleted() -> None:
     async def main() -> None:
         async with dashboard("?list") as (engine, url, page):
@@ -163,46 +144,6 @@ def test_conversations_are_found_opened_replayed_exported_and_deleted() -> None:
             await page.click("#delete")
             await expect(page.locator("#note")).to_contain_text("“ended” was deleted")
             await expect(entries).to_have_count(1)
-
-    asyncio.run(main())
-
-
-def test_every_format_is_exported_by_keyboard_and_the_menu_closes(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with dashboard("?conversation=ended", stored=str(tmp_path / "log")) as (_, _, page):
-            menu = page.locator("#export")
-            button = menu.locator("summary")
-            await button.focus()
-            for form in FORMATS:
-                await page.keyboard.press("Enter")
-                chosen = menu.locator(f"button[value={form}]")
-                while not await chosen.evaluate("(it) => it === document.activeElement"):
-                    await page.keyboard.press("Tab")
-                async with page.expect_download() as download:
-                    await page.keyboard.press("Enter")
-                file = await download.value
-                assert file.suggested_filename == f"ended{FORMATS[form].suffixes[0]}"
-                assert "maya" in (await file.path()).read_text("utf-8")
-                await expect(button).to_be_focused()
-            await page.keyboard.press("Enter")
-            await expect(page.locator("#formats")).to_be_visible()
-            await page.keyboard.press("Tab")
-            await page.keyboard.press("Escape")
-            await expect(page.locator("#formats")).to_be_hidden()
-            await expect(button).to_be_focused()
-            await button.click()
-            await page.click("#title")
-            await expect(page.locator("#formats")).to_be_hidden()
-
-    asyncio.run(main())
-
-
-def test_without_an_event_log_the_menu_says_why_nothing_is_saved() -> None:
-    async def main() -> None:
-        async with dashboard("?conversation=ended") as (_, _, page):
-            await page.click("#export summary")
-            await page.click("#formats button[value=html]")
-            await expect(page.locator("#note")).to_contain_text("This engine has no event log")
 
     asyncio.run(main())
 

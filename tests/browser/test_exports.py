@@ -1,4 +1,4 @@
-"""Exports in a real browser: the HTML report as a page, WebVTT as the captions of a video."""
+"""Exports in a real browser: the dashboard's menu, the HTML report as a page, WebVTT as the captions of a video."""
 
 import asyncio
 import itertools
@@ -14,6 +14,7 @@ from engine.delivery.wire import encode
 from engine.export.conversation import ExportedConversation, exported_conversation
 from engine.export.formats import FORMATS
 from testing.browser_page import BROWSER, browser, opened
+from testing.dashboard_page import dashboard
 from testing.events import emotion
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium or chrome")
@@ -85,5 +86,45 @@ def test_a_browser_reads_speakers_and_emotions_from_webvtt() -> None:
             assert len(cues) == 39
             assert cues[:2] == [[2, "maya", "neutral", "Hello."], [4, NAMES[1], "joy", "w" * 300]]
             assert cues[3] == [8, "maya", "surprise uncertain", "[surprise]"]
+
+    asyncio.run(main())
+
+
+def test_every_format_is_exported_by_keyboard_and_the_menu_closes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with dashboard("?conversation=ended", stored=str(tmp_path / "log")) as (_, _, page):
+            menu = page.locator("#export")
+            button = menu.locator("summary")
+            await button.focus()
+            for form in FORMATS:
+                await page.keyboard.press("Enter")
+                chosen = menu.locator(f"button[value={form}]")
+                while not await chosen.evaluate("(it) => it === document.activeElement"):
+                    await page.keyboard.press("Tab")
+                async with page.expect_download() as download:
+                    await page.keyboard.press("Enter")
+                file = await download.value
+                assert file.suggested_filename == f"ended{FORMATS[form].suffixes[0]}"
+                assert "maya" in (await file.path()).read_text("utf-8")
+                await expect(button).to_be_focused()
+            await page.keyboard.press("Enter")
+            await expect(page.locator("#formats")).to_be_visible()
+            await page.keyboard.press("Tab")
+            await page.keyboard.press("Escape")
+            await expect(page.locator("#formats")).to_be_hidden()
+            await expect(button).to_be_focused()
+            await button.click()
+            await page.click("#title")
+            await expect(page.locator("#formats")).to_be_hidden()
+
+    asyncio.run(main())
+
+
+def test_without_an_event_log_the_menu_says_why_nothing_is_saved() -> None:
+    async def main() -> None:
+        async with dashboard("?conversation=ended") as (_, _, page):
+            await page.click("#export summary")
+            await page.click("#formats button[value=html]")
+            await expect(page.locator("#note")).to_contain_text("This engine has no event log")
 
     asyncio.run(main())

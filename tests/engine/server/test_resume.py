@@ -59,6 +59,34 @@ def test_only_a_key_of_this_conversation_continues_a_session_and_only_where_it_i
     asyncio.run(main())
 
 
+def test_a_publisher_comes_back_for_the_end_that_it_has_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.ingest.publisher_session.CLIENT_CLOSES_S", 0.0)
+
+    async def main() -> None:
+        async with running() as (engine, url), ws(url, "/events?conversation=demo") as watcher:
+            async with ws(url, INGEST) as lost:
+                engine.open.clear()
+                await lost.send(START)
+                key = (await until(lost, "session.started"))["resume"]
+                await lost.send(frame(5, seconds=0.1))
+                await lost.send(END)
+                await until(watcher, "speaker.joined")
+                lost.transport.abort()
+            engine.open.set()
+            await until(watcher, "speaker.left")
+            async with ws(url, INGEST + "&resume_from_seq=0") as back:
+                await back.send(resume(key))
+                messages, code, _ = await rest(back)  # which the engine closes, because this client does not
+            assert [it["type"] for it in messages if it["type"] == "emotion"] == ["emotion"]
+            assert (messages[-1]["type"], messages[-1]["received_s"], code) == (
+                "session.ended",
+                pytest.approx(0.1),
+                1000,
+            )
+
+    asyncio.run(main())
+
+
 def test_an_engine_shuts_down_while_it_waits_for_a_lost_publisher() -> None:
     async def main() -> None:
         async with asyncio.timeout(10), running(rejoin_grace_s=600.0) as (_, url), ws(url, INGEST) as publisher:
