@@ -30,12 +30,16 @@ export async function history(conversation) {
   }
 }
 
-/** {name, blob}: the stored conversation as a file in one of the engine's formats. Raises Refused. */
+/**
+ * The conversation as a file in one of the engine's formats: {name, blob, sessions, complete}. It has the latest of so many
+ * sessions; `complete` is false where the engine no longer keeps the beginning. Raises Refused.
+ */
 export async function exported(conversation, format) {
   const answer = await fetch(`/conversations/${encodeURIComponent(conversation)}/export?format=${format}`);
   if (!answer.ok) throw new Refused(answer.status, (await answer.json()).message);
   const [, name] = /filename\*=UTF-8''([^;]+)/.exec(answer.headers.get("content-disposition"));
-  return { name: decodeURIComponent(name), blob: await answer.blob() };
+  return { name: decodeURIComponent(name), blob: await answer.blob(), sessions: Number(answer.headers.get("cberl-sessions")),
+    complete: answer.headers.get("cberl-complete") === "true" };
 }
 
 async function answered(path, options) {

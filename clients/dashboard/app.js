@@ -1,16 +1,17 @@
 // The dashboard: chooses what to show by the address, and connects events, state and page.
 
 import { subscribe } from "/sdk/cberl.js";
-import { Refused, conversations, exported, history, remove, save } from "./api.js";
+import { Refused, conversations, history } from "./api.js";
 import { ConversationView } from "./conversation_view.js";
 import { clock } from "./format.js";
-import { renderList } from "./list.js";
+import { renderList, watchRows } from "./list.js";
 import { renderFormats, watchMenu } from "./menu.js";
 import { fillWords } from "./page_words.js";
 import { format, parse } from "./route.js";
 import { Start, snippet } from "./start.js";
 import { addHistory, apply, emptyState, newestActive } from "./state.js";
 import { renderSentence, renderStatus } from "./status.js";
+import { deleteAfterAsking, exportAs } from "./stored.js";
 import { words } from "./strings.js";
 import { watchTheme } from "./theme.js";
 import { takeToken } from "./token.js";
@@ -168,33 +169,21 @@ async function begin(way) {
   if (conversation !== null) go(format({ ...parse(""), conversation }));
 }
 
-async function download(format) {
-  const mine = state;
-  try {
-    save(await exported(mine.conversation, format));
-    renderSentence("note", null);
-  } catch (error) {
-    // Where the engine stores nothing, or only for others, there are still the turns of this page.
-    if (error instanceof Refused && format === "jsonl") save(shownTurns(mine));
-    else renderSentence("note", error.message);
-  }
+async function download(conversation, format) {
+  const shown = conversation === state?.conversation ? [...state.utterances.values()] : [];
+  renderSentence("note", await exportAs(conversation, format, shown));
 }
 
-function shownTurns({ conversation, utterances }) {
-  const lines = [...utterances.values()].map((event) => `${JSON.stringify(event)}\n`);
-  return { name: `${conversation}.jsonl`, blob: new Blob(lines, { type: "application/jsonl" }) };
-}
-
-async function deleted() {
-  const { conversation } = state;
-  if (!confirm(words.ask(conversation))) return;
-  try {
-    await remove(conversation);
-    go("?list");
-    renderSentence("note", words.deleted(conversation));
-  } catch (error) {
-    renderSentence("note", error.message);
-  }
+async function erase(conversation) {
+  const row = [...$("list").children].find(({ dataset }) => dataset.id === conversation);
+  const next = (row?.nextElementSibling ?? row?.previousElementSibling)?.querySelector("a") ?? $("main");
+  const sentence = await deleteAfterAsking(conversation, () => {
+    listed = listed.filter(({ id }) => id !== conversation);
+    if (conversation === state?.conversation) go("?list");
+    draw();
+    requestAnimationFrame(() => next.focus()); // when the row is gone
+  });
+  if (sentence) renderSentence("note", sentence);
 }
 
 addEventListener("popstate", () => go(null));
@@ -213,8 +202,9 @@ $("speak").addEventListener("click", () => begin(() => start.speak()));
 $("demo").addEventListener("click", () => begin(() => start.demo()));
 $("stop").addEventListener("click", () => start.stop());
 renderFormats($("formats"));
-watchMenu($("export"), download);
-$("delete").addEventListener("click", deleted);
+watchMenu($("export"), (format) => download(state.conversation, format));
+$("delete").addEventListener("click", () => erase(state.conversation));
+watchRows($("list"), download, erase);
 setInterval(() => connection.kind === "waiting" && draw(), 1_000);
 
 watchTheme(() => view.timeline.recolour());

@@ -38,6 +38,15 @@ export const words = {
     eaf: ["ELAN", "EAF"],
     jsonl: ["Events", "JSON Lines"],
   },
+  list: {
+    actions: (name) => `Export or delete “${name}”`,
+    exportAs: "Export as",
+    stillLive: "It can be deleted when it has ended.",
+  },
+  exported: {
+    latestOf: (count) => `This conversation ran ${count} times; the file has the latest. cberl export --all-sessions writes all.`,
+    incomplete: "Earlier turns are not in the file: the engine no longer has them. With --event-log it keeps all.",
+  },
   noMatch: "No conversation has this in its name or its people.",
   people: (count) => (count === 1 ? "1 person" : `${count} people`),
   turns: (count) => (count === 1 ? "1 turn" : `${count} turns`),

@@ -12,7 +12,7 @@ import httpx2
 from pydantic_core import from_json
 
 from engine.delivery.wire import WireError, decode, to_json
-from engine.events import EmotionEvent
+from engine.events import ConversationStarted, EmotionEvent
 from engine.export.formats import ExportError
 from engine.store.database import StoreError, open_database
 from engine.store.event_log import EventLog
@@ -29,6 +29,9 @@ class Source(Protocol):
 
     def messages(self, conversation: str) -> Iterator[str]:
         """Its events as JSON, in order."""
+
+    def started(self, conversation: str) -> dict[int, str]:
+        """When it began, each time that it ran, by the number of that event, where that is known."""
 
 
 @contextmanager
@@ -63,13 +66,20 @@ class _EventLogFile:
 
     def names(self) -> dict[str, str]:
         found = self._log.conversations(MOST)
-        return {it.id: datetime.fromtimestamp(it.last_at_s).astimezone().isoformat(" ", "seconds") for it in found}
+        return {it.id: _local(it.last_at_s) for it in found}
 
     def messages(self, conversation: str) -> Iterator[str]:
         after = 0
         while page := self._log.events(conversation, after, PAGE_EVENTS):
             yield from (text for _, text in page)
             after = page[-1][0]
+
+    def started(self, conversation: str) -> dict[int, str]:
+        return {seq: _local(at_s) for seq, at_s in self._log.started(conversation).items()}
+
+
+def _local(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s).astimezone().isoformat(" ", "seconds")
 
 
 class _JsonLines:
@@ -82,7 +92,7 @@ class _JsonLines:
                 _, message = decode(line)
             except WireError as error:
                 raise ExportError(f"{path}: line {number} is not an event of an engine: {error}") from error
-            if isinstance(message, EmotionEvent):
+            if isinstance(message, EmotionEvent | ConversationStarted):
                 self._lines[message.conversation].append(line)
 
     def names(self) -> dict[str, str]:
@@ -90,6 +100,9 @@ class _JsonLines:
 
     def messages(self, conversation: str) -> Iterator[str]:
         return iter(self._lines[conversation])
+
+    def started(self, conversation: str) -> dict[int, str]:
+        return {}
 
 
 def _lines(path: Path) -> list[str]:
@@ -105,27 +118,49 @@ class _RunningEngine:
         self._address = address
 
     def names(self) -> dict[str, str]:
-        return {it["id"]: "running" if it["active"] else "" for it in self._get("/conversations")["conversations"]}
+        listed = self._json(self._answer("/conversations"))["conversations"]
+        return {it["id"]: "running" if it["active"] else "" for it in listed}
 
     def messages(self, conversation: str) -> Iterator[str]:
-        after = 0
+        """Of an engine without an event log, the turns of the latest session that it still has."""
+        path, after = f"/conversations/{quote(conversation, safe='')}", 0
         while True:
-            path = f"/conversations/{quote(conversation, safe='')}/events?after_seq={after}&limit={PAGE_EVENTS}"
-            page = self._get(path)
+            answer = self._answer(f"{path}/events?after_seq={after}&limit={PAGE_EVENTS}")
+            if answer.status_code == 404 and _body(answer).get("code") == "no_event_log":
+                yield from self._accepted(self._answer(f"{path}/export?format=jsonl")).text.splitlines()
+                return
+            page = self._json(answer)
             if not page["events"]:
                 return
             yield from map(to_json, page["events"])
             after = page["last_seq"]
 
-    def _get(self, path: str) -> Any:
+    def started(self, conversation: str) -> dict[int, str]:
+        return {}
+
+    def _answer(self, path: str) -> httpx2.Response:
         try:
-            answer = self._client.get(path)
-            body = from_json(answer.content)
+            return self._client.get(path)
         except httpx2.HTTPError as error:
             raise ExportError(f"{self._address} does not answer: {error}") from error
+
+    def _json(self, answer: httpx2.Response) -> Any:
+        try:
+            return from_json(self._accepted(answer).content)
         except ValueError as error:
             raise ExportError(f"{self._address} is no engine: what it sends is not JSON") from error
+
+    def _accepted(self, answer: httpx2.Response) -> httpx2.Response:
         if answer.status_code != 200:
-            said = body.get("message", "") if isinstance(body, dict) else ""
+            said = _body(answer).get("message", "")
             raise ExportError(f"{self._address} refuses ({answer.status_code}): {said}")
-        return body
+        return answer
+
+
+def _body(answer: httpx2.Response) -> dict[str, Any]:
+    """Of a refusal; empty where it is not one of an engine."""
+    try:
+        body = from_json(answer.content)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

@@ -170,6 +170,11 @@ class Hub:
         topic = self._topics.get(conversation)
         return topic.replay_start if topic else self._first(conversation)
 
+    def kept(self, conversation: str) -> list[str]:
+        """Its latest events as subscribers receive them, as many as there are for replay."""
+        topic = self._topics.get(conversation)
+        return [entry.text for entry in topic.replay] if topic else []
+
     def snapshot(self, conversation: str) -> Snapshot:
         topic = self._topics.get(conversation)
         if topic is None:

@@ -1,11 +1,11 @@
-"""What is exported: one conversation as its turns."""
+"""What is exported: the turns of a conversation, of each time that it ran."""
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.delivery.wire import decode
-from engine.events import EmotionEvent
+from engine.events import ConversationStarted, EmotionEvent
 
 _INVALID = re.compile(r"[^ -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML 1.0, and control characters
 
@@ -20,11 +20,17 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class ExportedConversation:
-    """The turns of one conversation by their start, in their latest revisions. `media`: its recording, where known."""
+    """The turns of one conversation by their start, in their latest revisions.
+
+    `media`: its recording, where known. `session`: which time it ran, from 1. `started_seq`: the number of the event
+    with which that began, where it is still there.
+    """
 
     name: str
     turns: tuple[Turn, ...]
     media: str = ""
+    session: int = 1
+    started_seq: int | None = None
 
     @property
     def events(self) -> tuple[EmotionEvent, ...]:
@@ -42,19 +48,34 @@ class ExportedConversation:
 
 
 def exported_conversation(name: str, messages: Iterable[str], media: str = "") -> ExportedConversation:
-    """From the messages of one conversation, as they were sent: interim events and notices are ignored.
+    """From the messages of one session of a conversation, as they were sent. Raises as `exported_sessions` does."""
+    sessions = exported_sessions(name, messages)
+    return replace(sessions[-1], media=media) if sessions else ExportedConversation(name, (), media)
 
-    Raises WireError where one is not a message of this wire format.
+
+def exported_sessions(name: str, messages: Iterable[str]) -> list[ExportedConversation]:
+    """Each time that a conversation ran, in order, from all of its messages, as they were sent.
+
+    Media time and the numbers of utterances begin again with each `conversation.started`. Sessions in which nobody spoke
+    are left out, interim events and other notices are ignored. Raises WireError where one is not a message of this wire
+    format.
     """
-    latest: dict[str, Turn] = {}
+    sessions: list[tuple[int | None, dict[str, Turn]]] = [(None, {})]
     for text in messages:
-        _, event = decode(text)
-        if isinstance(event, EmotionEvent) and event.status != "interim":
+        seq, event = decode(text)
+        if isinstance(event, ConversationStarted):
+            sessions.append((seq, {}))
+        elif isinstance(event, EmotionEvent) and event.status != "interim":
+            latest = sessions[-1][1]
             before = latest.get(event.utterance)
             if before is None or event.revision >= before.event.revision:
                 latest[event.utterance] = Turn(event, text)
-    turns = sorted(latest.values(), key=lambda turn: (turn.event.start_s, turn.event.end_s))
-    return ExportedConversation(name, tuple(turns), media)
+    spoken = [(seq, _by_start(latest.values())) for seq, latest in sessions if latest]
+    return [ExportedConversation(name, turns, "", number, seq) for number, (seq, turns) in enumerate(spoken, 1)]
+
+
+def _by_start(turns: Iterable[Turn]) -> tuple[Turn, ...]:
+    return tuple(sorted(turns, key=lambda turn: (turn.event.start_s, turn.event.end_s)))
 
 
 def words(event: EmotionEvent) -> str:

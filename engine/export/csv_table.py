@@ -15,14 +15,14 @@ COLUMNS = (
 
 def to_csv(conversations: Sequence[ExportedConversation]) -> str:
     """The turns of all conversations. Columns of probabilities are called p_ and the emotion."""
-    events = [event for it in conversations for event in it.events]
-    labels = list(dict.fromkeys(label for event in events for label in event.probabilities))
+    rows = [(event, it.session) for it in conversations for event in it.events]
+    labels = list(dict.fromkeys(label for event, _ in rows for label in event.probabilities))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow([*COLUMNS, *(f"p_{label}" for label in labels)])
-    for event in events:
+    writer.writerow([*COLUMNS, "session", *(f"p_{label}" for label in labels)])
+    for event, session in rows:
         probabilities = (event.probabilities.get(label, "") for label in labels)
-        writer.writerow([*(_cell(event, column) for column in COLUMNS), *probabilities])
+        writer.writerow([*(_cell(event, column) for column in COLUMNS), session, *probabilities])
     return text.getvalue()
 
 

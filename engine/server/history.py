@@ -11,7 +11,7 @@ from engine.access.guard import Access
 from engine.delivery.wire import WireError, encode
 from engine.events import Error
 from engine.export.formats import FORMATS
-from engine.server.exports import Exports
+from engine.server.exports import ALL, LATEST, Exports, NoSuchSessionError
 from engine.server.overview import Overview
 from engine.server.sinks import EventSinks
 from engine.store.shared.conversation_store import ConversationStoreError
@@ -24,7 +24,7 @@ def history_routes(sinks: EventSinks, access: Access) -> list[Route]:
     hub, event_writer = sinks.hub, sinks.event_writer
     kept = event_writer if event_writer is not None and event_writer.keeps_events else None
     overview = Overview(hub, kept)
-    exports = Exports(kept) if kept is not None else None
+    exports = Exports(hub, kept)
 
     async def conversations(request: Request) -> Response:
         access.check(request, "all")
@@ -49,13 +49,16 @@ def history_routes(sinks: EventSinks, access: Access) -> list[Route]:
     async def export(request: Request) -> Response:
         conversation = request.path_params["id"]
         access.check(request, "history", conversation)
-        if exports is None:
-            return _no_event_log()
         form = FORMATS.get(request.query_params.get("format", ""))
+        session = request.query_params.get("session", LATEST)
         if form is None:
             return _error(400, "bad_request", f"format is one of {', '.join(FORMATS)}.")
+        if session == ALL and not form.several:
+            return _error(400, "bad_request", f"A file in format {form.name} holds one session: name its number.")
         try:
-            return await exports.file(conversation, form) or _unknown(conversation)
+            return await exports.file(conversation, form, session) or _unknown(conversation)
+        except NoSuchSessionError:
+            return _error(404, "unknown_session", "session is the number of one, from 1 on, or latest, or all.")
         except WireError as error:
             return _error(500, "damaged", f"A stored event of it cannot be read: {error}.")
 

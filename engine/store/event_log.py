@@ -57,6 +57,14 @@ class EventLog:
         )
         return found.fetchall()
 
+    def started(self, conversation: str) -> dict[int, float]:
+        """The number and the time of each start of the conversation, in order."""
+        found = self._db.execute(
+            "SELECT seq, at_s FROM event WHERE conversation = ? AND json LIKE ? ORDER BY seq",
+            (conversation, '{"type":"conversation.started"%'),
+        )
+        return dict(found)
+
     def latest(self, conversation: str, limit: int) -> list[str]:
         """JSON, the latest first."""
         found = self._db.execute(

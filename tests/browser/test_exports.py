@@ -8,14 +8,16 @@ from typing import Literal
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import expect
+from playwright.async_api import Dialog, expect
 
 from engine.delivery.wire import encode
 from engine.export.conversation import ExportedConversation, exported_conversation
 from engine.export.formats import FORMATS
 from testing.browser_page import BROWSER, browser, opened
+from testing.counting import running
 from testing.dashboard_page import dashboard
 from testing.events import emotion
+from testing.sample_conversation import demo_events
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium or chrome")
 
@@ -120,11 +122,79 @@ def test_every_format_is_exported_by_keyboard_and_the_menu_closes(tmp_path: Path
     asyncio.run(main())
 
 
-def test_without_an_event_log_the_menu_says_why_nothing_is_saved() -> None:
+@pytest.mark.parametrize("conversation", ["live", "ended"])
+def test_without_an_event_log_what_the_engine_keeps_is_exported(conversation: str) -> None:
     async def main() -> None:
-        async with dashboard("?conversation=ended") as (_, _, page):
+        async with dashboard(f"?conversation={conversation}") as (engine, _, page):
             await page.click("#export summary")
-            await page.click("#formats button[value=html]")
-            await expect(page.locator("#note")).to_contain_text("This engine has no event log")
+            async with page.expect_download() as download:
+                await page.click("#formats button[value=vtt]")
+            captions = (await (await download.value).path()).read_text("utf-8")
+            assert captions.count("<v.") == len(demo_events(conversation))
+            await expect(page.locator("#note")).to_be_hidden()
+
+    asyncio.run(main())
+
+
+def test_the_page_says_where_an_export_lacks_earlier_turns_or_sessions() -> None:
+    async def main() -> None:
+        async with running(replay_events=10) as (engine, url), browser() as context:
+            for _ in range(2):
+                for event in demo_events("talk")[:4]:
+                    engine.hub.publish(event)
+                engine.hub.close("talk")
+            page = await opened(context, f"{url}/?conversation=talk")
+            await page.click("#export summary")
+            async with page.expect_download():
+                await page.click("#formats button[value=csv]")
+            await expect(page.locator("#note")).to_contain_text("ran 2 times")
+            for event in demo_events("talk"):
+                engine.hub.publish(event)
+            await expect(page.locator("#badge")).to_have_text("Live")
+            await page.click("#export summary")
+            async with page.expect_download():
+                await page.click("#formats button[value=csv]")
+            await expect(page.locator("#note")).to_contain_text("Earlier turns are not in the file")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_row_of_the_list_exports_and_deletes_by_keyboard_on_a_phone(tmp_path: Path, stored: bool) -> None:
+    async def main() -> None:
+        phone = {"width": 320, "height": 640}
+        async with dashboard("?list", stored=str(tmp_path / "log") if stored else "", viewport=phone) as (_, _, page):
+            rows = page.locator("#list li")
+            asked: list[str] = []
+            answers = iter((False, True))
+
+            async def answer(dialog: Dialog) -> None:
+                asked.append(dialog.message)
+                await (dialog.accept() if next(answers) else dialog.dismiss())
+
+            page.on("dialog", answer)
+            await page.get_by_label("Export or delete “live”").press("Enter")
+            await expect(rows.nth(0)).to_contain_text("It can be deleted when it has ended.")
+            await expect(rows.nth(0).locator(".danger")).to_have_count(0)
+            await page.keyboard.press("Tab")
+            await expect(rows.nth(0).locator("button[value=html]")).to_be_focused()
+            async with page.expect_download() as download:
+                await page.keyboard.press("Enter")
+            assert (await download.value).suggested_filename == "live.html"
+            await expect(page.get_by_label("Export or delete “live”")).to_be_focused()
+            await page.keyboard.press("Tab")
+            await page.keyboard.press("Tab")
+            await page.keyboard.press("Enter")
+            await expect(rows.nth(1).locator(".danger")).to_be_visible()
+            assert await page.evaluate("document.documentElement.scrollWidth") <= 320
+            await page.keyboard.press("Escape")
+            await expect(rows.nth(1).locator(".danger")).to_be_hidden()
+            for left in (2, 1):  # at first the question is answered with no
+                await page.keyboard.press("Enter")
+                await rows.nth(1).locator(".danger").press("Enter")
+                await expect(rows).to_have_count(left)
+            assert asked == ["Delete what is stored about “ended”? This cannot be undone."] * 2
+            await expect(page.locator("#note")).to_contain_text("“ended” was deleted")
+            await expect(rows.locator("a")).to_be_focused()
 
     asyncio.run(main())

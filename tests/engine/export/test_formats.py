@@ -53,7 +53,7 @@ def test_json_lines_and_csv_hold_several_conversations(tmp_path: Path) -> None:
     assert [json.loads(line)["text"] for line in lines[:4]] == [SAID, None, "=1+1", "No."]
     assert len(lines) == 8
     table = pandas.read_csv(io.StringIO(FORMATS["csv"].write([conversation("a"), conversation("b")])))
-    assert (table.shape[0], list(table.columns[-3:])) == (8, ["p_neutral", "p_joy", "p_anger"])
+    assert (table.shape[0], list(table.columns[-4:])) == (8, ["session", "p_neutral", "p_joy", "p_anger"])
     assert table["text"].tolist()[:1] == [ON_ONE_LINE]
     assert table["uncertain"].tolist()[:4] == [False, True, False, False]
     assert table["p_anger"].isna().tolist()[:4] == [True, True, False, True]

@@ -1,4 +1,7 @@
 import asyncio
+import csv
+import io
+import json
 import sqlite3
 import threading
 import time
@@ -83,6 +86,51 @@ def test_a_conversation_is_exported_in_every_format_with_words_only_where_they_w
     asyncio.run(main())
 
 
+def test_without_a_log_live_and_ended_conversations_are_exported_from_what_is_kept_for_replay():
+    async def main():
+        async with running(replay_events=4) as (engine, url), client(url) as http:
+            engine.hub.publish(emotion(1))
+            whole = await http.get("/conversations/demo/export?format=vtt")
+            assert (whole.text.count("<v.joy alice>"), whole.headers["CBERL-Complete"]) == (1, "true")
+            for number in range(2, 6):
+                engine.hub.publish(emotion(number))
+            engine.hub.close("demo")
+            rest = await http.get("/conversations/demo/export?format=srt")
+            assert "words 2" not in rest.text
+            assert rest.text.count("alice [joy]: words") == 3
+            assert rest.headers["CBERL-Complete"] == "false"
+            answer = await http.get("/conversations/other/export?format=vtt")
+            assert (answer.status_code, answer.json()["code"]) == (404, "unknown_conversation")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_a_conversation_that_ran_twice_is_exported_session_by_session(tmp_path, log):
+    async def main():
+        async with running(event_log=str(tmp_path / "log") if log else "") as (engine, url), client(url) as http:
+            for emotion_of_session in ("anger", "joy"):
+                engine.hub.publish(emotion(1, emotion=emotion_of_session))
+                engine.hub.close("demo")
+            engine.hub.open("demo")  # and nobody has spoken yet
+            await engine.hub.flush()
+            for asked, emotions in (
+                ("", ["joy"]),
+                ("&session=latest", ["joy"]),
+                ("&session=1", ["anger"]),
+                ("&session=all", ["anger", "joy"]),
+            ):
+                answer = await http.get(f"/conversations/demo/export?format=jsonl{asked}")
+                assert [json.loads(line)["emotion"] for line in answer.text.splitlines()] == emotions, asked
+                assert (answer.headers["CBERL-Sessions"], answer.headers["CBERL-Complete"]) == ("2", "true")
+            table = (await http.get("/conversations/demo/export?format=csv&session=all")).text
+            assert [row["session"] for row in csv.DictReader(io.StringIO(table))] == ["1", "2"]
+            for query, status in (("csv&session=3", 404), ("csv&session=x", 404), ("srt&session=all", 400)):
+                assert (await http.get(f"/conversations/demo/export?format={query}")).status_code == status
+
+    asyncio.run(main())
+
+
 def test_a_stored_event_that_is_damaged_is_one_sentence(tmp_path):
     async def main(request):
         async with running(event_log=str(tmp_path / "log")) as (engine, url), client(url) as http:
@@ -119,8 +167,7 @@ def test_without_a_log_there_is_no_history_and_conversations_can_still_be_delete
         async with running() as (engine, url), client(url) as http:
             engine.hub.publish(emotion(1))
             engine.hub.close("demo")
-            for path in ("events", "export?format=csv"):
-                assert (await http.get(f"/conversations/demo/{path}")).json()["code"] == "no_event_log"
+            assert (await http.get("/conversations/demo/events")).json()["code"] == "no_event_log"
             assert (await http.delete("/conversations/demo")).json() == {"deleted_events": 0}
             assert (await http.get("/conversations")).json() == {"conversations": []}
             assert engine.hub.snapshot("demo").speakers == ()
