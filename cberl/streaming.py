@@ -88,7 +88,7 @@ def _stacked(arrays: Sequence[Float32], device: torch.device) -> Tensor:
 def _window_edges(
     model: CBERL, states: Sequence[ConversationState], inputs: Sequence[StepInput]
 ) -> tuple[Edges, Tensor]:
-    """Edges into the newest row of each conversation's window, and the indices of those rows, int[B]."""
+    """Edges into the newest row of each conversation's window, without ignored ones; and these rows, int[B]."""
     windows = [(*state.speakers, one.speaker) for state, one in zip(states, inputs, strict=True)]
     device = model.to_graph.weight.device
     lengths = torch.tensor([len(window) for window in windows], device=device)
@@ -97,4 +97,6 @@ def _window_edges(
     dialogue = torch.repeat_interleave(torch.arange(len(windows), device=device), lengths)
     edges = window_edges(dialogue, speaker, model.config.past)
     last = lengths.cumsum(0) - 1
-    return edges.select(torch.isin(edges.edge_index[1], last)), last
+    ignored = torch.tensor([one.ignored for one in inputs], device=device)[dialogue[edges.edge_index[1]]]
+    kept = torch.isin(edges.edge_index[1], last) & ((edges.distance == 0) | (edges.distance != ignored))
+    return edges.select(kept), last

@@ -24,7 +24,7 @@ LOCALE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$"  # BCP 47
 # What the course of a conversation depends on, beside its media.
 OF_CONVERSATIONS = (
     *("whisper_model", "checkpoint", "text_encoder", "face_detector", "device", "diarize", "speaker_model"),
-    *("end_silence_ms", "end_silence_min_ms", "end_silence_max_ms", "provisional_ms", "interim_ms"),
+    *("end_silence_ms", "end_silence_min_ms", "end_silence_max_ms", "provisional_ms", "interim_ms", "because"),
     *("min_speech_ms", "max_turn_s", "pre_roll_ms", "max_publishers", "max_speakers", "stats_s", "rejoin_grace_s"),
 )
 SECRETS = ("mqtt_control_token", "webhook_secret")  # never a flag, which other users can list, and never printed
@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     checkpoint: str = Field("", description="CBERL checkpoint to run; empty: the bundled starter.")
     text_encoder: str = Field("", description="Text encoder of the checkpoint; empty: the bundled one.")
     face_detector: str = Field("", description="Face detector (YuNet's ONNX file); empty: the bundled cascade.")
+    because: bool = Field(False, description="Add to finals which earlier turns moved them.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run.")
     model_timeout_s: float = Field(20.0, ge=0.1, le=3600, description="Longest time of one call of a model.")
     transcribe_timeout_s: float = Field(60.0, ge=0.1, le=3600, description="The same of speech to text.")
@@ -163,9 +164,7 @@ class Settings(BaseSettings):
     mqtt_control_token: str = Field(
         "", repr=False, description="Token that commands over MQTT must have; empty: no commands."
     )
-    home_assistant: str = Field(
-        "", pattern=LEVEL_OR_NONE, description="Home Assistant's discovery prefix; empty: none."
-    )
+    home_assistant: str = Field("", pattern=LEVEL_OR_NONE, description="Home Assistant's discovery prefix; empty: off.")
     webhook: str = Field("", description="Addresses that events are sent to, comma-separated: https://host/path.")
     webhook_secret: str = Field("", repr=False, description="Signs what is sent to webhooks: whsec_ and base64.")
     webhook_events: str = Field("final,change,ended", description="Which events webhooks receive, comma-separated.")

@@ -14,6 +14,14 @@ class Shift:
     turns_ago: int
 
 
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """An earlier utterance, and by how much it has raised the logit of this one's emotion; negative: lowered."""
+
+    utterance: str
+    weight: float
+
+
 Missing = Literal["timeout", "out_of_memory", "failed"]  # why a model has no result
 
 
@@ -45,6 +53,7 @@ class EmotionEvent:
     language: str | None = None  # of `text`, as an ISO 639 code; the text encoder reads English
     vocal_events: tuple[str, ...] = ()  # such as "laughter", where the audio encoder is sure
     missing: dict[str, Missing] = field(default_factory=dict)  # text, audio, visual, speaker: left out by a fault
+    because: tuple[Influence, ...] = ()  # what moved a final, the most first; empty where the setting is off
 
 
 @dataclass(frozen=True, slots=True)

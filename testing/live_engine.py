@@ -128,6 +128,11 @@ def flat(message: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(message, dict):
         for key, value in message.items():
             yield from flat(value, f"{path}.{key}")
+    elif isinstance(message, list):
+        for place, value in enumerate(message):
+            yield from flat(value, f"{path}.{place}")
+    elif path.endswith(".utterance"):
+        yield path, message.partition("/")[2]  # without the conversation
     else:
         yield path, message
 

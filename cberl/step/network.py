@@ -56,4 +56,7 @@ def _relations(states: Sequence[ConversationState], inputs: Sequence[StepInput],
         + [SAME_SPEAKER if name == one.speaker else OTHER_SPEAKER for name in state.speakers]
         for state, one in zip(states, inputs, strict=True)
     ]
+    for row, one in zip(rows, inputs, strict=True):
+        if one.ignored:
+            row[-one.ignored] = -1
     return np.array(rows, np.int64).reshape(len(rows), past)

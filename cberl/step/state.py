@@ -35,10 +35,14 @@ class ConversationState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepInput:
-    """One new utterance: float32[dim] per modality; no entry, or None, if the modality is absent."""
+    """One new utterance: float32[dim] per modality; no entry, or None, if the modality is absent.
+
+    `ignored`: no edge leads to it from the utterance at this distance, 1 = the previous one; 0: all edges are there.
+    """
 
     speaker: str
     x: Mapping[str, Float32 | None]
+    ignored: int = 0
 
 
 class StepNetwork(Protocol):

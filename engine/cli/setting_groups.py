@@ -8,7 +8,7 @@ from engine.config import Settings
 GROUPS: dict[str, tuple[str, ...]] = {
     "Speech and models": (
         *("whisper_", "hub_", "checkpoint", "text_encoder", "face_detector", "device", "model_timeout", "transcribe_"),
-        *("max_hung", "inference"),
+        *("max_hung", "inference", "because"),
     ),
     "Turns": ("end_silence", "provisional", "interim", "min_speech", "max_turn", "pre_roll"),
     "Speakers": ("diarize", "speaker_model", "max_speakers"),

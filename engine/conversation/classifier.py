@@ -1,7 +1,9 @@
 """From an utterance to an emotion event: one step of the conversation's graph."""
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from math import isfinite
 
 import numpy as np
@@ -9,28 +11,36 @@ import numpy as np
 from cberl.labels import BIG6_URI, valence_arousal
 from cberl.live_checkpoint import LiveCheckpoint
 from cberl.recent import RecentDict
+from cberl.step.influence import influences, with_each_left_out
 from cberl.step.state import ConversationState, StepInput, initial_state
+from cberl.types import Float32
 from engine.conversation.utterance import Utterance
-from engine.events import EmotionEvent, Shift
+from engine.events import EmotionEvent, Influence, Shift
 from engine.runtime.clocks import Stopwatch
 
+SMALLEST_INFLUENCE = 1e-3  # on a logit; the two ways to run the network differ by a hundredth of that
 FOREIGN_TEXT = 0.1  # reliability of text that is not English: the text encoder has not learnt other languages
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GraphRequest:
-    """The next utterance of one conversation, and the state before it."""
+    """The next utterance of one conversation, and the state before it. `explain`: `influences` are wanted."""
 
     state: ConversationState
     utterance: StepInput
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GraphResult:
-    """One probability per label, and the conversation's state after the utterance."""
+    """One probability per label, and the conversation's state after the utterance.
+
+    `influences`: of each earlier utterance, the latest first (see `cberl.step.influence`).
+    """
 
     probabilities: list[float]
     state: ConversationState
+    influences: list[float] = field(default_factory=list)
 
 
 GraphStep = Callable[[GraphRequest], Awaitable[GraphResult]]
@@ -38,9 +48,20 @@ GraphStep = Callable[[GraphRequest], Awaitable[GraphResult]]
 
 def run_graph(checkpoint: LiveCheckpoint, requests: Sequence[GraphRequest]) -> list[GraphResult]:
     """One step for utterances of several conversations. Blocking: belongs in a worker."""
-    logits, states = checkpoint.network.step([one.state for one in requests], [one.utterance for one in requests])
-    rows = checkpoint.calibration.probabilities(logits.astype(np.float64)).tolist()
-    return [GraphResult(row, state) for row, state in zip(rows, states, strict=True)]
+    inputs = [with_each_left_out(one.state, one.utterance) if one.explain else [one.utterance] for one in requests]
+    repeated = [one.state for one, rows in zip(requests, inputs, strict=True) for _ in rows]
+    logits, states = checkpoint.network.step(repeated, [row for rows in inputs for row in rows])
+    starts = [0, *accumulate(map(len, inputs))][:-1]
+    return [
+        _result(checkpoint, logits[start : start + len(rows)], states[start])
+        for start, rows in zip(starts, inputs, strict=True)
+    ]
+
+
+def _result(checkpoint: LiveCheckpoint, logits: Float32, state: ConversationState) -> GraphResult:
+    """`logits` (1 + K, C): of the utterance, and with each of K earlier ones left out."""
+    probabilities = checkpoint.calibration.probabilities(logits[0].astype(np.float64))
+    return GraphResult(probabilities.tolist(), state, influences(logits, int(probabilities.argmax())))
 
 
 class Shifts:
@@ -80,11 +101,16 @@ class Shifts:
 class EmotionClassifier:
     """One conversation's graph. Call `classify` in the order of the turns."""
 
-    def __init__(self, conversation: str, checkpoint: LiveCheckpoint, graph: GraphStep) -> None:
+    def __init__(
+        self, conversation: str, checkpoint: LiveCheckpoint, graph: GraphStep, *, because: bool = False
+    ) -> None:
+        """`because`: events say which earlier turns moved them."""
         self._conversation = conversation
         self._checkpoint = checkpoint
         self._graph = graph
+        self._because = because
         self._state = initial_state(checkpoint.config)
+        self._utterances: deque[str] = deque(maxlen=checkpoint.config.past)
         self.shifts = Shifts()
 
     @property
@@ -92,29 +118,45 @@ class EmotionClassifier:
         """Of the graph. Immutable."""
         return self._state
 
-    def restore(self, state: ConversationState) -> None:
-        """Raises ValueError where it does not fit the network."""
+    @property
+    def utterances(self) -> tuple[str, ...]:
+        """The names of those in the graph's window, oldest first."""
+        return tuple(self._utterances)
+
+    def restore(self, state: ConversationState, utterances: tuple[str, ...] = ()) -> None:
+        """`utterances`: the names, oldest first, if they are known. Raises ValueError where it does not fit."""
         fresh = initial_state(self._checkpoint.config)
         fits = state.hidden.shape == fresh.hidden.shape and state.layers.shape == fresh.layers.shape
-        if not fits or len(state.speakers) > self._checkpoint.config.past:
+        if not fits or max(len(state.speakers), len(utterances)) > self._checkpoint.config.past:
             raise ValueError("a state of another network")
         self._state = state
+        self._utterances = deque(utterances, self._utterances.maxlen)
 
     def copy(self) -> "EmotionClassifier":
         """An independent copy."""
-        other = EmotionClassifier(self._conversation, self._checkpoint, self._graph)
-        other._state, other.shifts = self._state, self.shifts.copy()
+        other = EmotionClassifier(self._conversation, self._checkpoint, self._graph, because=self._because)
+        other._state, other._utterances, other.shifts = self._state, self._utterances.copy(), self.shifts.copy()
         return other
 
-    async def classify(self, utterance: Utterance) -> EmotionEvent:
-        """The next event, without `after_speech` and `lag_s`, which are known only when it is published."""
+    async def classify(self, utterance: Utterance, published_as: str | None = None) -> EmotionEvent:
+        """The next event, without `after_speech` and `lag_s`, which are known only when it is published.
+
+        `published_as`: the name of an utterance that is classified again, perhaps with another speaker.
+        """
         watch = Stopwatch(utterance.timings_ms)
         with watch("graph"):
-            result = await self._graph(GraphRequest(self._state, _step_input(utterance)))
+            result = await self._graph(GraphRequest(self._state, _step_input(utterance), explain=self._because))
+        event = self._event(utterance, result, watch.timings_ms)
+        event = replace(
+            event,
+            utterance=published_as or event.utterance,
+            shift=self.shifts.push(event.speaker, event.emotion),
+            because=_because(self._utterances, result.influences),
+        )
         if all(map(isfinite, result.probabilities)):  # else the state is spoilt, too, for all later utterances
             self._state = result.state
-        event = self._event(utterance, result, watch.timings_ms)
-        return replace(event, shift=self.shifts.push(event.speaker, event.emotion))
+            self._utterances.append(event.utterance)
+        return event
 
     async def preview(self, utterance: Utterance) -> EmotionEvent:
         """An interim event of a turn in progress. The conversation's state does not change."""
@@ -153,6 +195,16 @@ class EmotionClassifier:
             missing=dict(utterance.missing),
             uncertain=probabilities[emotion] < self._checkpoint.calibration.uncertain_below,
         )
+
+
+def _because(utterances: Sequence[str], influences: Sequence[float]) -> tuple[Influence, ...]:
+    """`utterances` oldest first, `influences` of the latest first. The largest influence is first."""
+    found = [
+        Influence(name, weight)
+        for name, weight in zip(reversed(utterances), influences, strict=False)  # names of an older state are unknown
+        if abs(weight) >= SMALLEST_INFLUENCE
+    ]
+    return tuple(sorted(found, key=lambda it: -abs(it.weight)))
 
 
 def _step_input(utterance: Utterance) -> StepInput:

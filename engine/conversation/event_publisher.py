@@ -45,9 +45,11 @@ class EventPublisher:
         saved: SavedState | None = None,
         *,
         save_text: bool = False,
+        because: bool = False,
     ) -> None:
+        """`because`: events say which earlier turns moved them."""
         self._conversation = conversation
-        self._recognizer = open_recognizer(conversation, models, saved)
+        self._recognizer = open_recognizer(conversation, models, saved, because=because)
         self._checkpoint = models.checkpoint
         self._save_text = save_text
         self._next_turn_id = saved.next_turn_id if saved else 1

@@ -46,8 +46,9 @@ class ConversationRecognizer:
 
     def state(self, names: Mapping[str, str], next_turn_id: int) -> SavedState:
         """After the turns so far."""
-        graph, history = self._classifier.state, self._encoder.history.state()
-        return SavedState(graph, history, *self._classifier.shifts.state, dict(names), next_turn_id)
+        classifier, history = self._classifier, self._encoder.history.state()
+        emotions, shifts = classifier.shifts.state
+        return SavedState(classifier.state, history, emotions, shifts, dict(names), next_turn_id, classifier.utterances)
 
     async def encode_ahead(self, analysis: TurnAnalysis) -> TurnAnalysis:
         """See `UtteranceEncoder.encode_ahead`."""
@@ -57,13 +58,16 @@ class ConversationRecognizer:
         """An interim event of a turn in progress. The conversation's state does not change."""
         return await self._classifier.preview(await self._encoder.preview(analysis))
 
-    async def recognize(self, analysis: TurnAnalysis) -> EmotionEvent:
-        """The event of the next turn, without the fields that are known only when it is published."""
+    async def recognize(self, analysis: TurnAnalysis, published_as: str | None = None) -> EmotionEvent:
+        """The event of the next turn, without the fields that are known only when it is published.
+
+        `published_as`: see `EmotionClassifier.classify`.
+        """
         analysis = await self._encoder.encode_ahead(analysis)
         if analysis.speaker_embedding is None and not self._recognized:
-            return await self._classifier.classify(await self._encoder.encode(analysis))
+            return await self._classifier.classify(await self._encoder.encode(analysis), published_as)
         before = self._encoder.copy(), self._classifier.copy()
-        event = await self._classifier.classify(await self._encoder.encode(analysis))
+        event = await self._classifier.classify(await self._encoder.encode(analysis), published_as)
         without_media = replace(analysis, turn=replace(analysis.turn, pcm=_SILENCE, frames=()))
         self._recognized.append(_RecognizedTurn(without_media, event, *before))
         return event
@@ -82,18 +86,21 @@ class ConversationRecognizer:
         for it in repeated:
             turn = it.analysis.turn
             speaker = speakers.get(turn.turn_id, turn.speaker)
-            event = await self.recognize(replace(it.analysis, turn=replace(turn, attributed_speaker=speaker)))
+            analysis = replace(it.analysis, turn=replace(turn, attributed_speaker=speaker))
+            event = await self.recognize(analysis, it.event.utterance)
             if (event.speaker, event.emotion) != (it.event.speaker, it.event.emotion):
                 changed[turn.turn_id] = event
         return changed
 
 
-def open_recognizer(conversation: str, models: Models, saved: SavedState | None = None) -> ConversationRecognizer:
+def open_recognizer(
+    conversation: str, models: Models, saved: SavedState | None = None, *, because: bool = False
+) -> ConversationRecognizer:
     """Of a conversation that starts, or continues after a restart. Raises ValueError where `saved` does not fit."""
     history = ConversationHistory(models.text_encoder.prompt, models.audio_encoder.history())
-    classifier = EmotionClassifier(conversation, models.checkpoint, models.graph)
+    classifier = EmotionClassifier(conversation, models.checkpoint, models.graph, because=because)
     if saved is not None:
         history.restore(saved.history)
-        classifier.restore(saved.graph)
+        classifier.restore(saved.graph, saved.utterances)
         classifier.shifts.restore(saved.emotions, saved.shifts)
     return ConversationRecognizer(UtteranceEncoder(models.encode_text, history), classifier)

@@ -30,7 +30,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SavedState:
-    """`emotions` and `shifts` are by speaker, as in `Shifts`; `names` were given to speakers after they joined."""
+    """`emotions` and `shifts` are by speaker, as in `Shifts`; `names` were given to speakers after they joined.
+
+    `utterances` are the names of those in the graph's window, the latest last; an older state does not have them.
+    """
 
     graph: ConversationState
     history: HistoryState
@@ -38,6 +41,7 @@ class SavedState:
     shifts: dict[str, Shift]
     names: dict[str, str]
     next_turn_id: int
+    utterances: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class _About:
     shifts: dict[str, _Shift]
     names: dict[str, str]
     next_turn_id: PositiveInt
+    utterances: tuple[str, ...] = ()
 
 
 _ABOUT = TypeAdapter(_About)
@@ -75,6 +80,7 @@ def pack(state: SavedState, checkpoint: LiveCheckpoint, *, with_text: bool) -> b
         "shifts": {name: asdict(shift) for name, shift in state.shifts.items()},
         "names": state.names,
         "next_turn_id": state.next_turn_id,
+        "utterances": state.utterances,
     }
     arrays: dict[str, NDArray[Any]] = {
         "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
@@ -106,6 +112,7 @@ def unpack(packed: bytes, checkpoint: LiveCheckpoint) -> SavedState | None:
             {name: Shift(shift.from_, shift.turns_ago) for name, shift in about.shifts.items()},
             about.names,
             about.next_turn_id,
+            about.utterances,
         )
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         log.warning("a conversation starts from nothing: its saved state cannot be read: %r", error)

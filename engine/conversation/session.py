@@ -51,7 +51,10 @@ class Session:
         self.conversation = conversation
         state = unpack(saved, models.checkpoint) if saved else None
         self._names = SpeakerNames()
-        publisher = partial(EventPublisher, conversation, models, hub, self._names, save_text=settings.keep_text)
+        publisher = partial(
+            EventPublisher, conversation, models, hub, self._names,
+            save_text=settings.keep_text, because=settings.because,
+        )  # fmt: skip
         try:
             self._publisher = publisher(state)
         except ValueError as error:  # a damaged one

@@ -40,6 +40,10 @@ def _difference(wanted: Any, found: Any, tolerance: float, name: str = "") -> st
             return f"has other fields{f' in {name}' * bool(name)}, namely {', '.join(others)} on one side only"
         parts = (_difference(wanted[key], found[key], tolerance, f"{name}.{key}".lstrip(".")) for key in wanted)
         return next(filter(None, parts), None)
+    if isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        pairs = enumerate(zip(wanted, found, strict=True))
+        parts = (_difference(one, other, tolerance, f"{name}.{place}") for place, (one, other) in pairs)
+        return next(filter(None, parts), None)
     numbers = all(isinstance(it, float | int) and not isinstance(it, bool) for it in (wanted, found))
     same = abs(wanted - found) <= tolerance if numbers else wanted == found
     return None if same else f"has {name} {json.dumps(found)} instead of {json.dumps(wanted)}"

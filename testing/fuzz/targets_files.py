@@ -99,14 +99,14 @@ def saved_states(folder: Path) -> Iterator[Inputs]:
     audio = {name: np.ones((3, 8)) for name in ("a", "b")}
     history = HistoryState((("a", "Hello."), ("b", "You.")), audio)
     graph = ConversationState(start.hidden + 0.5, layers, ("a", "b", "a"))
-    state = SavedState(graph, history, {"a": "joy"}, {"a": Shift("neutral", 2)}, {"b": "Bo"}, 4)
+    state = SavedState(graph, history, {"a": "joy"}, {"a": Shift("neutral", 2)}, {"b": "Bo"}, 4, ("demo/a/3",))
 
     def parse(data: bytes) -> None:
         found = unpack(data, checkpoint)
         if found is None:
             return
         try:  # as a conversation does
-            EmotionClassifier("demo", checkpoint, never).restore(found.graph)
+            EmotionClassifier("demo", checkpoint, never).restore(found.graph, found.utterances)
             RunningNormalizer(AUDIO["prior_mean"], AUDIO["prior_sd"], 1.0).restore(found.history.audio)
         except ValueError:
             return

@@ -21,6 +21,7 @@ from engine.events import (
     ConversationStarted,
     EmotionEvent,
     Error,
+    Influence,
     Resync,
     SessionEnded,
     SessionReceived,
@@ -202,6 +203,7 @@ def _messages() -> list[bytes]:
     event = EmotionEvent(
         "demo", "demo/alice/1", "alice", 0.5, 1.5, "hi", "joy", 0.9, {"joy": 0.9}, 0.5, 0.5, Shift("anger", 2),
         {"text": 1.0, "visual": None}, "v", "m", {"turn": 1.0}, 0.1, vocal_events=("sigh",),
+        because=(Influence("demo/bob/0", 0.5),),
     )  # fmt: skip
     events = [event, ConversationStarted("demo"), SpeakerJoined("demo", "alice")]
     notices = [

@@ -35,16 +35,18 @@ def stop(server: Served, number: signal.Signals) -> None:
 
 @pytest.mark.timeout(400)
 def test_the_graph_continues_after_the_engine_was_killed_or_stopped(tmp_path: Path) -> None:
-    flags = ("--event-log", str(tmp_path / "log"), "--keep-text", "--rejoin-grace-s", "120")
+    flags = ("--event-log", str(tmp_path / "log"), "--keep-text", "--rejoin-grace-s", "120", "--because")
     with served(tmp_path, *flags) as server:
         finals_of(server, "whole", FIRST)
         uninterrupted = finals_of(server, "whole", SECOND)
         fresh = finals_of(server, "fresh", SECOND)
-        finals_of(server, "killed", FIRST)
+        before = {event["utterance"] for event in finals_of(server, "killed", FIRST)}
         stop(server, signal.SIGKILL)
     assert [event["probabilities"] for event in fresh] != [event["probabilities"] for event in uninterrupted]
     with served(tmp_path, *flags) as server:
-        assert_same(finals_of(server, "killed", SECOND), uninterrupted)
+        continued = finals_of(server, "killed", SECOND)
+        assert_same(continued, uninterrupted)
+        assert {it["utterance"] for it in continued[0]["because"]} <= before
         finals_of(server, "stopped", FIRST)
         stop(server, signal.SIGTERM)
     with served(tmp_path, *flags) as server:

@@ -33,7 +33,7 @@ def test_conversations_survive_the_death_of_an_engine_and_of_replicas_with_the_s
         for name, value in cluster.environment.items():
             monkeypatch.setenv(name, value)
         shared = ("--inference", cluster.address, "--conversation-store", redis, "--store-lease-s", "1")
-        flags = (*shared, "--keep-text", "--rejoin-grace-s", "120")
+        flags = (*shared, "--keep-text", "--rejoin-grace-s", "120", "--because")
         with (
             served(folders[0], *flags) as one,
             served(folders[1], *flags) as other,

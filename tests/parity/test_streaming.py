@@ -14,8 +14,9 @@ from cberl.checkpoint import STARTER
 from cberl.config import GraphKind, ModelConfig, TrainConfig
 from cberl.data.features import FeatureSet
 from cberl.live_checkpoint import load_live_checkpoint
-from cberl.model import CBERL, Batch
+from cberl.model import CBERL, Batch, Output
 from cberl.step.graph import step_graph
+from cberl.step.influence import influences, with_each_left_out
 from cberl.step.network import OnnxStep
 from cberl.step.state import ConversationState, StepInput, StepNetwork, initial_state
 from cberl.streaming import TorchStep
@@ -99,6 +100,37 @@ def step_input(batch: Batch, row: int) -> StepInput:
 @given(dialogues())
 def test_step_by_step_equals_forward(model: CBERL, network: StepNetwork, drawn: tuple[Batch, list[int]]) -> None:
     assert_equals_forward(model, network, *drawn)
+
+
+@settings(max_examples=30, deadline=None)
+@given(dialogues())
+def test_influences_equal_those_of_forward_without_the_edges(
+    model: CBERL, network: StepNetwork, drawn: tuple[Batch, list[int]]
+) -> None:
+    """Those of each dialogue's last utterance, all of one dialogue in one batch."""
+    batch, lengths = drawn
+    with torch.inference_mode():
+        whole = model(batch)
+    for end, length in zip(np.cumsum(lengths), lengths, strict=True):
+        last, state = int(end) - 1, initial_state(model.config)
+        for row in range(int(end) - length, last):
+            _, (state,) = network.step([state], [step_input(batch, row)])
+        inputs = with_each_left_out(state, step_input(batch, last))
+        logits, _ = network.step([state] * len(inputs), inputs)
+        winner = int(whole.logits[last].argmax())
+        wanted = [
+            float(whole.logits[last, winner] - logits_without(model, whole, last, distance)[winner])
+            for distance in range(1, min(length - 1, CONFIG.past) + 1)
+        ]
+        assert influences(logits, winner) == pytest.approx(wanted, abs=1e-4)
+
+
+@torch.inference_mode()
+def logits_without(model: CBERL, whole: Output, target: int, distance: int) -> torch.Tensor:
+    """Of one utterance, without the edges from the one at this distance before it."""
+    edges = [each.select((each.edge_index[1] != target) | (each.distance != distance)) for each in whole.edges]
+    logits: torch.Tensor = model.head(whole.context, model.propagate(whole.node, edges))
+    return logits[target]
 
 
 def assert_equals_forward(model: CBERL, network: StepNetwork, batch: Batch, lengths: list[int]) -> None:

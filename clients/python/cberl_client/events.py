@@ -20,6 +20,17 @@ class Shift:
 
 
 @dataclass(frozen=True, slots=True)
+class Influence:
+    """An earlier utterance of the conversation. `weight`: by how much it has raised the logit of the emotion.
+
+    A negative weight: it was against this emotion.
+    """
+
+    utterance: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class EmotionEvent:
     """The emotion of one utterance. Fields in `_s` are seconds of the conversation's media time.
 
@@ -53,6 +64,7 @@ class EmotionEvent:
     language: str | None = None  # of `text`, as an ISO 639 code; text in another language than English is unreliable
     vocal_events: tuple[str, ...] = ()  # laughter, crying, sigh, scream, panting, where the engine is sure
     missing: dict[str, str] = field(default_factory=dict)  # text, audio, visual or speaker, and why it has no result
+    because: tuple[Influence, ...] = ()  # of finals, the largest weight first; empty unless the engine has `because` on
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,4 +261,5 @@ _INSIDE: dict[str, Callable[[Any], Any]] = {
     "speakers": lambda states: tuple(map(_state, states)),
     "tracks": tuple,
     "vocal_events": tuple,
+    "because": lambda bodies: tuple(_made(Influence, body) for body in bodies),
 }

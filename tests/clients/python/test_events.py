@@ -3,7 +3,7 @@
 from dataclasses import MISSING, asdict, fields
 
 import pytest
-from cberl_client import ClientError, EmotionEvent, Shift, Unknown, decode
+from cberl_client import ClientError, EmotionEvent, Influence, Shift, Unknown, decode
 from cberl_client.events import TYPES, SpeakerState
 
 from engine.delivery.wire import encode, json_schema
@@ -12,9 +12,12 @@ from tests.engine.delivery.test_wire import MESSAGES
 SCHEMA = json_schema()["$defs"]
 
 
-@pytest.mark.parametrize("name", [*(name for name in SCHEMA if name in TYPES), "Shift", "SpeakerState"])
+PARTS = {"Influence": Influence, "Shift": Shift, "SpeakerState": SpeakerState}
+
+
+@pytest.mark.parametrize("name", [*(name for name in SCHEMA if name in TYPES), *PARTS])
 def test_every_field_of_the_schema_is_there_and_optional_only_where_it_may_be(name):
-    kind = {"Shift": Shift, "SpeakerState": SpeakerState}.get(name) or TYPES[name]
+    kind = PARTS.get(name) or TYPES[name]
     known = {it.metadata.get("wire", it.name): it for it in fields(kind)}
     assert known.keys() == SCHEMA[name]["properties"].keys() - {"type"}
     needed = {wire for wire, it in known.items() if it.default is MISSING}

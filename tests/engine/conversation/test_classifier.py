@@ -11,6 +11,7 @@ from cberl.calibration import Calibration
 from cberl.config import ModelConfig
 from cberl.live_checkpoint import LiveCheckpoint
 from cberl.model import CBERL
+from cberl.step.state import StepInput, initial_state
 from cberl.streaming import TorchStep
 from engine.conversation.classifier import EmotionClassifier, GraphRequest, GraphResult, Shifts, run_graph
 from engine.conversation.utterance import Utterance
@@ -20,6 +21,7 @@ from engine.speech.transcriber import Transcript
 from engine.speech.turn import Turn
 
 CONFIG = ModelConfig(text_dim=6, audio_dim=8, latent_dim=8, hidden_dim=8, heads=2)
+RANDOM = np.random.default_rng(0)
 
 
 def test_shifts_of_a_worked_example() -> None:
@@ -37,14 +39,14 @@ def checkpoint() -> LiveCheckpoint:
     return LiveCheckpoint("tiny", TorchStep(CBERL(CONFIG).eval()), Calibration((0.0,) * 7, temperature=2.0), {})
 
 
-def infer(*utterances: Utterance) -> list[EmotionEvent]:
+def infer(*utterances: Utterance, because: bool = False) -> list[EmotionEvent]:
     tiny = checkpoint()
 
     async def graph(request: GraphRequest) -> GraphResult:
         return run_graph(tiny, [request])[0]
 
     async def main() -> list[EmotionEvent]:
-        inference = EmotionClassifier("talk", tiny, graph)
+        inference = EmotionClassifier("talk", tiny, graph, because=because)
         return [await inference.classify(utterance) for utterance in utterances]
 
     return asyncio.run(main())
@@ -86,6 +88,34 @@ def test_the_past_matters_and_sessions_do_not_share_it() -> None:
     after_another = infer(utterance(1, "", audio=True), utterance(2, "well"))[1]
     assert after_another.probabilities != alone.probabilities
     assert infer(utterance(1, "well"))[0].probabilities == alone.probabilities
+
+
+def test_a_final_names_the_earlier_turns_that_moved_it_and_is_otherwise_the_same() -> None:
+    said = [utterance(n, "well" if n % 3 else "", audio=n % 2 == 0) for n in range(1, 13)]
+    events, without = infer(*said, because=True), infer(*said)
+    assert all(event.because == () for event in [events[0], *without])
+    for event, other in zip(events, without, strict=True):
+        assert event.probabilities == pytest.approx(other.probabilities, abs=1e-6)
+    last = events[-1]
+    assert {it.utterance for it in last.because} <= {f"talk/ann/{n}" for n in range(4, 12)}
+    weights = [abs(it.weight) for it in last.because]
+    assert len(weights) > 1
+    assert weights == sorted(weights, reverse=True)
+
+
+def test_requests_with_and_without_explanation_share_a_batch() -> None:
+    tiny = checkpoint()
+    states = [initial_state(CONFIG)]
+    asked = [StepInput(name, {"text": RANDOM.normal(size=6).astype(np.float32)}) for name in ("ann", "bob", "ann")]
+    for one in asked:
+        states.append(run_graph(tiny, [GraphRequest(states[-1], one)])[0].state)
+    requests = [GraphRequest(state, asked[0], explain=explain) for state in states for explain in (True, False, True)]
+    for together, request in zip(run_graph(tiny, requests), requests, strict=True):
+        (alone,) = run_graph(tiny, [request])
+        assert together.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
+        assert len(together.influences) == (len(request.state.speakers) if request.explain else 0)
+        assert together.influences == pytest.approx(alone.influences, abs=1e-5)
+        np.testing.assert_allclose(together.state.layers, alone.state.layers, atol=1e-6)
 
 
 def test_an_interim_event_does_not_change_the_state() -> None:

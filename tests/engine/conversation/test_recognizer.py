@@ -57,7 +57,9 @@ def conversation(names: list[str], dim: int) -> list[TurnAnalysis]:
     return heard
 
 
-def recognizer(checkpoint: LiveCheckpoint, encoders: Encoders, asked: list[TextInput]) -> ConversationRecognizer:
+def recognizer(
+    checkpoint: LiveCheckpoint, encoders: Encoders, asked: list[TextInput], *, because: bool = False
+) -> ConversationRecognizer:
     async def encode(one: TextInput) -> Float32:
         asked.append(one)
         return encoders.text.encode([one])[0]
@@ -66,7 +68,7 @@ def recognizer(checkpoint: LiveCheckpoint, encoders: Encoders, asked: list[TextI
         return run_graph(checkpoint, [request])[0]
 
     utterance_encoder = UtteranceEncoder(encode, ConversationHistory(encoders.text.prompt, encoders.audio.history()))
-    return ConversationRecognizer(utterance_encoder, EmotionClassifier("talk", checkpoint, graph))
+    return ConversationRecognizer(utterance_encoder, EmotionClassifier("talk", checkpoint, graph, because=because))
 
 
 def test_after_a_merge_results_equal_those_with_the_right_speakers_from_the_start(
@@ -101,6 +103,23 @@ def test_after_a_merge_results_equal_those_with_the_right_speakers_from_the_star
         assert event.probabilities == pytest.approx(wanted[n].probabilities, abs=1e-4)
     assert max(abs(told[-2].probabilities[name] - p) for name, p in wanted[-2].probabilities.items()) > 1e-3
     assert 0 < again < encoded  # words whose context is the same are not encoded again
+
+
+def test_an_utterance_that_got_another_speaker_is_known_by_the_name_under_which_it_was_published(
+    starter: tuple[LiveCheckpoint, Encoders],
+) -> None:
+    async def main() -> tuple[dict[int, EmotionEvent], list[EmotionEvent]]:
+        one = recognizer(*starter, [], because=True)
+        *before, last = conversation(["ann", "eve", "ann", "eve", "ann"], starter[1].audio.config.raw_dim)
+        published = [await one.recognize(it) for it in before]
+        corrected = await one.relabel_speakers({1: "bob", 3: "bob"})
+        return corrected, [*published, await one.recognize(last)]
+
+    corrected, (*published, last) = asyncio.run(main())
+    names = {event.utterance for event in published}
+    assert {event.utterance for event in corrected.values()} == {"talk/eve/1", "talk/eve/3"}
+    assert {event.speaker for event in corrected.values()} == {"bob"}
+    assert {it.utterance for it in last.because} == names
 
 
 def test_turns_beyond_the_memory_are_not_relabelled_and_memory_is_bounded(

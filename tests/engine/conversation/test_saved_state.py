@@ -37,6 +37,7 @@ def state() -> SavedState:
         {"maya": Shift("neutral", 2)},
         {"tom": "Tim"},
         17,
+        ("demo/maya/15", "demo/tom/16"),
     )
 
 
@@ -52,12 +53,22 @@ def test_all_of_it_comes_back(checkpoint: LiveCheckpoint) -> None:
     assert found.history.text == saved.history.text
     for name, moments in saved.history.audio.items():
         np.testing.assert_array_equal(found.history.audio[name], moments)
-    assert (found.emotions, found.shifts, found.names, found.next_turn_id) == (
+    assert (found.emotions, found.shifts, found.names, found.next_turn_id, found.utterances) == (
         saved.emotions,
         saved.shifts,
         saved.names,
         17,
+        saved.utterances,
     )
+
+
+def test_a_state_of_an_earlier_version_does_not_know_the_names_of_utterances(checkpoint: LiveCheckpoint) -> None:
+    arrays = load(pack(state(), checkpoint, with_text=True))
+    about = json.loads(arrays["about"].tobytes())
+    del about["utterances"]
+    found = unpack(save(arrays | {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}), checkpoint)
+    assert found is not None
+    assert (found.utterances, found.next_turn_id) == ((), 17)
 
 
 def test_words_are_part_of_it_only_where_they_are_kept(checkpoint: LiveCheckpoint) -> None:
@@ -90,6 +101,7 @@ def test_a_state_that_does_not_fit_is_refused(checkpoint: LiveCheckpoint, caplog
         {"about": np.frombuffer(b"[" * 5000, np.uint8)},
         {"names": ["tom"]},
         {"next_turn_id": "soon"},
+        {"utterances": [7]},
         {"shifts": {"maya": {"from_": "neutral", "turns_ago": "two"}}},
     ],
 )

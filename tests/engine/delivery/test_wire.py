@@ -8,6 +8,7 @@ from engine.events import (
     Disclosure,
     EmotionEvent,
     Error,
+    Influence,
     Resync,
     SessionEnded,
     SessionStats,
@@ -23,6 +24,7 @@ EVENT = EmotionEvent(
     shift=Shift("neutral", 1), modalities={"text": 0.93, "audio": 1.0, "visual": None},
     vocabulary="http://www.w3.org/TR/emotion-voc/xml#big6", model="cberl-starter-1",
     timings_ms={"turn": 500.0, "after_speech": 512.0}, lag_s=0.0,
+    because=(Influence("demo/bob/6", 0.4125), Influence("demo/alice/5", -0.01)),
 )  # fmt: skip
 MESSAGES = [
     (42, EVENT),
@@ -50,7 +52,7 @@ def test_an_event_has_the_fields_of_the_contract():
         "type", "id", "seq", "conversation", "utterance", "revision", "status", "speaker", "start_s", "end_s", "text",
         "emotion", "confidence", "uncertain", "probabilities", "valence", "arousal", "shift", "modalities",
         "vocabulary", "model", "timings_ms", "lag_s", "backchannel", "language", "vocal_events",
-        "missing",
+        "missing", "because",
     }  # fmt: skip
 
 

@@ -41,5 +41,8 @@ def test_finals_are_compared_without_what_belongs_to_a_run_and_to_the_rounding()
     wanted, found = finals(lines(live, {"type": "session.ended"})), finals(lines(interim, EVENT))
     assert first_difference(wanted, found, ROUNDING) is None
     assert first_difference(wanted, finals(lines(EVENT | {"emotion": "fear"})), ROUNDING) is not None
+    moved = [EVENT | {"because": [{"utterance": "a/1", "weight": weight}]} for weight in (0.5, 0.5001, 0.6)]
+    assert first_difference(lines(moved[0]), lines(moved[1]), ROUNDING) is None
+    assert "because.0.weight 0.6" in str(first_difference(lines(moved[0]), lines(moved[2]), ROUNDING))
     farther = EVENT | {"probabilities": {"joy": 0.8003, "fear": 0.2}}
     assert first_difference(wanted, finals(lines(farther)), ROUNDING) is not None
