@@ -26,11 +26,23 @@ def focal_loss(
     return (weights * focus * nll).sum() / weights.sum().clamp(min=1e-8)
 
 
+def soft_cross_entropy(logits: Tensor, shares: Tensor, weight: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Mean of -sum_c w_c s_c log p_c over rows, for labels that hold in part.
+
+    logits (N, C); shares (N, C), of each row 1 in sum, or 0 if it has no label; weight (C,). The mean is over the
+    weights, so it equals weighted cross-entropy where each row has one label; 0 if no row has any.
+    """
+    log_p = F.log_softmax(logits, dim=-1)
+    weights = shares * weight  # (N, C)
+    total = -(1 - smoothing) * (weights * log_p).sum() - smoothing * (weights.sum(1) * log_p.mean(-1)).sum()
+    return total / weights.sum().clamp(min=1e-8)
+
+
 def class_weights(counts: Tensor, power: float) -> Tensor:
     """(C,) counts -> (C,) weights proportional to count^-power, with mean 1 over examples; 0 for empty classes."""
     seen = counts > 0
     weights = torch.where(seen, counts.clamp(min=1).float() ** -power, torch.zeros(()))
-    return weights * counts.sum() / (weights * counts).sum()
+    return weights * counts.sum() / (weights * counts).sum().clamp(min=1e-8)
 
 
 def gaussian_kl(q: Gaussian, p: Gaussian) -> Tensor:

@@ -11,7 +11,7 @@ from cberl.data.emorynlp import read_emorynlp
 from cberl.data.emotion_text import is_emotion_text, read_emotion_text
 from cberl.data.iemocap import evaluation_files, read_iemocap, read_iemocap_release
 from cberl.data.json_lines import read_json_lines
-from cberl.data.meld import PROSODY_FILE, csv_file, read_meld
+from cberl.data.meld import PROSODY_FILE, VOTES_FILE, csv_file, read_meld
 from cberl.labels import MELD
 
 
@@ -71,7 +71,8 @@ def _own(folder: Path, classes: int) -> Corpus | None:
 
 def _meld(folder: Path, classes: int) -> Corpus | None:
     splits = tuple(split for split in SPLITS if csv_file(folder, split).is_file())
-    files = (*(csv_file(folder, split) for split in splits), folder / PROSODY_FILE)
+    beside = (path for name in (PROSODY_FILE, VOTES_FILE) if (path := folder / name).is_file())
+    files = (*(csv_file(folder, split) for split in splits), *beside)
     return Corpus("MELD", MELD, folder, splits, files, read_meld) if splits else None
 
 

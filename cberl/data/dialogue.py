@@ -1,7 +1,7 @@
 """A labelled conversation before encoding."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,3 +64,11 @@ def held_out(ids: Iterable[str], share: float, seed: int = 0) -> set[str]:
     drawn = sorted(set(ids), key=draw)
     count = max(round(share * len(drawn)), 1) if len(drawn) > 1 else 0
     return set(drawn[:count])
+
+
+def shares_of(counts: Sequence[float]) -> tuple[float, ...] | None:
+    """Votes by class as shares; None without votes. Raises ValueError for a number below 0."""
+    if min(counts, default=0.0) < 0:
+        raise ValueError(f"votes below 0: {counts}")
+    total = sum(counts)
+    return tuple(count / total for count in counts) if total else None

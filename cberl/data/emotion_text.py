@@ -7,11 +7,10 @@ with, or have none: dialogues are drawn here, a tenth each for dev and test.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cberl.data.dialogue import UNLABELLED, DataError, Dialogue, Line, held_out
+from cberl.data.dialogue import UNLABELLED, DataError, Dialogue, Line, held_out, shares_of
 from cberl.data.json_lines import read_json_lines
 from cberl.data.meld import clean_text
 from cberl.labels import MELD
@@ -48,14 +47,6 @@ def read_emotion_text(path: Path, split: str) -> list[Dialogue]:
         for name, lines in turns.items()
         if name in wanted
     ]
-
-
-def shares_of(counts: Sequence[float]) -> tuple[float, ...] | None:
-    """Votes by class of MELD as shares; None without votes. Raises ValueError for a number below 0."""
-    if min(counts, default=0.0) < 0:
-        raise ValueError(f"votes below 0: {counts}")
-    total = sum(counts)
-    return tuple(count / total for count in counts) if total else None
 
 
 def _line(row: dict[str, Any], turn: int) -> Line:

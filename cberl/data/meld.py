@@ -2,8 +2,9 @@
 
 Layout: `{train,dev,test}_sent_emo.csv` as released; optionally the release's clips, `dia<D>_utt<U>.mp4` in
 `train_splits`, `dev_splits_complete` and `output_repeated_splits_test` (each in the folder itself, or in `train`,
-`dev`, `test`); and optionally `text_prosody.jsonl.gz` with one JSON object per line (`utt` = "dia<D>_utt<U>", `split`,
-`audio` = eight numbers or null).
+`dev`, `test`); optionally `text_prosody.jsonl.gz` with one JSON object per line (`utt` = "dia<D>_utt<U>", `split`,
+`audio` = eight numbers or null); and optionally `meld_train_votes.jsonl.gz` with how many annotators, who read the
+text, chose each label for a line of train (`dialogue`, `utt`, `votes`).
 """
 
 from collections import defaultdict
@@ -11,7 +12,7 @@ from collections.abc import Hashable
 from pathlib import Path
 
 from cberl.data.csv_rows import read_rows, unique_id, whole_number
-from cberl.data.dialogue import Clip, DataError, Dialogue, Line
+from cberl.data.dialogue import Clip, DataError, Dialogue, Line, shares_of
 from cberl.data.json_lines import numbers_or_nan, read_json_lines
 from cberl.labels import MELD
 from cberl.types import Float32
@@ -19,12 +20,13 @@ from cberl.types import Float32
 _CLIPS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
 _SUFFIXES = (".mp4", ".wav", ".flac")
 _COLUMNS = {"Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID", "StartTime", "EndTime"}
-PROSODY_FILE = "text_prosody.jsonl.gz"
+PROSODY_FILE, VOTES_FILE = "text_prosody.jsonl.gz", "meld_train_votes.jsonl.gz"
 # The release mixes cp1252 bytes into UTF-8 text, which became these code points.
 _CP1252 = {0x91: "'", 0x92: "'", 0x93: '"', 0x94: '"', 0x96: "-", 0x97: "-", 0x85: "...", 0xA0: " "}
 _CURLY = {0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0x2013: "-", 0x2014: "-", 0x2026: "..."}
 
 Prosody = dict[tuple[str, str], Float32]
+Votes = dict[tuple[int, int], tuple[float, ...] | None]
 
 
 def clean_text(text: str) -> str:
@@ -38,6 +40,7 @@ def read_meld(folder: Path, split: str) -> list[Dialogue]:
     if not path.is_file():
         raise DataError(f"{path} is missing: --data takes the folder with MELD's *_sent_emo.csv files")
     prosody = _read_prosody(folder / PROSODY_FILE)
+    votes = _read_votes(folder / VOTES_FILE) if split == "train" else {}
     clips = _Clips(folder, split)
     lines: dict[int, list[tuple[int, Line]]] = defaultdict(list)
     seen: dict[Hashable, int] = {}
@@ -46,7 +49,7 @@ def read_meld(folder: Path, split: str) -> list[Dialogue]:
             dialogue, position = whole_number(row, "Dialogue_ID"), whole_number(row, "Utterance_ID")
             unique_id(seen, (dialogue, position), number)
             name = f"dia{dialogue}_utt{position}"
-            line = _line(row, prosody.get((split, name)), clips.find(name))
+            line = _line(row, prosody.get((split, name)), clips.find(name), votes.get((dialogue, position)))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}, line {number}: cannot read {error}") from error
         lines[dialogue].append((position, line))
@@ -79,7 +82,7 @@ class _Clips:
         return Clip(self._place / next(files, name + _SUFFIXES[0]))
 
 
-def _line(row: dict[str, str], prosody: Float32 | None, clip: Clip | None) -> Line:
+def _line(row: dict[str, str], prosody: Float32 | None, clip: Clip | None, shares: tuple[float, ...] | None) -> Line:
     return Line(
         speaker=row["Speaker"].strip(),
         text=clean_text(row["Utterance"]),
@@ -88,6 +91,7 @@ def _line(row: dict[str, str], prosody: Float32 | None, clip: Clip | None) -> Li
         end_s=timestamp_s(row["EndTime"]),
         prosody=prosody,
         clip=clip,
+        shares=shares,
     )
 
 
@@ -105,6 +109,18 @@ def _read_prosody(path: Path) -> Prosody:
         try:
             if row["audio"] is not None:
                 found[row["split"], row["utt"]] = numbers_or_nan(row["audio"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}, line {number}: cannot read {error}") from error
+    return found
+
+
+def _read_votes(path: Path) -> Votes:
+    if not path.is_file():
+        return {}
+    found: Votes = {}
+    for number, row in read_json_lines(path):
+        try:
+            found[int(row["dialogue"]), int(row["utt"])] = shares_of([float(row["votes"][name]) for name in MELD])
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}, line {number}: cannot read {error}") from error
     return found

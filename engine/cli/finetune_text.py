@@ -8,14 +8,14 @@ from pathlib import Path
 import click
 
 from cberl.data.corpus import Corpus, detect
-from cberl.data.dialogue import Dialogue
 from cberl.data.overlap import held_out_of, without_overlap
 from cberl.metrics import Scores
 from cberl.training.core.train import set_threads
 from cberl.training.text.checkpoint import TextTraining
 from cberl.training.text.export import cost, export
-from cberl.training.text.finetune import Task, average, finetune
+from cberl.training.text.finetune import average, finetune
 from cberl.training.text.restore import restore
+from cberl.training.text.task import Task
 from engine.cli.device import trains_on
 
 DEFAULTS = TextTraining()
@@ -28,6 +28,7 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 Examples:
   cberl finetune-text --data MELD --out runs/text
   cberl finetune-text --data MELD --also EMORYNLP --out runs/two
+  cberl finetune-text --data MELD --also xed_en.jsonl.gz --also goemotions.jsonl.gz --class-cap 2500 --out runs/many
   cberl finetune-text --data MELD --start runs/two/epoch-2.pt --seed 1 --out runs/text-1
   cberl finetune-text --data MELD --average runs/text-0/epoch-3.pt --average runs/text-1/epoch-3.pt --out runs/mean
   cberl finetune-text --data MELD --base sentence-transformers/all-mpnet-base-v2 --learning-rate 3e-5 --out runs/large
@@ -58,6 +59,18 @@ Needs: pip install 'cberl-engine[train]'.""",
 @click.option("--learning-rate", default=DEFAULTS.learning_rate, show_default=True)
 @click.option("--class-weight-power", default=DEFAULTS.class_weight_power, show_default=True)
 @click.option(
+    "--class-cap",
+    default=DEFAULTS.class_cap,
+    show_default=True,
+    help="Examples of a class per epoch and corpus, at most, other ones in each epoch; 0 = all.",
+)
+@click.option(
+    "--votes-share",
+    default=DEFAULTS.votes_share,
+    show_default=True,
+    help="Share of annotators' votes, where a corpus has them, in the target of a labelled utterance.",
+)
+@click.option(
     "--strip-punctuation",
     default=DEFAULTS.strip_punctuation,
     show_default=True,
@@ -80,7 +93,8 @@ Needs: pip install 'cberl-engine[train]'.""",
     "teachers",
     type=FILE,
     multiple=True,
-    help="An epoch-N.pt whose probabilities are soft labels; of several, the mean. Labels of --also then are ignored.",
+    help="An epoch-N.pt whose probabilities are soft labels of --data; of several, the mean. "
+    "They replace the labels of an --also with another label set.",
 )
 @click.option(
     "--teacher-share",
@@ -137,11 +151,13 @@ def command(
         return
     if exported is None:
         if averaged:
-            exported, scores = out / "mean.pt", average(averaged, tasks[0], out / "mean.pt")
+            exported = out / "mean.pt"
+            dev = {tasks[0].corpus: average(averaged, tasks[0], exported).as_dict()}
         else:
-            epoch, scores = finetune(tasks, out, config, start, teachers, device, resume=resume)
+            epoch, found = finetune(tasks, out, config, start, teachers, device, resume=resume)
             exported = out / f"epoch-{epoch}.pt"
-        click.echo(json.dumps({"config": asdict(config), "file": exported.name, "dev": scores.as_dict()}))
+            dev = {corpus: scores.as_dict() for corpus, scores in found.items()}
+        click.echo(json.dumps({"config": asdict(config), "file": exported.name, "dev": dev}))
     sizes = export(exported, out / "onnx")
     click.echo(f"{out / 'onnx'}: {sizes['int8_mb']:.1f} MB (float32: {sizes['float32_mb']:.1f} MB)")
     if tasks:
@@ -154,14 +170,14 @@ def _f1(scores: Scores) -> str:
 
 
 def _tasks(main: Corpus, others: list[Corpus]) -> list[Task]:
-    """All splits of the other corpora are used, without overlap with dev and test of the main one."""
-    held_out = held_out_of(main)
+    """Train and dev of each corpus; train of the others without overlap with dev and test of any."""
+    held_out = [one for corpus in (main, *others) for one in held_out_of(corpus)]
     tasks = [Task(main.name, main.labels, main.read("train"), main.read("dev"))]
     for other in others:
-        everything: list[Dialogue] = [one for split in other.splits for one in other.read(split)]
-        kept = without_overlap(everything, held_out)
+        train = other.read("train")
+        kept = without_overlap(train, held_out)
         logging.info(
-            "%s: %d of %d dialogues; the rest overlaps with %s", other.name, len(kept), len(everything), main.name
+            "%s: %d of %d dialogues; the rest overlaps with dev or test of a corpus", other.name, len(kept), len(train)
         )
-        tasks.append(Task(other.name, other.labels, kept))
+        tasks.append(Task(other.name, other.labels, kept, other.read("dev") if "dev" in other.splits else ()))
     return tasks

@@ -15,6 +15,7 @@ from cberl.losses import (
     masked_mean,
     prior_kl,
     scaled_cosine_error,
+    soft_cross_entropy,
     supervised_contrastive,
 )
 
@@ -50,6 +51,20 @@ def test_unlabelled_rows_have_no_effect(logits: torch.Tensor) -> None:
     assert logits.grad is not None
     assert (logits.grad[:10].abs().sum(-1) > 0).all()
     assert (logits.grad[10:] == 0).all()
+
+
+def test_shares_of_labels_are_cross_entropy_too(logits: torch.Tensor) -> None:
+    """One label per row: as with labels, weights and smoothing. In part: the mean of both. Without: no effect."""
+    weight = torch.rand(logits.shape[1], generator=torch.Generator().manual_seed(1)) + 0.5
+    labels = torch.arange(len(logits)) % logits.shape[1]
+    hard = F.one_hot(labels, logits.shape[1]).float()
+    wanted = focal_loss(logits, labels, weight=weight, smoothing=0.1)
+    torch.testing.assert_close(soft_cross_entropy(logits, hard, weight, 0.1), wanted)
+    even, one = torch.ones(logits.shape[1]), logits[:1]
+    both = soft_cross_entropy(one, torch.tensor([[0.5, 0.5] + [0.0] * (logits.shape[1] - 2)]), even)
+    torch.testing.assert_close(both, -F.log_softmax(one, -1)[0, :2].mean())
+    some = torch.cat([hard, torch.zeros_like(hard)])
+    torch.testing.assert_close(soft_cross_entropy(torch.cat([logits, logits * 3]), some, weight, 0.1), wanted)
 
 
 def test_class_weights_have_mean_one_over_examples() -> None:

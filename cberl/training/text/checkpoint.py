@@ -27,6 +27,8 @@ class TextTraining:
     head_dropout: float = 0.2
     label_smoothing: float = 0.05
     class_weight_power: float = 0.4  # class weights are frequency^-power
+    class_cap: int = 0  # examples of a class per epoch and corpus, at most; 0 = all
+    votes_share: float = 0.5  # of annotators' votes in the target of a line that has a label, too
     strip_punctuation: float = 0.25  # share of training inputs without case and punctuation, like an ASR transcript
     whisper_style: float = 0.0  # share of training inputs as Whisper would write them, see `AsrNoise.whisper`
     word_noise: float = 0.0  # highest word error rate of the former, drawn for each input; of the latter half of it

@@ -35,6 +35,14 @@ class TextClassifier(nn.Module):
         self.heads = nn.ModuleDict({corpus: nn.Linear(self.width, count) for corpus, count in classes.items()})
         self._typed = "token_type_ids" in inspect.signature(encoder.forward).parameters
 
+    def share_head(self, corpora: Sequence[str]) -> None:
+        """Corpora with one label set: their heads get the weights of the first one, and keep their own biases.
+
+        The direction of an emotion then is learnt from all of them; how frequent it is, from each.
+        """
+        for corpus in corpora[1:]:
+            self.heads[corpus].weight = self.heads[corpora[0]].weight
+
     def vector(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """(B, T) ids -> (B, dim): the mean over tokens of the current turn. Works for encoders without token types."""
         types = {"token_type_ids": token_type_ids} if self._typed else {}
@@ -59,19 +67,21 @@ class Example:
     speaker: str
     text: str
     label: int
+    shares: tuple[float, ...] = ()  # of the classes in what annotators chose; empty = unknown
     soft_labels: tuple[float, ...] = ()  # class probabilities of teachers; empty without teachers
 
 
-def examples(dialogues: Sequence[Dialogue], past_turns: int) -> list[Example]:
-    """Every labelled line with the turns before it."""
+def examples(dialogues: Sequence[Dialogue], past_turns: int, *, several: bool = False) -> list[Example]:
+    """Every labelled line with the turns before it. several: also those with more than one label at once."""
     found = []
     for dialogue in dialogues:
         spoken = [(line.speaker, line.text) for line in dialogue.lines]
         for i, line in enumerate(dialogue.lines):
-            if line.label < 0 or not line.text:
+            labelled = line.label >= 0 or (several and line.shares is not None)
+            if not labelled or not line.text:
                 continue
             past = tuple(spoken[max(0, i - past_turns) : i])
-            found.append(Example(past, line.speaker, line.text, line.label))
+            found.append(Example(past, line.speaker, line.text, line.label, line.shares or ()))
     return found
 
 

@@ -18,17 +18,11 @@ from cberl.training.text.classifier import Example, predict
 def with_soft_labels(rows: Sequence[Sequence[Example]], probabilities: Tensor) -> list[Example]:
     """The examples of several corpora as one list, with the teachers' probabilities, (N, classes), as soft labels.
 
-    Only the first corpus keeps its hard labels: the label sets of the others differ.
+    Only the first corpus keeps its own labels: the label sets of the others differ.
     """
-    everything = [one for group in rows for one in group]
-    return [
-        replace(
-            one,
-            label=one.label if i < len(rows[0]) else UNLABELLED,
-            soft_labels=tuple(probabilities[i].tolist()),
-        )
-        for i, one in enumerate(everything)
-    ]
+    everything = [(one, group is rows[0]) for group in rows for one in group]
+    kept = [one if first else replace(one, label=UNLABELLED, shares=()) for one, first in everything]
+    return [replace(one, soft_labels=tuple(row)) for one, row in zip(kept, probabilities.tolist(), strict=True)]
 
 
 def teacher_probabilities(

@@ -14,7 +14,8 @@ from cberl.errors import TrainingError, train_extra
 from cberl.metrics import Scores, score
 from cberl.training.text.checkpoint import load
 from cberl.training.text.classifier import TextClassifier
-from cberl.training.text.finetune import Task, dev_inputs, dev_scores
+from cberl.training.text.finetune import dev_inputs, dev_scores
+from cberl.training.text.task import Task
 
 MIN_SIDE = 256  # matrices without a side of this length stay float32: they take little space
 MAX_LAYER_ROWS = 10_000  # only the embedding of the vocabulary has more rows

@@ -10,93 +10,29 @@ import logging
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.progress import Progress
-from torch import Tensor, nn
+from torch import nn
 
-from cberl.data.asr_noise import AsrNoise
-from cberl.data.dialogue import Dialogue
 from cberl.encoders.text import TextInput, TextPrompt
 from cberl.errors import TrainingError
-from cberl.losses import class_weights, focal_loss
 from cberl.metrics import Scores, score, scores_of
 from cberl.storage import replacing
 from cberl.training.text.checkpoint import TextTraining, prompt_of, save, weights_to_start_from
-from cberl.training.text.classifier import (
-    Example,
-    TextClassifier,
-    batches,
-    collate,
-    examples,
-    load_base,
-    predict,
-)
+from cberl.training.text.classifier import Example, TextClassifier, examples, load_base, predict
 from cberl.training.text.distil import teacher_probabilities, with_soft_labels
+from cberl.training.text.task import Batch, Task, TaskRun, training_examples
 
-WHISPER_WORD_NOISE = 0.5  # its highest word error rate, of that of simple recognisers
+DevScores = dict[str, Scores]  # by corpus
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A corpus to train on; `dev` may be empty for any but the first."""
-
-    corpus: str
-    labels: tuple[str, ...]
-    train: Sequence[Dialogue]
-    dev: Sequence[Dialogue] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    run: "_Run"
-    inputs: tuple[Tensor, Tensor, Tensor]  # the encoder's, each (B, T)
-    label: Tensor  # (B,)
-    soft_labels: Tensor  # (B, classes); (B, 0) without teachers
-
-
-class _Run:
-    """The examples that one head is trained on, and its class weights."""
-
-    def __init__(self, task: Task, train: Sequence[Example], config: TextTraining) -> None:
-        self.corpus = task.corpus
-        self.train = train
-        self.noise = AsrNoise(one.text for one in train)
-        labels = torch.tensor([one.label for one in train if one.label >= 0])
-        self.weight = class_weights(torch.bincount(labels, minlength=len(task.labels)), config.class_weight_power)
-
-    def epoch(self, prompt: TextPrompt, config: TextTraining, rng: random.Random) -> list[_Batch]:
-        inputs = [self._input(one, prompt, config, rng) for one in self.train]
-        cut = batches([len(one.ids) for one in inputs], config.batch_size, rng)
-        return [self._batch([self.train[i] for i in rows], [inputs[i] for i in rows]) for rows in cut]
-
-    def loss(self, logits: Tensor, label: Tensor, soft_labels: Tensor, config: TextTraining) -> Tensor:
-        """Cross-entropy with the labels, by class weights, and with soft labels, whose teachers had class weights."""
-        hard = focal_loss(logits, label, weight=self.weight, smoothing=config.label_smoothing)
-        if not soft_labels.shape[1]:
-            return hard
-        return (1 - config.teacher_share) * hard + config.teacher_share * F.cross_entropy(logits, soft_labels)
-
-    def _batch(self, rows: list[Example], inputs: list[TextInput]) -> _Batch:
-        labels, soft = torch.tensor([one.label for one in rows]), torch.tensor([one.soft_labels for one in rows])
-        return _Batch(self, collate(inputs), labels, soft)
-
-    def _input(self, one: Example, prompt: TextPrompt, config: TextTraining, rng: random.Random) -> TextInput:
-        draw = rng.random() - config.strip_punctuation
-        if draw >= config.whisper_style:
-            return prompt.build(one.past, one.speaker, one.text)
-        corrupt, most = (self.noise.plain, 1.0) if draw < 0 else (self.noise.whisper, WHISPER_WORD_NOISE)
-        rate = rng.uniform(0, most * config.word_noise)
-        past = [(speaker, corrupt(text, rate, rng)) for speaker, text in one.past]
-        return prompt.build(past, one.speaker, corrupt(one.text, rate, rng))
 
 
 class _Last:
@@ -106,7 +42,7 @@ class _Last:
         self._path, self._parts, self._rng = path, parts, rng
         self._config = asdict(config)
 
-    def load(self, labels: Sequence[str]) -> list[Scores]:
+    def load(self, tasks: Sequence[Task]) -> list[DevScores]:
         """Restores the state. Returns the dev scores of the epochs that are done; none if there is no file."""
         if not self._path.is_file():
             return []
@@ -119,12 +55,16 @@ class _Last:
             part.load_state_dict(state[name])
         self._rng.setstate(state["order"])
         torch.set_rng_state(state["dropout"])
-        return [scores_of(np.array(confusion), labels) for confusion in state["dev"]]
+        labels = {task.corpus: task.labels for task in tasks}
+        return [
+            {corpus: scores_of(np.array(confusion), labels[corpus]) for corpus, confusion in epoch.items()}
+            for epoch in state["dev"]
+        ]
 
-    def save(self, kept: Sequence[Scores]) -> None:
+    def save(self, kept: Sequence[DevScores]) -> None:
         state = {name: part.state_dict() for name, part in self._parts.items()}
         random_states = {"order": self._rng.getstate(), "dropout": torch.get_rng_state()}
-        dev = [scores.confusion.tolist() for scores in kept]
+        dev = [{corpus: scores.confusion.tolist() for corpus, scores in epoch.items()} for epoch in kept]
         with replacing(self._path) as unfinished:
             torch.save(state | random_states | {"config": self._config, "dev": dev}, unfinished)
 
@@ -138,61 +78,89 @@ def finetune(
     device: str = "cpu",
     *,
     resume: bool = False,
-) -> tuple[int, Scores]:
+) -> tuple[int, DevScores]:
     """Trains on all tasks, mixed, and writes `epoch-N.pt` (weights, config) and `last.pt` (to resume from) to `out`.
 
-    start: an `epoch-N.pt` whose encoder to start from, and whose heads for the same corpora. teachers: `epoch-N.pt`
-    files whose probabilities for the text without noise are soft labels in addition to the first task's labels; labels
-    of other tasks then are ignored, and the probabilities are kept in `out`. resume: continue after the last epoch in
-    `out`, with the same result as without a stop. Returns the best epoch, from 1, and its scores on the first task's
-    dev. Raises `TrainingError` if the run to resume had other settings, or a file does not fit.
+    Tasks with one label set share a head but for its biases. start: an `epoch-N.pt` whose encoder to start from, and
+    whose heads for the same corpora. teachers: `epoch-N.pt` files whose probabilities for the text without noise are
+    soft labels in addition to the first task's labels; a task with another label set then has these instead of its
+    labels, and the probabilities are kept in `out`. resume: continue after the last epoch in `out`, with the same
+    result as without a stop. Returns the best epoch, from 1, and its scores on the dev of each task that has one; it is
+    the best by the mean over these. Raises `TrainingError` if the run to resume had other settings, or a file does not
+    fit.
     """
     rng = random.Random(config.seed)
     encoder, folder = load_base(config.base)
-    rows = [examples(task.train, config.past_turns) for task in tasks]
+    given = [(task, training_examples(task, config)) for task in tasks]
     if teachers:
-        everything = [one for group in rows for one in group]
-        probabilities = teacher_probabilities(everything, tasks[0].corpus, teachers, device, out)
-        rows, tasks = [with_soft_labels(rows, probabilities)], tasks[:1]
+        given = _with_teachers(given, teachers, device, out)
+        tasks = [task for task, _ in given]
     classes = {task.corpus: len(task.labels) for task in tasks}
     torch.manual_seed(config.seed)  # after the teachers, so that it does not matter whether they had to run
     model = TextClassifier(encoder, classes, config.head_dropout)
+    model.share_head([task.corpus for task in tasks if task.labels == tasks[0].labels])
     if start is not None:
         model.load_state_dict(weights_to_start_from(start, config.base, classes), strict=False)
     model.to(device)
     prompt = prompt_of(config, folder)
-    runs = [_Run(task, train, config) for task, train in zip(tasks, rows, strict=True)]
-    steps = config.epochs * sum(math.ceil(len(run.train) / config.batch_size) for run in runs)
-    weights = model.parameters()
-    optimizer = torch.optim.AdamW(weights, config.learning_rate, weight_decay=config.weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_linear(step, steps, config.warmup))
+    runs = [TaskRun(task, train, config) for task, train in given]
+    steps = config.epochs * sum(math.ceil(run.epoch_size / config.batch_size) for run in runs)
+    optimizer, schedule = _optimizer(model, config, steps)
     out.mkdir(parents=True, exist_ok=True)
     last = _Last(out / "last.pt", config, {"model": model, "optimizer": optimizer, "schedule": schedule}, rng)
-    kept = last.load(tasks[0].labels) if resume else []
+    kept = last.load(tasks) if resume else []
     with Progress() as progress:
         bar = progress.add_task("fine-tuning", total=steps, completed=schedule.last_epoch)
         for epoch in range(len(kept) + 1, config.epochs + 1):
             model.train()
-            mixed = [batch for run in runs for batch in run.epoch(prompt, config, rng)]
+            mixed = [batch for run in runs for batch in run.epoch(prompt, rng)]
             rng.shuffle(mixed)
             for batch in mixed:
-                _step(model, batch, optimizer, config)
+                _step(model, batch, optimizer)
                 schedule.step()
                 progress.advance(bar)
-            scores = dev_scores(model, tasks[0], prompt)
-            log.info("epoch %d: dev weighted F1 %.2f, macro F1 %.2f", epoch, scores.weighted_f1, scores.macro_f1)
-            save(out / f"epoch-{epoch}.pt", model, classes, config, epoch, scores)
-            kept.append(scores)
+            kept.append({task.corpus: dev_scores(model, task, prompt) for task in tasks if task.dev})
+            for corpus, scores in kept[-1].items():
+                log.info(
+                    "epoch %d: %s dev weighted F1 %.2f, macro F1 %.2f",
+                    epoch,
+                    corpus,
+                    scores.weighted_f1,
+                    scores.macro_f1,
+                )
+            save(out / f"epoch-{epoch}.pt", model, classes, config, epoch, kept[-1][tasks[0].corpus])
             last.save(kept)
-    best = max(range(len(kept)), key=lambda epoch: kept[epoch].selection)
+    best = max(range(len(kept)), key=lambda epoch: mean(scores.selection for scores in kept[epoch].values()))
     return best + 1, kept[best]
 
 
-def _step(model: TextClassifier, batch: _Batch, optimizer: torch.optim.Optimizer, config: TextTraining) -> None:
+def _with_teachers(
+    given: Sequence[tuple[Task, list[Example]]], teachers: Sequence[Path], device: str, cache: Path
+) -> list[tuple[Task, list[Example]]]:
+    """The teachers' probabilities for the first task, which takes in those with another label set."""
+    first, _ = given[0]
+    same = [one for one in given[1:] if one[0].labels == first.labels]
+    rows = [given[0][1], *(train for task, train in given if task.labels != first.labels)]
+    everything = [one for group in rows for one in group]
+    probabilities = teacher_probabilities(everything, first.corpus, teachers, device, cache)
+    return [(first, with_soft_labels(rows, probabilities)), *same]
+
+
+def _optimizer(
+    model: TextClassifier, config: TextTraining, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    optimizer = torch.optim.AdamW(
+        model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_linear(step, steps, config.warmup))
+    return optimizer, schedule
+
+
+def _step(model: TextClassifier, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
     device = next(model.parameters()).device
     with torch.autocast(device.type, torch.bfloat16):
         logits = model(batch.run.corpus, *(given.to(device) for given in batch.inputs))
-    loss = batch.run.loss(logits.float().cpu(), batch.label, batch.soft_labels, config)
+    loss = batch.run.loss(logits.float().cpu(), batch)
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -220,14 +188,14 @@ def average(paths: Sequence[Path], task: Task, out: Path) -> Scores:
     kinds = {tuple(sorted((name, tuple(one.shape)) for name, one in state["model"].items())) for state in states}
     if len(kinds) != 1:
         raise TrainingError("these files hold networks of different shapes: average runs on the same corpora")
-    mean = {
+    averaged = {
         name: torch.stack([state["model"][name].float() for state in states]).mean(0).to(one.dtype)
         for name, one in states[0]["model"].items()
     }
     config = TextTraining(**states[0]["config"])
     encoder, folder = load_base(config.base)
     model = TextClassifier(encoder, states[0]["classes"])
-    model.load_state_dict(mean)
+    model.load_state_dict(averaged)
     scores = dev_scores(model, task, prompt_of(config, folder))
     out.parent.mkdir(parents=True, exist_ok=True)
     save(out, model, states[0]["classes"], config, states[0]["epoch"], scores)

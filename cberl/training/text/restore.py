@@ -14,7 +14,8 @@ from cberl.losses import class_weights, focal_loss
 from cberl.metrics import Scores
 from cberl.training.text.checkpoint import TextTraining, load_config, prompt_of, save
 from cberl.training.text.classifier import TextClassifier, examples, load_base
-from cberl.training.text.finetune import Task, dev_scores
+from cberl.training.text.finetune import dev_scores
+from cberl.training.text.task import Task
 
 if TYPE_CHECKING:
     from onnx import ModelProto

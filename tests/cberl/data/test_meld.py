@@ -1,13 +1,17 @@
 """The official CSV layout: a small release, and the real one."""
 
+import gzip
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cberl.data.clips import encode_clips
+from cberl.data.corpus import detect
 from cberl.data.dialogue import DataError
-from cberl.data.meld import clean_text, read_meld
+from cberl.data.meld import VOTES_FILE, clean_text, read_meld
 from cberl.encoders.prosody import prosody
 from cberl.labels import MELD
 from testing.recordings import audio_clip_encoder, tone, write_mp4, write_wav
@@ -33,6 +37,24 @@ def test_a_tiny_release(tmp_path: Path) -> None:
     assert MELD[first.lines[1].label] == "surprise"
     assert second.lines[0].start_s == pytest.approx(3723.004)
     assert second.lines[0].prosody is None
+
+
+def test_votes_beside_the_release_are_shares_of_train(tmp_path: Path) -> None:
+    row = '1,Hi.,Ross,joy,positive,4,7,1,1,"00:00:01,000","00:00:02,000"'
+    write(tmp_path, row)
+    shutil.copy(tmp_path / "dev_sent_emo.csv", tmp_path / "train_sent_emo.csv")
+    votes = dict.fromkeys(MELD, 0) | {"joy": 4, "surprise": 1}
+    with gzip.open(tmp_path / VOTES_FILE, "wt") as file:
+        file.write(json.dumps({"dialogue": 4, "utt": 7, "votes": votes}) + "\n")
+    (train,), (dev,) = read_meld(tmp_path, "train"), read_meld(tmp_path, "dev")
+    shares = dict(zip(MELD, train.lines[0].shares or (), strict=True))
+    assert (train.lines[0].label, shares["joy"], shares["surprise"]) == (MELD.index("joy"), 0.8, 0.2)
+    assert dev.lines[0].shares is None
+    assert tmp_path / VOTES_FILE in detect(tmp_path).files
+    with gzip.open(tmp_path / VOTES_FILE, "wt") as file:
+        file.write(json.dumps({"dialogue": 4, "utt": 7, "votes": {"joy": 5}}) + "\n")
+    with pytest.raises(DataError, match=f"{VOTES_FILE}, line 1"):
+        read_meld(tmp_path, "train")
 
 
 def test_problems_are_named_by_file_and_line(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from cberl.metrics import score
 from cberl.training.text.checkpoint import TextTraining, load, prompt_of, save
 from cberl.training.text.classifier import MINILM, Example, TextClassifier, examples, load_base, predict
 from cberl.training.text.distil import teacher_probabilities, with_soft_labels
-from cberl.training.text.finetune import Task, finetune
+from cberl.training.text.finetune import finetune
+from cberl.training.text.task import Task
 
 CONFIG = TextTraining(epochs=2, batch_size=4, learning_rate=3e-4, max_tokens=24, strip_punctuation=0.0, warmup=0.0)
 SAID = ("great news", "go away", "so happy", "I hate it", "well done", "leave me alone")

@@ -24,12 +24,13 @@ from cberl.data.dialogue import UNLABELLED, Dialogue, Line
 from cberl.encoders.text import TextEncoder, TextInput
 from cberl.errors import EncoderError, TrainingError
 from cberl.hub import HubError
-from cberl.metrics import score
+from cberl.metrics import Scores, score
 from cberl.training.text.checkpoint import TextTraining, load, prompt_of, save
 from cberl.training.text.classifier import batches, collate, examples, load_base, predict
 from cberl.training.text.export import cost, export
-from cberl.training.text.finetune import Task, average, finetune
+from cberl.training.text.finetune import average, finetune
 from cberl.training.text.restore import restore
+from cberl.training.text.task import Task
 
 SAID = (("great news", 0), ("go away", 1), ("so happy", 0), ("I hate it", 1))
 CONFIG = TextTraining(epochs=2, batch_size=8, learning_rate=2e-4, max_tokens=24, word_noise=0.3, strip_punctuation=0.5)
@@ -42,7 +43,9 @@ def talk(name: str, *said: tuple[str, int]) -> Dialogue:
 def task(corpus: str, flip: bool) -> Task:
     """Two labels; the other corpus has them in reverse, so that it needs a head of its own."""
     said = [(text, label ^ flip) for text, label in SAID]
-    return Task(corpus, ("x", "y"), [talk("one", *said), talk("two", *said[::-1])], [talk("dev", *said)])
+    return Task(
+        corpus, ("y", "x") if flip else ("x", "y"), [talk("one", *said), talk("two", *said[::-1])], [talk("dev", *said)]
+    )
 
 
 TASKS = (task("first", False), task("second", True))
@@ -54,7 +57,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("text")
     best, scores = finetune(TASKS, folder, CONFIG)
     assert best in (1, 2)
-    assert scores.labels == ("x", "y")
+    assert {corpus: one.labels for corpus, one in scores.items()} == {"first": ("x", "y"), "second": ("y", "x")}
     return folder
 
 
@@ -104,6 +107,33 @@ def test_rows_are_padded_to_the_longest_and_padding_is_masked() -> None:
 def test_two_corpora_are_trained_on_together_with_a_head_each(run: Path) -> None:
     for one in TASKS:
         assert loss(run / "epoch-2.pt", one) < loss(run / "epoch-1.pt", one) - 0.02
+
+
+def test_corpora_with_one_label_set_share_a_head_but_for_its_biases(tmp_path: Path) -> None:
+    """The third has the labels of the first, and hardly ever the second label."""
+    third = Task("third", ("x", "y"), [talk("rare", *[(f"{text} {n}", 0) for n in range(4) for text, _ in SAID])])
+    finetune([*TASKS, third], tmp_path, CONFIG)
+    heads = load(tmp_path / "epoch-2.pt")[0].heads
+    assert torch.equal(heads["first"].weight, heads["third"].weight)
+    assert not torch.equal(heads["first"].weight, heads["second"].weight)
+    first, third_bias = heads["first"].bias, heads["third"].bias
+    assert third_bias[0] - third_bias[1] > first[0] - first[1]
+
+
+def test_the_best_epoch_is_that_of_the_mean_over_corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first corpus is better after the first epoch, the second is much better after the second."""
+    right = {("first", 1): 4, ("first", 2): 3, ("second", 1): 1, ("second", 2): 4}
+    seen: dict[str, int] = {}
+
+    def scored(_: object, one: Task, __: object) -> Scores:
+        seen[one.corpus] = seen.get(one.corpus, 0) + 1
+        labels = np.array([0, 0, 1, 1])
+        correct = np.arange(4) < right[one.corpus, seen[one.corpus]]
+        return score(labels, np.where(correct, labels, 1 - labels), one.labels)
+
+    monkeypatch.setattr("cberl.training.text.finetune.dev_scores", scored)
+    best, scores = finetune(TASKS, tmp_path, CONFIG)
+    assert (best, scores["second"].accuracy) == (2, 100)
 
 
 def test_a_resumed_run_gives_the_same_result(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
