@@ -40,6 +40,7 @@ Examples:
   cberl run calls/ 'more/*.mp3'                folders and patterns
   cberl run talk.mp4 --output talk.html        a report; also .csv .vtt .srt .TextGrid .eaf .jsonl
   cberl run calls/ --output results/ --format eaf
+  cberl run talk.mp4 --why                     below each turn, the earlier turns that moved its emotion
   cberl run talk.mp4 --json | jq .emotion      one JSON event per line
   ffmpeg -i … -f wav - | cberl run -           standard input, which is read to its end first
   cberl run talk.wav --event-log events.db     for the dashboard of `cberl serve --event-log events.db`
@@ -53,11 +54,12 @@ Examples:
 @output_options
 @click.option("--realtime", is_flag=True, help="Play in real time instead of as fast as possible.")
 @click.option("--speakers", metavar="A,B", help="Names of the channels' speakers.")
+@click.option("--why", is_flag=True, help="The same as --because: which earlier turns moved each turn's emotion.")
 @click.option("-q", "--quiet", is_flag=True, help="Neither progress nor summary.")
 @settings_options(without=tuple(name for name in Settings.model_fields if name not in USED))
 def command(
     inputs: tuple[str, ...], as_json: bool, outputs: tuple[Path, ...], form: str | None, realtime: bool,
-    speakers: str | None, quiet: bool, **flags: Any,
+    speakers: str | None, why: bool, quiet: bool, **flags: Any,
 ) -> None:  # fmt: skip
     """Emotions of recordings, a stream or the microphone, turn by turn.
 
@@ -65,7 +67,7 @@ def command(
     two speakers. All inputs are checked first; one that cannot be read is reported, and the others are processed.
     """
     kept = {"event_log": flags["event_log"] or ""}
-    settings = settings_from(flags).model_copy(update=NOT_USED | kept)
+    settings = settings_from(flags | ({"because": True} if why else {})).model_copy(update=NOT_USED | kept)
     names = _speakers(speakers) if speakers else None
     with stdin_as_file(inputs) as (arguments, temporary):
         files, problems = _checked(arguments)

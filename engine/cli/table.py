@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cberl.recent import RecentDict
 from engine.events import EmotionEvent
 
 # Colour is never the only signal: the label stands beside it.
@@ -19,21 +20,32 @@ COLOURS = {
     "anger": "red",
 }
 _WIDTHS = (7, 12, 10, 5)
+SHOWN_INFLUENCES = 3
 
 
 class TurnTable:
-    """Prints one line per turn with aligned columns, while the conversation goes on."""
+    """Prints one line per turn with aligned columns, while the conversation goes on.
+
+    Below it are the earlier turns that moved it most, where the event has them (see `EmotionEvent.because`).
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._turns: RecentDict[str, EmotionEvent] = RecentDict()  # the latest, by utterance
         self._row(("time", "speaker", "emotion", "sure", "said"), style="bold")
 
     def add(self, event: EmotionEvent) -> None:
-        minutes, seconds = divmod(event.start_s, 60)
         emotion = Text(event.emotion, style=COLOURS.get(event.emotion, "white"))
         sure = f"{100 * event.confidence:.0f}%"
         said = ("(corrected) " if event.status == "corrected" else "") + (event.text or "(no words)")
-        self._row((f"{minutes:.0f}:{seconds:04.1f}", event.speaker, emotion, sure, said))
+        self._row((_time(event), event.speaker, emotion, sure, said))
+        for influence in event.because[:SHOWN_INFLUENCES]:
+            if earlier := self._turns.get(influence.utterance):
+                said = f"{_time(earlier)} {earlier.speaker}: {earlier.text or '(no words)'}"
+                how = "because" if influence.weight > 0 else "despite"
+                line = Text(said, no_wrap=True, overflow="ellipsis")
+                self._row(("", "", how, f"{influence.weight:+.2f}", line), style="dim")
+        self._turns[event.utterance] = event
 
     def heading(self, text: str) -> None:
         """Before the turns of another conversation."""
@@ -46,3 +58,8 @@ class TurnTable:
         grid.add_column(ratio=1)
         grid.add_row(*cells, style=style)
         self._console.print(grid)
+
+
+def _time(event: EmotionEvent) -> str:
+    minutes, seconds = divmod(event.start_s, 60)
+    return f"{minutes:.0f}:{seconds:04.1f}"

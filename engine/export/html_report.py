@@ -6,7 +6,7 @@ classes of SVG, because the policy refuses style attributes.
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -124,13 +124,14 @@ def _change(it: Change) -> str:
 
 
 def _turns(conversation: ExportedConversation) -> str:
-    items = "".join(_turn(number, event) for number, event in enumerate(conversation.events))
+    turns = {event.utterance: event for event in conversation.events}
+    items = "".join(_turn(event, _because(event, turns)) for event in conversation.events)
     return (
         f'<section aria-labelledby="turns"><h2 id="turns">All turns</h2><ol class="card turns">{items}</ol></section>'
     )
 
 
-def _turn(number: int, event: EmotionEvent) -> str:
+def _turn(event: EmotionEvent, because: str) -> str:
     marks = [name for name in ("uncertain", "backchannel") if getattr(event, name)]
     marks += ["corrected"] * (event.status == "corrected")
     marks += [name.replace("_", " ") for name in event.vocal_events]
@@ -139,8 +140,17 @@ def _turn(number: int, event: EmotionEvent) -> str:
         f'<li id="{identifier(event)}" class="{css_class(event.emotion)}">'
         f'<div class="who"><strong>{escaped(event.speaker)}</strong> <time>{clock(event.start_s)}</time></div>'
         f'<div class="what"><p>{_said(event)}</p><div class="chips">'
-        f"{_chip(event.emotion, event)}{tags}</div>{_probabilities(event)}</div></li>"
+        f"{_chip(event.emotion, event)}{tags}</div>{_probabilities(event)}{because}</div></li>"
     )
+
+
+def _because(event: EmotionEvent, turns: Mapping[str, EmotionEvent]) -> str:
+    """The earlier turns that moved it, and by how much."""
+    found = [(it.weight, turns[it.utterance]) for it in event.because if it.utterance in turns]
+    if not found:
+        return ""
+    items = "".join(f"<li>{weight:+.2f} {_line(turn)}</li>" for weight, turn in found)
+    return f'<details><summary>Earlier turns that moved it</summary><ol class="list">{items}</ol></details>'
 
 
 def _probabilities(event: EmotionEvent) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Dialog, expect
 
 from engine.delivery.wire import encode
+from engine.events import Influence
 from engine.export.conversation import ExportedConversation, exported_conversation
 from engine.export.formats import FORMATS
 from testing.browser_page import BROWSER, browser, opened
@@ -37,6 +39,8 @@ def conversation() -> ExportedConversation:
         emotion(n, name, emotion=label, text=text, confidence=0.9 if n % 4 else 0.4, uncertain=n % 4 == 0)
         for label, name, text, n in turns
     ]
+    for n, before in enumerate(events[:-1], 1):
+        events[n] = replace(events[n], because=(Influence(before.utterance, -0.25), Influence("demo/gone/0", 0.1)))
     return exported_conversation("T" * 64, [encode(event, seq) for seq, event in enumerate(events, 1)])
 
 
@@ -53,6 +57,10 @@ def test_the_report_fits_every_screen_is_accessible_and_asks_the_network_for_not
             assert await page.evaluate("performance.getEntriesByType('resource').length") == 0
             assert await page.locator("script, [style], [onclick]").count() == 0
             assert await page.evaluate("getComputedStyle(document.querySelector('.card')).borderRadius") != "0px"
+            why = page.get_by_text("Earlier turns that moved it")
+            await expect(why).to_have_count(38)
+            await why.first.click()
+            await expect(page.locator("details[open] .list li").last).to_contain_text("-0.25 0:02 maya")
             await page.locator(".block").nth(20).click()
             await expect(page.locator(".turns > li:target")).to_have_count(1)
         async with browser(bypass_csp=True) as context:  # axe is a script

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import socket
@@ -229,9 +230,10 @@ def test_a_recording_becomes_json_lines(cberl: Cli, talk: Path, extreme: tuple[o
     assert len(events) >= 3
 
 
-def test_on_a_terminal_a_recording_becomes_a_table(talk: Path) -> None:
+def test_on_a_terminal_a_recording_becomes_a_table_which_says_why(talk: Path) -> None:
     ours, theirs = pty.openpty()
-    with started("run", str(talk), "--whisper-model", "tiny.en", stdout=theirs, stderr=subprocess.DEVNULL) as process:
+    command = ("run", str(talk), "--whisper-model", "tiny.en", "--why")
+    with started(*command, stdout=theirs, stderr=subprocess.DEVNULL) as process:
         os.close(theirs)
         shown = b""
         try:
@@ -240,8 +242,12 @@ def test_on_a_terminal_a_recording_becomes_a_table(talk: Path) -> None:
         except OSError:  # the terminal has no writer any more
             os.close(ours)
         assert process.wait() == 0
-    assert b"speaker-2" in shown
     assert b'"type"' not in shown
+    first, *others = re.split(r"\d+:\d\d\.\d +(?=speaker-\d )", re.sub(r"\x1b\[[\d;]*m", "", shown.decode()))[1:]
+    assert first.startswith("speaker-1 ")
+    assert not re.search("because|despite", first)
+    for turn in others:
+        assert re.search(r"\n +(because +\+|despite +-)\d\.\d\d +\d+:\d\d\.\d speaker-\d: \S", turn)
 
 
 def test_a_reader_that_leaves_is_no_error(talk: Path) -> None:
