@@ -108,6 +108,19 @@ class SpeakerState:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeRule:
+    """Which changes of a speaker's emotion are lasting, by the settings of the engine.
+
+    A new emotion is a change at once at this `confidence`, otherwise after this many `turns` in a row. A speaker
+    changes at most once per `interval_s` of media time. A change that persists after that counts then.
+    """
+
+    confidence: float = 0.6
+    turns: int = 2
+    interval_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The first message of every subscription. The events that follow have `seq` > `last_seq`, or are a replay.
 
@@ -120,6 +133,7 @@ class Snapshot:
     last_seq: int
     speakers: tuple[SpeakerState, ...] = ()
     numbering: str = ""
+    change: ChangeRule = ChangeRule()
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ export class ConversationView {
       return;
     }
     this.#slowAt = performance.now();
-    renderSummary($("summary"), view.turns, (id) => this.select(id));
+    renderSummary($("summary"), view.turns, state.change, (id) => this.select(id));
     renderFigures($("figures"), view.turns, state.stats);
   }
 }

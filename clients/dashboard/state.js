@@ -14,6 +14,7 @@ export function emptyState(conversation) {
     utterances: new Map(), // id -> its latest final or corrected event, in order of arrival
     latest: null, // the speaker of the newest final event
     stats: [], // the latest of session.stats
+    change: { confidence: 0.6, turns: 2, interval_s: 5 }, // what counts as a lasting change; a snapshot has the engine's
     disclosure: null,
     error: null,
   };
@@ -30,6 +31,7 @@ const HANDLERS = {
     state.heard = true;
     state.active = message.active !== false;
     state.error = null;
+    state.change = message.change ?? state.change;
     for (const { speaker: name, present, current } of message.speakers) {
       const speaker = speakerOf(state, name);
       speaker.present = present;

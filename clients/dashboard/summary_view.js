@@ -8,9 +8,9 @@ import { summarize } from "./summary.js";
 
 const LEAST = 0.06; // of the width that a letter needs
 
-export function renderSummary(container, turns, onSelect) {
-  if (unchanged(container, [turns.length, turns.at(-1), turns.reduce((sum, { revision }) => sum + revision, 0)])) return;
-  const { speakers, moments } = summarize(turns);
+export function renderSummary(container, turns, rule, onSelect) {
+  if (unchanged(container, [rule, turns.length, turns.at(-1), turns.reduce((sum, { revision }) => sum + revision, 0)])) return;
+  const { speakers, moments } = summarize(turns, rule);
   if (speakers.length === 0) return container.replaceChildren(html("p", { class: "soft" }, words.summary.none));
   container.replaceChildren(...speakers.map(ofSpeaker), ...(moments.length ? [momentList(moments, onSelect)] : []));
 }

@@ -95,6 +95,13 @@ export interface Disclosure {
   locale: string;
 }
 
+/** Which changes of a speaker's emotion are lasting, by the settings of the engine. A new emotion is a change at once at this `confidence`, otherwise after this many `turns` in a row. A speaker changes at most once per `interval_s` of media time. A change that persists after that counts then. */
+export interface ChangeRule {
+  confidence: number;
+  turns: number;
+  interval_s: number;
+}
+
 /** The result for one utterance. The fields are those on the wire; the hub adds `seq` and `id`. */
 export interface EmotionEvent {
   conversation: string;
@@ -139,6 +146,7 @@ export interface Snapshot {
   last_seq: number;
   speakers: Array<SpeakerState>;
   numbering: string;
+  change: ChangeRule;
 }
 
 /** Some events after `requested_seq` are no longer available: discard your state, and continue from `last_seq`. All events that are still available follow. */

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +140,7 @@ class _Processor:
         """Also what there is when the command is interrupted."""
         keeps = not (is_live(file.path) or file.path == self._run.temporary)
         conversation = exported_conversation(name, messages, file.path if keeps else "")
+        conversation = replace(conversation, change=self._supervisor.hub.change)
         if conversation.turns:
             self._run.results.append(conversation)
 
@@ -147,7 +148,7 @@ class _Processor:
         conversation = next((it for it in self._run.results if it.name == name), None)
         if conversation is None or self._run.options.quiet:
             return
-        summary = summarize(conversation.events)
+        summary = summarize(conversation.events, conversation.change)
         duration_s = max(position_s, conversation.end_s)
         if logs_json():  # log lines are without emotions
             say(f"{name}: {summary_line(summary, duration_s, took_s)}")

@@ -4,21 +4,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from cberl.recent import RecentDict
-from engine.events import EmotionEvent
+from engine.config import Settings
+from engine.events import ChangeRule, EmotionEvent
 
 START = "neutral"  # the assumed emotion before the first event
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeConfig:
-    """A new emotion is a change at once at this `confidence`, otherwise after this many `turns` in a row.
-
-    A speaker changes at most once per `interval_s` of media time. A change that persists after that counts then.
-    """
-
-    confidence: float = 0.6
-    turns: int = 2
-    interval_s: float = 5.0
+def change_rule(settings: Settings) -> ChangeRule:
+    return ChangeRule(settings.change_confidence, settings.change_turns, settings.change_interval_s)
 
 
 @dataclass(slots=True)
@@ -32,8 +25,8 @@ class _Speaker:
 class ChangeDetector:
     """Hysteresis and rate limit per speaker. Push every event, in order."""
 
-    def __init__(self, config: ChangeConfig) -> None:
-        self._config = config
+    def __init__(self, rule: ChangeRule) -> None:
+        self._rule = rule
         self._speakers: defaultdict[str, RecentDict[str, _Speaker]] = defaultdict(RecentDict)
 
     def push(self, event: EmotionEvent) -> str | None:
@@ -55,7 +48,7 @@ class ChangeDetector:
         self._speakers.pop(conversation, None)
 
     def _sure(self, event: EmotionEvent, speaker: _Speaker) -> bool:
-        return event.confidence >= self._config.confidence or speaker.in_a_row >= self._config.turns
+        return event.confidence >= self._rule.confidence or speaker.in_a_row >= self._rule.turns
 
     def _too_soon(self, event: EmotionEvent, speaker: _Speaker) -> bool:
-        return speaker.changed_at_s is not None and event.end_s < speaker.changed_at_s + self._config.interval_s
+        return speaker.changed_at_s is not None and event.end_s < speaker.changed_at_s + self._rule.interval_s

@@ -16,7 +16,7 @@ from engine.delivery.statistics import HubStatistics
 from engine.delivery.subscription import EndReason, Entry, Subscription
 from engine.delivery.topic import Topic
 from engine.delivery.wire import EncodedEvent, encode, without_text
-from engine.events import ConversationEnded, ConversationStarted, EmotionEvent, Event, Resync, Snapshot
+from engine.events import ChangeRule, ConversationEnded, ConversationStarted, EmotionEvent, Event, Resync, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +43,11 @@ class Hub:
         event_writer: EventWriter | None = None,
         *,
         with_text: bool = True,
+        change: ChangeRule | None = None,
     ) -> None:
-        """`with_text`: whether subscribers receive the words."""
+        """`with_text`: whether subscribers receive the words. `change`: the rule for lasting changes, for snapshots."""
         self.with_text = with_text
+        self.change = change or ChangeRule()
         self.run = run
         self._event_writer = event_writer or NoStorage(run)
         self.numbering = self._event_writer.numbering
@@ -178,8 +180,10 @@ class Hub:
     def snapshot(self, conversation: str) -> Snapshot:
         topic = self._topics.get(conversation)
         if topic is None:
-            return Snapshot(conversation, False, self._first(conversation), numbering=self.numbering)
-        return Snapshot(conversation, topic.active, topic.seq, tuple(topic.speakers.values()), self.numbering)
+            last_seq = self._first(conversation)
+            return Snapshot(conversation, False, last_seq, numbering=self.numbering, change=self.change)
+        speakers = tuple(topic.speakers.values())
+        return Snapshot(conversation, topic.active, topic.seq, speakers, self.numbering, self.change)
 
     def shown(self, encoded: str) -> str:
         """A stored event as subscribers receive it."""

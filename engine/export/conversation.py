@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from engine.delivery.wire import decode
-from engine.events import ConversationStarted, EmotionEvent
+from engine.events import ChangeRule, ConversationStarted, EmotionEvent
 
 _INVALID = re.compile(r"[^ -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML 1.0, and control characters
 
@@ -23,7 +23,7 @@ class ExportedConversation:
     """The turns of one conversation by their start, in their latest revisions.
 
     `media`: its recording, where known. `session`: which time it ran, from 1. `started_seq`: the number of the event
-    with which that began, where it is still there.
+    with which that began, where it is still there. `change`: what counts as a lasting change.
     """
 
     name: str
@@ -31,6 +31,7 @@ class ExportedConversation:
     media: str = ""
     session: int = 1
     started_seq: int | None = None
+    change: ChangeRule = ChangeRule()
 
     @property
     def events(self) -> tuple[EmotionEvent, ...]:
@@ -56,9 +57,9 @@ def exported_conversation(name: str, messages: Iterable[str], media: str = "") -
 def exported_sessions(name: str, messages: Iterable[str]) -> list[ExportedConversation]:
     """Each time that a conversation ran, in order, from all of its messages, as they were sent.
 
-    Media time and the numbers of utterances begin again with each `conversation.started`. Sessions in which nobody spoke
-    are left out, interim events and other notices are ignored. Raises WireError where one is not a message of this wire
-    format.
+    Media time and the numbers of utterances begin again with each `conversation.started`. Sessions in which nobody
+    spoke are left out, interim events and other notices are ignored. Raises WireError where one is not a message of
+    this wire format.
     """
     sessions: list[tuple[int | None, dict[str, Turn]]] = [(None, {})]
     for text in messages:

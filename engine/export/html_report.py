@@ -21,7 +21,7 @@ _MANY_CHANGES = 6
 def to_html(conversations: Sequence[ExportedConversation]) -> str:
     """Summary, timeline and all turns of one conversation."""
     (conversation,) = conversations
-    summary = summarize(conversation.events)
+    summary = summarize(conversation.events, conversation.change)
     styles = _styles()
     digest = base64.b64encode(hashlib.sha256(styles.encode()).digest()).decode()
     name = escaped(conversation.name)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import hypot
 
-from engine.delivery.change import ChangeConfig, ChangeDetector
-from engine.events import EmotionEvent
+from engine.delivery.change import ChangeDetector
+from engine.events import ChangeRule, EmotionEvent
 
 MOMENTS = 3
 
@@ -39,9 +39,9 @@ class Summary:
     moments: tuple[EmotionEvent, ...]
 
 
-def summarize(events: Sequence[EmotionEvent], config: ChangeConfig | None = None) -> Summary:
+def summarize(events: Sequence[EmotionEvent], rule: ChangeRule | None = None) -> Summary:
     """`events`: the latest revision of every turn of one conversation, by their start."""
-    detector = ChangeDetector(config or ChangeConfig())
+    detector = ChangeDetector(rule or ChangeRule())
     # A correction replaces the turn that was final.
     before = [detector.push(replace(event, status="final")) for event in events]
     changes = [Change(event, was) for event, was in zip(events, before, strict=True) if was]

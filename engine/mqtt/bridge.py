@@ -13,7 +13,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from engine.config import Settings
-from engine.delivery.change import ChangeConfig, ChangeDetector
+from engine.delivery.change import ChangeDetector, change_rule
 from engine.errors import CommandError
 from engine.mqtt.broker import Broker, parse_brokers, tls_context
 from engine.mqtt.client import MqttClient
@@ -161,9 +161,8 @@ def client_maker(broker: Broker, settings: Settings, identifier: str | None = No
 
 def mqtt_feed(settings: Settings) -> MqttFeed:
     """What the event writer writes for the brokers of the settings. Raises BrokerError."""
-    changes = ChangeConfig(settings.change_confidence, settings.change_turns, settings.change_interval_s)
     unsent = {broker.name: Unsent() for broker in parse_brokers(settings.mqtt)}
-    return MqttFeed(ChangeDetector(changes), States(), unsent, with_text=settings.mqtt_text)
+    return MqttFeed(ChangeDetector(change_rule(settings)), States(), unsent, with_text=settings.mqtt_text)
 
 
 @asynccontextmanager

@@ -3,11 +3,13 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import quote
 
 from starlette.responses import Response
 
 from engine.delivery.hub import Hub
+from engine.events import ChangeRule
 from engine.export.conversation import ExportedConversation, exported_sessions
 from engine.export.formats import Format
 from engine.store.writer import EventWriter
@@ -40,7 +42,7 @@ class Exports:
             messages = await (self._stored(conversation) if self._events else self._kept(conversation))
             if not messages:
                 return None
-            return await asyncio.to_thread(_response, conversation, messages, form, session)
+            return await asyncio.to_thread(_response, conversation, messages, form, session, self._hub.change)
 
     async def _stored(self, conversation: str) -> list[str]:
         assert self._events is not None
@@ -56,10 +58,10 @@ class Exports:
         return self._hub.kept(conversation)
 
 
-def _response(name: str, messages: Sequence[str], form: Format, session: str) -> Response:
+def _response(name: str, messages: Sequence[str], form: Format, session: str, change: ChangeRule) -> Response:
     """The headers say how many sessions there are, and whether the file has all of the one that was asked for."""
     sessions = exported_sessions(name, messages) or [ExportedConversation(name, ())]
-    chosen = _chosen(sessions, session)
+    chosen = [replace(it, change=change) for it in _chosen(sessions, session)]
     headers = {
         # An attachment, since a report that a browser shows would be a page of the engine's own origin.
         "Content-Disposition": _disposition(name, form),

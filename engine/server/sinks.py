@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.config import Settings
+from engine.delivery.change import change_rule
 from engine.delivery.hub import Hub
 from engine.mqtt.bridge import MqttBridge, mqtt_feed, open_mqtt_bridge
 from engine.mqtt.broker import parse_brokers
@@ -108,6 +109,7 @@ async def open_event_sinks(settings: Settings) -> AsyncIterator[EventSinks]:
             run=run,
             event_writer=shared or event_writer,
             with_text=settings.socket_text,
+            change=change_rule(settings),
         )
         recorder = await stack.enter_async_context(_recorder(settings)) if settings.record else None
         yield EventSinks(hub, event_writer, mqtt, shared, recorder, webhooks)

@@ -10,6 +10,7 @@ from engine.cluster.client import remote_backend
 from engine.config import Settings, recorded_settings
 from engine.conversation.models import Models, open_models
 from engine.conversation.session import Session
+from engine.delivery.change import change_rule
 from engine.delivery.hub import Hub
 from engine.disclosure import disclosure_text
 from engine.errors import CommandError, RefusedError
@@ -234,7 +235,7 @@ async def open_supervisor(
 
     Events go to `hub`. Without one they go to a new hub, which keeps no log. `recorder` keeps the media.
     """
-    hub = hub or Hub(settings.replay_events, settings.subscriber_queue)
+    hub = hub or Hub(settings.replay_events, settings.subscriber_queue, change=change_rule(settings))
     elsewhere = await asyncio.to_thread(remote_backend, settings.inference) if settings.inference else None
     async with open_models(settings, elsewhere) as models, asyncio.TaskGroup() as tasks:
         supervisor = Supervisor(models, settings, tasks, hub, recorder)

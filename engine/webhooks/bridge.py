@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from engine.config import Settings
-from engine.delivery.change import ChangeConfig, ChangeDetector
+from engine.delivery.change import ChangeDetector, change_rule
 from engine.store.writer import EventWriter
 from engine.webhooks.endpoint import parse_endpoints, parse_events, parse_secrets
 from engine.webhooks.feed import WebhookFeed
@@ -38,8 +38,8 @@ class Webhooks:
 
 def webhook_feed(settings: Settings) -> WebhookFeed:
     """What the event writer writes for the webhooks of the settings. Raises WebhookError."""
-    changes = ChangeConfig(settings.change_confidence, settings.change_turns, settings.change_interval_s)
-    return WebhookFeed(ChangeDetector(changes), parse_events(settings.webhook_events), with_text=settings.webhook_text)
+    changes = ChangeDetector(change_rule(settings))
+    return WebhookFeed(changes, parse_events(settings.webhook_events), with_text=settings.webhook_text)
 
 
 @asynccontextmanager

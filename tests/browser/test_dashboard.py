@@ -202,13 +202,30 @@ def test_a_stored_conversation_opens_after_a_restart(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_lasting_changes_are_counted_by_the_settings_of_the_engine() -> None:
+    async def main() -> list[str]:
+        counted = []
+        for settings in ({}, {"change_confidence": 1.0, "change_turns": 100}):
+            async with running(**settings) as (engine, url), browser() as context:
+                for event in demo_events("talk"):
+                    engine.hub.publish(event)
+                page = await opened(context, f"{url}/?conversation=talk")
+                counted.append(await page.locator("#summary h4").first.inner_text())
+        return counted
+
+    default, strict = asyncio.run(main())
+    assert "0 lasting changes" not in default
+    assert "0 lasting changes" in strict
+
+
+@pytest.mark.timeout(240)
 def test_ten_thousand_events_are_all_there_and_few_elements_are() -> None:
     async def main() -> None:
         async with running(replay_events=20_000, subscriber_queue=20_000) as (engine, url), browser() as context:
             for event in [*greeting("long"), *many_events("long", 10_000)]:
                 engine.hub.publish(event)
             page = await opened(context, f"{url}/?conversation=long")
-            await expect(page.locator("#facts")).to_contain_text("10000 turns")
+            await expect(page.locator("#facts")).to_contain_text("10000 turns", timeout=120_000)
             assert await page.evaluate("document.querySelectorAll('*').length") < 4000
             await page.locator("#transcript").evaluate("(list) => list.scrollTo(0, 0)")
             await page.wait_for_function(

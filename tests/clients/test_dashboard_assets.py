@@ -5,6 +5,7 @@ import random
 import re
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from cberl.labels import EMOTIONS, MELD
 from engine.delivery.wire import encode
+from engine.events import ChangeRule
 from engine.export import summary
 from engine.export.formats import FORMATS
 from testing import events as made
@@ -93,6 +95,7 @@ def _luminance(colour: str) -> float:
 
 needs_node = pytest.mark.skipif(NODE is None, reason="needs node to run the page's own modules")
 
+RULE = asdict(ChangeRule())
 EVENT = {"type": "emotion", "status": "final", "revision": 0, "speaker": "maya", "emotion": "joy", "text": ""}
 
 
@@ -208,7 +211,7 @@ def test_the_summary_has_shares_of_time_and_counts_each_change_once() -> None:
     ]  # fmt: skip
     program = f"""
         import {{ summarize }} from "DASHBOARD/summary.js";
-        console.log(JSON.stringify(summarize({json.dumps(turns)})));
+        console.log(JSON.stringify(summarize({json.dumps(turns)}, {json.dumps(RULE)})));
     """
     summary = run(program)
     shares = [["neutral", 0.75], ["joy", 0.25]]
@@ -217,7 +220,8 @@ def test_the_summary_has_shares_of_time_and_counts_each_change_once() -> None:
 
 
 @needs_node
-def test_the_summary_of_the_engine_and_of_the_dashboard_have_the_same_changes() -> None:
+@pytest.mark.parametrize("rule", [ChangeRule(), ChangeRule(0.8, 3, 11.0)])
+def test_the_summary_of_the_engine_and_of_the_dashboard_have_the_same_changes(rule: ChangeRule) -> None:
     chance = random.Random(11)
     events = [
         made.emotion(
@@ -229,14 +233,16 @@ def test_the_summary_of_the_engine_and_of_the_dashboard_have_the_same_changes() 
         import {{ lastingChanges }} from "DASHBOARD/changes.js";
         import {{ summarize }} from "DASHBOARD/summary.js";
         const turns = [{",".join(encode(event, seq) for seq, event in enumerate(events))}];
-        const counts = Object.fromEntries(summarize(turns).speakers.map(({{ name, changes }}) => [name, changes]));
-        console.log(JSON.stringify([lastingChanges(turns).map(({{ utterance }}) => utterance), counts]));
+        const rule = {json.dumps(asdict(rule))};
+        const {{ speakers }} = summarize(turns, rule);
+        const counts = Object.fromEntries(speakers.map(({{ name, changes }}) => [name, changes]));
+        console.log(JSON.stringify([lastingChanges(turns, rule).map(({{ utterance }}) => utterance), counts]));
     """
     changes, counts = run(program)
-    expected = summary.summarize(events)
+    expected = summary.summarize(events, rule)
     assert changes == [change.event.utterance for change in expected.changes]
     assert counts == {it.speaker: it.changes for it in expected.speakers}
-    assert 50 < len(changes) < 200  # the rule leaves some out
+    assert 20 < len(changes) < 200  # the rule leaves some out
 
 
 @needs_node

@@ -3,6 +3,7 @@
 from cberl_client.backoff import Backoff
 from cberl_client.errors import ClientError, ConnectionLostError, RefusedError
 from cberl_client.events import (
+    ChangeRule,
     ConversationEnded,
     ConversationStarted,
     Disclosure,
@@ -32,6 +33,7 @@ __all__ = [
     "Backoff",
     "Caption",
     "Captions",
+    "ChangeRule",
     "ClientError",
     "ConnectionLostError",
     "ConversationEnded",

@@ -130,6 +130,15 @@ class SpeakerState:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeRule:
+    """What the engine counts as a lasting change of emotion: see docs/mqtt.md."""
+
+    confidence: float = 0.6
+    turns: int = 2
+    interval_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The current state, first message of a subscription. Event numbers continue only within one `numbering`."""
 
@@ -138,6 +147,7 @@ class Snapshot:
     last_seq: int
     speakers: tuple[SpeakerState, ...] = ()
     numbering: str = ""
+    change: ChangeRule = ChangeRule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +269,7 @@ _NUMBERS = {"seq", "last_seq", "requested_seq"}  # a subscriber resumes by them
 _INSIDE: dict[str, Callable[[Any], Any]] = {
     "shift": lambda body: _made(Shift, body) if body else None,
     "speakers": lambda states: tuple(map(_state, states)),
+    "change": lambda body: _made(ChangeRule, body),
     "tracks": tuple,
     "vocal_events": tuple,
     "because": lambda bodies: tuple(_made(Influence, body) for body in bodies),

@@ -1,10 +1,11 @@
-from engine.delivery.change import ChangeConfig, ChangeDetector
+from engine.delivery.change import ChangeDetector
+from engine.events import ChangeRule
 from testing.events import emotion
 
 
 def changes(*turns, **config):
     """[(index of the turn, previous emotion, new emotion)] of alice's (emotion, confidence) turns of two seconds."""
-    detector = ChangeDetector(ChangeConfig(**({"confidence": 0.6, "turns": 2, "interval_s": 0.0} | config)))
+    detector = ChangeDetector(ChangeRule(**({"confidence": 0.6, "turns": 2, "interval_s": 0.0} | config)))
     found = []
     for at, (label, confidence) in enumerate(turns):
         before = detector.push(emotion(at, emotion=label, confidence=confidence))
@@ -28,7 +29,7 @@ def test_a_speaker_changes_at_most_once_per_interval_and_a_lasting_change_counts
 
 
 def test_speakers_and_conversations_are_independent_and_only_finals_count():
-    detector = ChangeDetector(ChangeConfig())
+    detector = ChangeDetector(ChangeRule())
     assert detector.push(emotion(1, status="interim")) is None
     assert detector.push(emotion(1, status="corrected")) is None
     assert detector.push(emotion(1)) == "neutral"

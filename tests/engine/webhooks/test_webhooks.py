@@ -15,8 +15,9 @@ from standardwebhooks import Webhook
 from starlette.responses import Response
 
 from engine.config import Settings
-from engine.delivery.change import ChangeConfig, ChangeDetector
+from engine.delivery.change import ChangeDetector
 from engine.delivery.wire import EncodedEvent
+from engine.events import ChangeRule
 from engine.server.contract import asyncapi
 from engine.server.sinks import open_event_sinks
 from engine.webhooks import sender
@@ -274,7 +275,7 @@ def test_a_deleted_conversation_is_not_sent_any_more():
 def test_the_document_shows_a_message_as_it_is_sent():
     page = (ROOT / "docs" / "webhooks.md").read_text(encoding="utf-8")
     (sample,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
-    row = WebhookFeed(ChangeDetector(ChangeConfig()), frozenset({"change"}), with_text=True)
+    row = WebhookFeed(ChangeDetector(ChangeRule()), frozenset({"change"}), with_text=True)
     (change,) = row.rows(EncodedEvent(emotion(1), 1, "0"), 0.0)
     shown, sent = json.loads(sample), json.loads(message(change))
     assert shown.keys() == sent.keys()
