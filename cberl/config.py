@@ -112,6 +112,7 @@ class TrainConfig:
     mask_gamma: float = 2.0  # exponent of the scaled cosine error
     contrastive_weight: float = 0.0  # of the supervised contrastive term; 0 = off
     contrastive_temperature: float = 0.1
+    shift_weight: float = 0.0  # of detecting whether the speaker's emotion changed; 0 = off
     ema_decay: float = 0.0  # per step, of the exponential moving average of the weights; 0 = no average
     coverage: float = 0.9  # share of dev utterances that is not called uncertain; 1 = none is
     seed: int = 0

@@ -51,3 +51,17 @@ def window_edges(dialogue: Tensor, speaker: Tensor, past: int, future: int = 0) 
     relation = torch.where(lag == 0, Relation.SELF, relation)
     relation = torch.where(lag < 0, relation + (Relation.SAME_SPEAKER_LATER - Relation.SAME_SPEAKER), relation)
     return Edges(torch.stack([source, target]), relation, lag.abs())
+
+
+def same_speaker_pairs(dialogue: Tensor, speaker: Tensor) -> Tensor:
+    """int[2, K]: every utterance that has an earlier one of its speaker in its dialogue: (that one, itself).
+
+    dialogue, speaker: int[N], as in `window_edges`.
+    """
+    latest: dict[tuple[int, int], int] = {}
+    pairs = []
+    for row, turn in enumerate(zip(dialogue.tolist(), speaker.tolist(), strict=True)):
+        if turn in latest:
+            pairs.append((latest[turn], row))
+        latest[turn] = row
+    return torch.tensor(pairs, dtype=torch.long, device=dialogue.device).reshape(-1, 2).T

@@ -32,6 +32,22 @@ class ContrastiveHead(nn.Module):
         return F.normalize(self.body(torch.cat([context, graph], dim=-1)), dim=-1)
 
 
+class ShiftHead(nn.Module):
+    """[context | graph] -> the logit that the speaker's emotion differs from that of their previous utterance.
+
+    Training only, as an auxiliary task.
+    """
+
+    def __init__(self, hidden_dim: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(2 * hidden_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, 1))
+
+    def forward(self, context: Tensor, graph: Tensor) -> Tensor:
+        """(N, hidden) each -> (N,)."""
+        logit: Tensor = self.body(torch.cat([context, graph], dim=-1)).squeeze(-1)
+        return logit
+
+
 class ModalityDecoders(nn.Module):
     """p(x_m | z): the latent -> every modality, standardised by its mean and standard deviation. Training only."""
 

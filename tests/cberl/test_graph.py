@@ -2,7 +2,7 @@
 
 import torch
 
-from cberl.graph import Relation, relation_count, window_edges
+from cberl.graph import Relation, relation_count, same_speaker_pairs, window_edges
 
 
 def test_edges_of_two_short_dialogues() -> None:
@@ -47,3 +47,9 @@ def test_without_later_utterances_the_edges_are_causal() -> None:
     torch.testing.assert_close(causal.relation, wide.relation[earlier])
     assert relation_count(0) == int(causal.relation.max()) + 1
     assert relation_count(2) == int(wide.relation.max()) + 1
+
+
+def test_pairs_of_utterances_of_a_speaker_stay_within_a_dialogue() -> None:
+    pairs = same_speaker_pairs(torch.tensor([0, 0, 0, 0, 1, 1]), torch.tensor([5, 6, 5, 5, 5, 6]))
+    assert pairs.T.tolist() == [[0, 2], [2, 3]]
+    assert same_speaker_pairs(torch.tensor([0]), torch.tensor([5])).shape == (2, 0)

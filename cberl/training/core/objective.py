@@ -7,10 +7,12 @@ holds only what inference uses. A term with weight 0 has neither parameters nor 
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cberl.config import TrainConfig
 from cberl.data.features import FeatureSet
+from cberl.graph import same_speaker_pairs
 from cberl.losses import (
     class_weights,
     focal_loss,
@@ -21,7 +23,7 @@ from cberl.losses import (
     supervised_contrastive,
 )
 from cberl.model import CBERL, Batch, Output, graph_layer
-from cberl.nn.heads import ContrastiveHead, ModalityDecoders
+from cberl.nn.heads import ContrastiveHead, ModalityDecoders, ShiftHead
 from cberl.nn.masking import MaskedReconstruction, choose_nodes
 
 
@@ -67,6 +69,9 @@ class Objective(nn.Module):
         if config.contrastive_weight:
             self.projection = ContrastiveHead(shape.hidden_dim)
             self.weights["contrastive"] = config.contrastive_weight
+        if config.shift_weight:
+            self.shift = ShiftHead(shape.hidden_dim)
+            self.weights["shift"] = config.shift_weight
 
     def forward(self, model: CBERL, clean: Batch, shown: Batch, label: Tensor) -> dict[str, Tensor]:
         out = model(shown, draw=bool(self.config.vae_weight))
@@ -86,6 +91,8 @@ class Objective(nn.Module):
         if self.config.contrastive_weight:
             points = self.projection(out.context, out.graph)
             terms["contrastive"] = supervised_contrastive(points, label, self.config.contrastive_temperature)
+        if self.config.shift_weight:
+            terms["shift"] = self._shift(clean, out, label)
         return terms
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
@@ -113,3 +120,11 @@ class Objective(nn.Module):
         masked = choose_nodes(chance, self.config.mask_rate)
         guessed = self.masked(out.node, masked, lambda node: model.propagate(node, out.edges), out.edges[-1])
         return scaled_cosine_error(guessed, out.fused.expected[masked].detach(), self.config.mask_gamma)
+
+    def _shift(self, batch: Batch, out: Output, label: Tensor) -> Tensor:
+        """Binary cross-entropy over utterances whose label and that of their speaker's previous one are known."""
+        before, after = same_speaker_pairs(batch.dialogue, batch.speaker)
+        changed = (label[before] != label[after]).float()
+        logits = self.shift(out.context[after], out.graph[after])
+        losses = F.binary_cross_entropy_with_logits(logits, changed, reduction="none")
+        return masked_mean(losses, (label[before] >= 0) & (label[after] >= 0))

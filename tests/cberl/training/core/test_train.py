@@ -16,9 +16,16 @@ from cberl.training.core.train import Epoch, Trainer, fit
 MODEL = ModelConfig(text_dim=20, audio_dim=8, latent_dim=16, hidden_dim=16, heads=2, past=3)
 PLAIN = TrainConfig(epochs=4, batch_dialogues=4, contrastive_weight=0.0, model=MODEL, patience=9)
 EVERY_LEVER = replace(
-    PLAIN, focal_gamma=1.0, vae_weight=0.5, mask_weight=0.5, contrastive_weight=0.5, ema_decay=0.9, label_smoothing=0.05
+    PLAIN,
+    focal_gamma=1.0,
+    vae_weight=0.5,
+    mask_weight=0.5,
+    contrastive_weight=0.5,
+    shift_weight=0.5,
+    ema_decay=0.9,
+    label_smoothing=0.05,
 )
-TERMS = {"classification", "reconstruction", "prior_kl", "expert_kl", "masked", "contrastive"}
+TERMS = {"classification", "reconstruction", "prior_kl", "expert_kl", "masked", "contrastive", "shift"}
 
 
 def features(seed: int, dialogues: int = 12) -> FeatureSet:
