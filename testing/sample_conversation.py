@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cberl.labels import EMOTIONS, MELD, valence_arousal
-from engine.events import Disclosure, EmotionEvent, SessionStats, Shift, SpeakerJoined
+from engine.events import Disclosure, EmotionEvent, Influence, SessionStats, Shift, SpeakerJoined
 
 SCRIPT = Path(__file__).resolve().parents[1] / "engine" / "demo" / "conversation.json"
 TIMINGS_MS = {"turn": 412.0, "transcribe": 138.5, "describe_audio": 21.4, "encode": 9.8, "graph": 2.1}
@@ -63,12 +63,23 @@ def spoken(conversation: str, turns: list[tuple[str, str, str, float, float]]) -
             TIMINGS_MS | {"after_speech": after_ms},
             0.1, uncertain=probabilities[emotion] < 0.45, language="en",
             vocal_events=(VOCAL[number % len(VOCAL)],) if number % 6 == 5 else (),
+            because=_influences(events, number),
         )  # fmt: skip
         if number % 9 == 8:
             event = replace(event, status="corrected", revision=1)
         before[speaker] = event
         events.append(event)
     return events
+
+
+def _influences(before: list[EmotionEvent], number: int) -> tuple[Influence, ...]:
+    """Up to four of the last eight turns, the largest first; some of them were against the emotion."""
+    chance = random.Random(number)
+    past = before[-8:]
+    weights = sorted((chance.uniform(0.02, 1.2) for _ in range(min(4, len(past)))), reverse=True)
+    turns = chance.sample(past, len(weights))
+    signed = [-weight if chance.random() < 0.3 else weight for weight in weights]
+    return tuple(Influence(turn.utterance, round(weight, 4)) for turn, weight in zip(turns, signed, strict=True))
 
 
 def stats(conversation: str, count: int = 30) -> list[SessionStats]:

@@ -39,8 +39,8 @@ async def dashboard(url: str, folder: Path) -> None:
         await page.emulate_media(color_scheme="light")
         await page.set_viewport_size(WIDE)
         await rows.nth(ENOUGH - 4).click()
-        await page.locator("#details").scroll_into_view_if_needed()
-        await page.locator(".columns").evaluate("(it) => scrollTo(0, it.offsetTop - 60)")
+        await page.wait_for_selector("#details:not([hidden])")
+        await page.locator("section.panel").first.evaluate("(it) => scrollTo(0, it.offsetTop - 60)")
         await picture(page, folder / "turn.png")
 
 
@@ -71,7 +71,7 @@ async def picture(page: Page, path: Path) -> None:
 
 
 async def main(folder: Path) -> None:
-    async with server() as url:
+    async with server(because=True) as url:
         await dashboard(url, folder)
         await call(url, folder)
 

@@ -3,6 +3,7 @@
 import { renderDetails } from "./details.js";
 import { renderFigures } from "./figures.js";
 import { clock } from "./format.js";
+import { influencesOf } from "./influences.js";
 import { renderPeople } from "./people.js";
 import { Replay } from "./replay.js";
 import { words } from "./strings.js";
@@ -72,7 +73,9 @@ export class ConversationView {
     this.replay.render(view.length_s, state.active);
     this.transcript.render(view.turns, now, this.#selected);
     this.timeline.render(view, now, this.#selected);
-    renderDetails($("details"), $("details-title"), $("details-body"), state.utterances.get(this.#selected));
+    const chosen = state.utterances.get(this.#selected);
+    const influences = influencesOf(chosen, state.utterances);
+    renderDetails($("details"), $("details-title"), $("details-body"), chosen, influences, (id) => this.select(id));
     this.#renderSlow(view, state);
   }
 

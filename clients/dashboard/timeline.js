@@ -3,6 +3,7 @@
 import { EMOTIONS } from "/sdk/cberl.js";
 import { html } from "./dom.js";
 import { clock, percent } from "./format.js";
+import { influencesOf } from "./influences.js";
 import { letterOf, unchanged } from "./marks.js";
 import { words } from "./strings.js";
 import { draw, heightOf, laneAt } from "./timeline_draw.js";
@@ -15,6 +16,7 @@ export class Timeline {
   #view = null;
   #interims = [];
   #selected = null;
+  #hovered = null; // the turn under the pointer
   #seen = new Map(); // interim utterance -> when it was first drawn
   #colours = null;
   #frame = null;
@@ -28,6 +30,7 @@ export class Timeline {
     box.addEventListener("keydown", (event) => this.#key(event));
     box.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     this.#drag();
+    this.#hover();
   }
 
   render(view, interims, selected) {
@@ -77,8 +80,15 @@ export class Timeline {
     for (const { utterance } of this.#interims) if (!this.#seen.has(utterance)) this.#seen.set(utterance, now_ms);
     if (this.#interims.length === 0) this.#seen.clear();
     const scene = { lanes: view.lanes, interims: this.#interims, range: this.#range(), width, at: view.at,
-      selected: this.#selected, colours: (this.#colours ??= this.#read()), now_ms, seen: (id) => this.#seen.get(id) };
+      selected: this.#selected, moved: this.#moved(), colours: (this.#colours ??= this.#read()), now_ms, seen: (id) => this.#seen.get(id) };
     if (draw(this.context, scene)) this.#schedule();
+  }
+
+  /** Of the turn under the pointer, else of the selected one, which earlier turns moved it. */
+  #moved() {
+    const { byId } = this.#view;
+    const found = [this.#hovered, this.#selected].map((id) => byId.get(id)).filter(Boolean);
+    return found.map((target) => ({ target, influences: influencesOf(target, byId) })).find(({ influences }) => influences.length) ?? null;
   }
 
   #range() {
@@ -117,10 +127,11 @@ export class Timeline {
 
   /** What a screen reader says of the selected turn. */
   #describe() {
-    const { all, turns } = this.#view;
+    const { all, turns, byId } = this.#view;
     const index = all.findIndex(({ utterance }) => utterance === this.#selected);
     const event = all[index];
-    const said = event && words.timeline.turn(event.speaker, event.emotion, percent(event.confidence), clock(event.start_s), event.text || words.noWords);
+    const moved = influencesOf(event, byId).map((it) => words.timeline.influence(clock(it.event.start_s), it.event.speaker, it.weight));
+    const said = event && words.timeline.turn(event.speaker, event.emotion, percent(event.confidence), clock(event.start_s), event.text || words.noWords) + words.timeline.movedBy(moved);
     this.box.setAttribute("aria-valuemax", Math.max(0, all.length - 1));
     this.box.setAttribute("aria-valuenow", Math.max(0, index));
     this.box.setAttribute("aria-valuetext", said ?? (turns.length ? words.timeline.none : words.timeline.empty));
@@ -170,15 +181,26 @@ export class Timeline {
       this.#choose(moved(start.range, ((start.x - offsetX) / this.box.clientWidth) * (to - from), this.#view.length_s));
     });
     this.box.addEventListener("pointerup", () => {
-      if (start && !start.dragged) this.#press(start.x, start.y);
+      if (start && !start.dragged) this.onSelect(this.#turnAt(start.x, start.y));
       start = null;
     });
   }
 
-  #press(x, y) {
+  #hover() {
+    const look = (id) => {
+      if (id === this.#hovered) return;
+      this.#hovered = id;
+      this.#schedule();
+    };
+    this.box.addEventListener("pointermove", ({ offsetX, offsetY, buttons }) => look(buttons || !this.#view ? null : this.#turnAt(offsetX, offsetY)));
+    this.box.addEventListener("pointerleave", () => look(null));
+  }
+
+  /** The id of the turn at or near this point, or null. */
+  #turnAt(x, y) {
     const [from, to] = this.#range();
     const perPx = (to - from) / this.box.clientWidth;
     const lane = this.#view.lanes.get(laneAt(this.#view.lanes, y)) ?? [];
-    this.onSelect(turnAt(lane, from + x * perPx, NEAR_PX * perPx)?.utterance ?? null);
+    return turnAt(lane, from + x * perPx, NEAR_PX * perPx)?.utterance ?? null;
   }
 }

@@ -3,6 +3,7 @@
 import { clock } from "./format.js";
 import { GLYPHS } from "./glyphs.js";
 import { letterOf } from "./marks.js";
+import { arcs } from "./timeline_arcs.js";
 import { ticks } from "./timeline_scale.js";
 
 const [LANE, BLOCK, NAME, AXIS] = [52, 24, 15, 18]; // heights in px: of a lane, its block, its name, the axis
@@ -17,7 +18,10 @@ export const heightOf = (lanes) => Math.max(1, lanes.size) * LANE + AXIS;
 /** The name of the lane at this height, or undefined. */
 export const laneAt = (lanes, y) => [...lanes.keys()][Math.floor(y / LANE)];
 
-/** `scene`: {lanes, interims, range, width, at, selected, colours, now_ms, seen}. Returns whether it must be drawn again. */
+/**
+ * `scene`: {lanes, interims, range, width, at, selected, moved, colours, now_ms, seen}, where `moved` is null or
+ * {target, influences}. Returns whether it must be drawn again.
+ */
 export function draw(context, scene) {
   const { lanes, range: [from, to], width, colours } = scene;
   const x = (seconds) => ((seconds - from) / (to - from)) * width;
@@ -35,7 +39,13 @@ export function draw(context, scene) {
     }
   });
   if (scene.at !== null) playhead(context, scene, x);
+  if (scene.moved) arcs(context, scene.moved.target, scene.moved.influences, (event) => boxOf(event, lanes, x), colours);
   return fading;
+}
+
+function boxOf({ speaker, start_s, end_s }, lanes, x) {
+  const top = [...lanes.keys()].indexOf(speaker) * LANE + NAME + 5;
+  return { left: x(start_s), right: x(end_s), top, bottom: top + BLOCK };
 }
 
 /** Without those that another one hides, at most two for each pixel. */

@@ -1,8 +1,8 @@
 // What is to be seen of a conversation at a moment: now, or in a replay. Pure.
 
 /**
- * `at`: seconds of media time, or null for now. Returns {turns, lanes, people, length_s, live}: turns by start time, in
- * all and by speaker, and for each person {name, activity, event, turns}, where `event` is the latest or in progress.
+ * `at`: seconds of media time, or null for now. Returns {turns, lanes, byId, people, length_s, live}: turns by start time,
+ * in all, by speaker and by id, and for each person {name, activity, event, turns}, where `event` is the latest or in progress.
  */
 export function viewOf(state, at) {
   const all = [...state.utterances.values()].sort((a, b) => a.start_s - b.start_s);
@@ -11,7 +11,7 @@ export function viewOf(state, at) {
   const lanes = new Map([...state.speakers.keys()].map((name) => [name, []]));
   for (const event of all) lanes.get(event.speaker)?.push(event);
   const people = [...state.speakers.values()].map((speaker) => person(state, speaker, lanes.get(speaker.name), at));
-  return { turns, all, lanes, people, length_s, at, live: state.active && at === null };
+  return { turns, all, lanes, byId: state.utterances, people, length_s, at, live: state.active && at === null };
 }
 
 function person(state, speaker, lane, at) {

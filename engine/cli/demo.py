@@ -1,6 +1,7 @@
 """`cberl demo`"""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from engine.cli.table import TurnTable
 from engine.config import Settings
 from engine.demo.play import DemoError, as_live, play
 from engine.demo.score import Summary, read_script, summarize
+from engine.events import EmotionEvent
 from engine.ingest.file import read_media
 from engine.server.app import create_app
 from engine.server.serve import serve
@@ -35,14 +37,15 @@ Examples:
 def command(**flags: Any) -> None:
     """Play a spoken conversation of two people into a running engine in real time, as a call sends it, and watch.
 
-    Ends with a summary; the last line on stdout is the same as one JSON object.
+    The page shows which earlier turns moved each turn, the table with --because. Ends with a summary; the last line on
+    stdout is the same as one JSON object.
     """
     flags["port"] = 0 if flags["port"] is None else flags["port"]
     settings = settings_from(flags)
-    run_async(_demo(settings))
+    run_async(_demo(settings.model_copy(update={"because": True}), why=settings.because))
 
 
-async def _demo(settings: Settings) -> None:
+async def _demo(settings: Settings, *, why: bool) -> None:
     console = Console()
     console.print("loading models ...")
     async with open_supervisor(settings) as supervisor:
@@ -53,20 +56,24 @@ async def _demo(settings: Settings) -> None:
         app = create_app(supervisor, settings, access=access)
         async with asyncio.TaskGroup() as tasks:
             server = tasks.create_task(serve(app, settings, url.set_result, until_signal=False))
-            summary = await _play(await url, token, supervisor, console)
+            summary = await _play(await url, token, supervisor, console, why=why)
             server.cancel()
     _report(summary, console)
 
 
-async def _play(url: str, token: str, supervisor: Supervisor, console: Console) -> Summary:
+async def _play(url: str, token: str, supervisor: Supervisor, console: Console, *, why: bool) -> Summary:
     script = read_script(FOLDER / "conversation.json")
     console.print("Emotion recognition is running. Watch it at")
     console.print(f"{url}/?conversation=demo#token={token}\n", soft_wrap=True, highlight=False)
     table = TurnTable(console)
+
+    def show(event: EmotionEvent) -> None:
+        table.add(event if why else replace(event, because=()))
+
     speakers = list(script.speakers)
     source = as_live(read_media(str(FOLDER / "conversation.flac"), speakers=speakers))
     ingest = url.replace("http", "ws", 1) + "/ingest?conversation=demo"
-    finals = await play(ingest, source, speakers, table.add, console.print, token)
+    finals = await play(ingest, source, speakers, show, console.print, token)
     if not finals:
         raise DemoError("no turn was recognised: the settings are too strict for this conversation")
     return summarize(script, finals, supervisor.models.asr)

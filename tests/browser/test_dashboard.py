@@ -183,6 +183,40 @@ def test_a_turn_is_chosen_by_mouse_and_keyboard_and_tells_all_of_it() -> None:
     asyncio.run(main())
 
 
+def test_a_turn_says_and_draws_which_earlier_turns_moved_it() -> None:
+    async def main() -> None:
+        events = demo_events("live")
+        turn = next(it for it in events[8:] if {influence.weight > 0 for influence in it.because} == {True, False})
+        against = next(it for it in turn.because if it.weight < 0)
+        source = next(it for it in events if it.utterance == against.utterance)
+        async with dashboard(f"?conversation=live&turn={turn.utterance}") as (_, _, page):
+            rows = page.locator(".influences li")
+            await expect(rows).to_have_count(len(turn.because))
+            row = rows.filter(has_text=f"against {turn.emotion} −{-against.weight:.2f}")
+            await expect(row).to_contain_text(f"{source.speaker}: {source.text}")
+            slider = page.get_by_role("slider", name="Turns")
+            assert f"{source.speaker} (against it)" in str(await slider.get_attribute("aria-valuetext"))
+            await page.click("#zoom-all")
+            await slider.press("Home")  # the first turn, which nothing has moved
+            await expect(page.locator("#details-title")).to_contain_text(events[0].speaker)
+            await expect(rows).to_have_count(0)
+            assert "Moved by" not in str(await slider.get_attribute("aria-valuetext"))
+            drawn = "document.getElementById('canvas').toDataURL()"
+            without = await page.evaluate(drawn)
+            box = await page.locator("#canvas").bounding_box()
+            assert box is not None
+            moved = next(it for it in events[8:] if it.speaker == "maya")  # in the first lane
+            await page.mouse.move(box["x"] + box["width"] * moved.start_s / events[-1].end_s + 3, box["y"] + 32)
+            await page.wait_for_function(f"(before) => {drawn} !== before", arg=without)
+            await page.mouse.move(5, 5)
+            await page.wait_for_function(f"(before) => {drawn} === before", arg=without)
+            await page.goto(page.url.partition("&")[0] + f"&turn={turn.utterance}")
+            await rows.filter(has_text="against").first.locator("button").press("Enter")
+            await expect(page.locator("#details-body blockquote")).to_have_text(str(source.text))
+
+    asyncio.run(main())
+
+
 def test_a_stored_conversation_opens_after_a_restart(tmp_path: Path) -> None:
     async def main() -> None:
         log = {"event_log": str(tmp_path / "log"), "keep_text": True}
