@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cberl.types import Float32, Float64, Int64
 
-BLOCK_FRAMES = 256  # windows copied at a time: bounds memory, whatever the length of the audio
+BLOCK_FRAMES = 64  # windows copied at a time: bounds memory, whatever the length of the audio, and fits into the cache
 
 
 def frame_centres(n: int, sample_rate: int, window_s: float, step_s: float) -> Float64:
@@ -27,14 +28,38 @@ def blocks(pcm: Float32, centres: Float64, length: int) -> Iterator[Float32]:
         yield windows[starts[first : first + BLOCK_FRAMES]]
 
 
+def power_spectrum(frames: Float32, n: int) -> Float32:
+    """Of each row, padded with zeros to `n` samples: float32[frames, n // 2 + 1]."""
+    spectrum = real_spectrum(frames, n)
+    power: Float32 = spectrum.real**2 + spectrum.imag**2
+    return power
+
+
+def real_spectrum(frames: Float32, n: int) -> NDArray[np.complex64]:
+    """`np.fft.rfft(frames, n)`, which is three times as slow where it has to pad the rows."""
+    padded = np.zeros((len(frames), n), np.float32)
+    padded[:, : frames.shape[1]] = frames
+    return np.fft.rfft(padded).astype(np.complex64, copy=False)
+
+
+def real_signal(spectrum: NDArray[np.complex64] | Float32, n: int) -> Float32:
+    """`np.fft.irfft(spectrum, n)`, with the same remark."""
+    padded = np.zeros((len(spectrum), n // 2 + 1), np.complex64)
+    padded[:, : spectrum.shape[1]] = spectrum
+    return np.fft.irfft(padded, n).astype(np.float32, copy=False)
+
+
 def find_peaks(curves: Float32 | Float64) -> tuple[Int64, Float64, Float64]:
     """Every local maximum of each row of `curves` [rows, n], refined by a parabola through its neighbours.
 
     Returns (row, position in samples, height), each [peaks], ordered by row and then by position.
     """
-    left, middle, right = curves[:, :-2], curves[:, 1:-1], curves[:, 2:]
-    row, column = np.nonzero((middle > left) & (middle >= right))
-    before, at, after = (side[row, column].astype(np.float64) for side in (left, middle, right))
+    middle = curves[:, 1:-1]
+    # `flatnonzero` takes a third of the time of `nonzero` in two dimensions.
+    row, column = np.divmod(
+        np.flatnonzero((middle > curves[:, :-2]) & (middle >= curves[:, 2:])), max(1, middle.shape[1])
+    )
+    before, at, after = (curves[row, column + n].astype(np.float64) for n in range(3))
     slope = (after - before) / 2
     bend = 2 * at - before - after  # > 0 at a strict maximum
     return row, column + 1 + slope / bend, at + slope**2 / (2 * bend)

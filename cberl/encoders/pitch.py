@@ -9,10 +9,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cberl.encoders.frames import blocks, fast_length, find_peaks, frame_centres
+from cberl.encoders.frames import (
+    BLOCK_FRAMES,
+    blocks,
+    fast_length,
+    find_peaks,
+    frame_centres,
+    power_spectrum,
+    real_signal,
+    real_spectrum,
+)
 from cberl.types import Float32, Float64, Int64
 
 SILENT_PEAK = 1e-5  # peak amplitude below which there is digital silence: a third of the smallest 16-bit step
+TINY = np.float32(1e-30)  # instead of the power of digital silence, by which nothing can be divided
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +74,9 @@ def _candidates(frames: Float32, loudest: float, sample_rate: int, s: PitchSetti
 
     # Divided by the autocorrelation of the window, that of the signal remains (Boersma's equation 9).
     n_lags = (period + 1) * s.oversampling
-    with np.errstate(invalid="ignore"):  # 0 / 0 in a frame of digital silence
-        periodicity = _autocorrelation(frames, n_lags, period, s) / _autocorrelation(window[None], n_lags, period, s)
+    periodicity = _autocorrelation(frames, n_lags, period, s) / _autocorrelation(window[None], n_lags, period, s)
     shortest = int(sample_rate / s.ceiling_hz * s.oversampling) - 1
-    row, position, height = find_peaks(np.nan_to_num(periodicity[:, shortest:]))
+    row, position, height = find_peaks(periodicity[:, shortest:])
     lag_s = (position + shortest) / s.oversampling / sample_rate
     height = np.where(height > 1, 1 / height, height)
     usable = (lag_s * s.ceiling_hz > 1) & (height > s.voicing_threshold / 2)
@@ -90,9 +99,8 @@ def _autocorrelation(frames: Float32, n_lags: int, longest_lag: int, s: PitchSet
     Zero-padding the power spectrum interpolates exactly, because the autocorrelation is band-limited.
     """
     n_fft = fast_length(frames.shape[1] + longest_lag + 1)
-    spectrum = np.fft.rfft(frames, n_fft)
-    r = np.fft.irfft(spectrum.real**2 + spectrum.imag**2, n_fft * s.oversampling)[:, :n_lags]
-    return (r / r[:, :1]).astype(np.float32)
+    r = real_signal(power_spectrum(frames, n_fft), n_fft * s.oversampling)[:, :n_lags]
+    return (r / np.maximum(r[:, :1], TINY)).astype(np.float32, copy=False)
 
 
 def _best_of_each_row(row: Int64, score: Float64, most: int) -> tuple[Int64, Int64]:
@@ -105,24 +113,31 @@ def _best_of_each_row(row: Int64, score: Float64, most: int) -> tuple[Int64, Int
 
 def _best_path(hz: Float64, strength: Float64, s: PitchSettings) -> Int64:
     """The candidate of each frame, int64[frames], by Viterbi: maximises total strength minus the cost of changes."""
+    used = int((strength > -np.inf).sum(axis=1).max())  # the candidates of a frame come first in its row
+    hz, strength = hz[:, :used], strength[:, :used]
     n, k = hz.shape
-    octave = np.log2(hz)
-    unvoiced = np.isnan(hz)
-    scale = 0.01 / s.time_step_s  # the costs are stated for steps of 10 ms
     total = strength[0]
     came_from = np.zeros((n, k), np.int64)
     column = np.arange(k)
-    for i in range(1, n):
-        jump = s.octave_jump_cost * np.abs(octave[i - 1, :, None] - octave[i])
-        change = s.voicing_change_cost * (unvoiced[i - 1, :, None] ^ unvoiced[i])
-        reached = total[:, None] - scale * np.where(np.isnan(jump), change, jump)
-        came_from[i] = reached.argmax(axis=0)
-        total = reached[came_from[i], column] + strength[i]
+    for first in range(0, n - 1, BLOCK_FRAMES):
+        for i, cost in enumerate(_costs_of_change(hz[first : first + BLOCK_FRAMES + 1], s), first + 1):
+            reached = total - cost
+            came_from[i] = reached.argmax(axis=1)
+            total = reached[column, came_from[i]] + strength[i]
     path = np.empty(n, np.int64)
     path[-1] = total.argmax()
     for i in range(n - 1, 0, -1):
         path[i - 1] = came_from[i, path[i]]
     return path
+
+
+def _costs_of_change(hz: Float64, s: PitchSettings) -> Float64:
+    """From each candidate of a frame (last axis) to each of the next frame: float64[frames - 1, k, k]."""
+    octave, unvoiced = np.log2(hz), np.isnan(hz)
+    jump = s.octave_jump_cost * np.abs(octave[:-1, None, :] - octave[1:, :, None])
+    change = s.voicing_change_cost * (unvoiced[:-1, None, :] ^ unvoiced[1:, :, None])
+    scale = 0.01 / s.time_step_s  # the costs are stated for steps of 10 ms
+    return scale * np.where(np.isnan(jump), change, jump)
 
 
 def harmonicity(
@@ -147,13 +162,13 @@ def _frame_harmonicity(frames: Float32, period: int, loudest: float, silence_thr
     frames = frames - frames.mean(axis=1, keepdims=True)
     loudness = np.abs(frames[:, period - period // 2 : period + period // 2]).max(axis=1) / loudest
     n_fft = fast_length(3 * period)
-    cross = np.fft.rfft(frames[:, :period], n_fft).conj() * np.fft.rfft(frames, n_fft)
-    shared = 2 * np.fft.irfft(cross, 2 * n_fft)[:, : 2 * period]  # at every half sample of lag
+    cross = real_spectrum(frames[:, :period], n_fft).conj() * real_spectrum(frames, n_fft)
+    shared = 2 * real_signal(cross, 2 * n_fft)[:, : 2 * period]  # at every half sample of lag
     energy = np.cumsum(np.pad(np.square(frames, dtype=np.float64), ((0, 0), (1, 0))), axis=1)
     energy = energy[:, period:] - energy[:, :-period]  # of the period that starts at each lag: [frames, period + 1]
     halfway = (energy[:, :-1] + energy[:, 1:]) / 2
     later = np.stack([energy[:, :-1], halfway], axis=2).reshape(len(frames), -1)  # (f, period, 2) -> (f, 2 * period)
-    r = shared / np.sqrt(np.maximum(later * energy[:, :1], 1e-30))
+    r = shared / np.sqrt(np.maximum(later * energy[:, :1], 1e-30)).astype(np.float32)
     row, _, height = find_peaks(r[:, 2:])
     best = np.full(len(frames), -np.inf)
     np.maximum.at(best, row, np.where(height > 1, 1 / height, height))
