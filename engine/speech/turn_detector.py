@@ -1,5 +1,6 @@
 """The stage from audio chunks to turns: one VAD worker for all tracks, one segmenter per track."""
 
+import itertools
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from engine.runtime.worker import Worker
 from engine.speech.frame_buffer import FrameBuffer
 from engine.speech.segmenter import Segmenter, SegmenterConfig
 from engine.speech.turn import TrackProgress, Turn, TurnResumed, TurnUpdate
-from engine.speech.vad import WINDOW, VadRequest, VadResult, VadState
+from engine.speech.vad import WINDOW, QuietGate, VadRequest, VadResult, VadState
 
 VadWorker = Worker[VadRequest, VadResult]
 
@@ -85,6 +86,7 @@ class _TrackTurns:
         self._frames = FrameBuffer()
         self._segmenter: Segmenter
         self._state: VadState
+        self._gate: QuietGate
         self._rest: Float32  # less than a window, not yet scored
         self._scoring = False  # audio after that which the segmenter has
         self._restart(start_s)
@@ -148,7 +150,19 @@ class _TrackTurns:
         return turns
 
     async def _probabilities(self, windows: Float32) -> list[float]:
-        """Of speech, in float32[n, 512]."""
+        """Of speech, in float32[n, 512]. Those of a long silence are 0."""
+        probabilities: list[float] = []
+        for silent, run in itertools.groupby(self._gate(windows)):
+            first, count = len(probabilities), len(list(run))
+            part = windows[first : first + count]
+            if silent:
+                self._state = self._state.after_silence(part)
+                probabilities += [0.0] * count
+            else:
+                probabilities += await self._given_to_network(part)
+        return probabilities
+
+    async def _given_to_network(self, windows: Float32) -> list[float]:
         self._scoring = True
         result = await self._vad(VadRequest(self._state, windows))
         self._scoring, self._state = False, result.state
@@ -164,4 +178,5 @@ class _TrackTurns:
     def _restart(self, start_s: float) -> None:
         self._segmenter = Segmenter(self._track, self._config, self._turn_ids, start_s)
         self._state = VadState()
+        self._gate = QuietGate()
         self._rest = np.zeros(0, np.float32)

@@ -20,6 +20,9 @@ from engine.errors import EngineError
 
 WINDOW = 512  # samples per probability: 32 ms
 CONTEXT = 64  # samples before the window that the network also reads
+# The network finds no speech in audio whose peak is below this, -60 dB of full scale (docs/capacity.md).
+QUIET_PEAK = 1e-3
+QUIET_WINDOWS = 16  # as many quiet ones before, 0.5 s, and a quiet one is not given to the network
 
 
 class VadError(EngineError):
@@ -32,6 +35,10 @@ class VadState:
 
     recurrent: Float32 = field(default_factory=lambda: np.zeros((2, 128), np.float32))
     context: Float32 = field(default_factory=lambda: np.zeros(CONTEXT, np.float32))
+
+    def after_silence(self, windows: Float32) -> "VadState":
+        """After float32[n, 512] that the network has not read: as before them, but for the samples."""
+        return VadState(self.recurrent, windows[-1, -CONTEXT:].copy())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +55,24 @@ class VadResult:
 
     state: VadState
     probabilities: Float32
+
+
+class QuietGate:
+    """Which windows of one track need not be given to the network: those in a long silence. Pure.
+
+    The decision depends on the windows alone, not on how they arrive.
+    """
+
+    def __init__(self) -> None:
+        self._quiet = 0  # windows in a row
+
+    def __call__(self, windows: Float32) -> list[bool]:
+        """For each of float32[n, 512], which follow those of the call before."""
+        silent = []
+        for quiet in (np.abs(windows).max(axis=1) < QUIET_PEAK).tolist():
+            silent.append(quiet and self._quiet >= QUIET_WINDOWS)
+            self._quiet = self._quiet + 1 if quiet else 0
+        return silent
 
 
 class SileroVad:

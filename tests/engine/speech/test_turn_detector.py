@@ -11,10 +11,11 @@ from cberl.types import Float32
 from engine.ingest.file import read_media
 from engine.media import AudioChunk, Track
 from engine.runtime.worker import Worker
-from engine.speech.segmenter import SegmenterConfig
+from engine.speech.segmenter import Segmenter, SegmenterConfig
 from engine.speech.turn import TrackProgress, Turn, TurnResumed, TurnUpdate
 from engine.speech.turn_detector import TurnDetector
-from engine.speech.vad import SileroVad
+from engine.speech.vad import WINDOW, SileroVad, VadRequest, VadResult, VadState
+from testing.live_engine import demo
 from testing.scripted_talk import turn as spoken
 
 SHARED = Path(os.environ.get("CBERL_SHARED", "../shared"))
@@ -68,6 +69,35 @@ def test_turns_do_not_depend_on_chunk_sizes_nor_on_who_else_speaks() -> None:
             assert turn.end_s == pytest.approx(alone.end_s + later_s)
 
     asyncio.run(main())
+
+
+def test_a_long_silence_is_not_given_to_the_network_and_changes_no_turn() -> None:
+    network, given = SileroVad(), 0
+
+    def run(requests: list[VadRequest]) -> list[VadResult]:
+        nonlocal given
+        given += sum(len(it.windows) for it in requests)
+        return network.run(requests)
+
+    async def found(pcm: Float32, size: int) -> list[Turn]:
+        turns: list[Turn] = []
+        async with Worker(run, name="vad") as vad:
+            await collect(turns, TurnDetector(vad, SegmenterConfig(), count(1)).detect(stream(cut(ANN, pcm, size))))
+        return turns
+
+    pcm = demo()[0][: 30 * 16_000]  # one of two speakers: the other half is silence
+    windows = pcm[: len(pcm) // WINDOW * WINDOW].reshape(-1, WINDOW)
+    (whole,) = network.run([VadRequest(VadState(), windows)])
+    segmenter = Segmenter(ANN, SegmenterConfig(), count(1))
+    pushed = [segmenter.push(window, float(p)) for window, p in zip(windows, whole.probabilities, strict=True)]
+    expected = [turn for updates in [*pushed, segmenter.flush()] for turn in updates if isinstance(turn, Turn)]
+    turns, given_at_once = asyncio.run(found(pcm, 1600)), given
+    assert given_at_once < 0.7 * len(windows)
+    for turn, other in zip(turns, expected, strict=True):
+        assert (turn.start_s, turn.end_s) == pytest.approx((other.start_s, other.end_s), abs=2 * WINDOW / 16_000)
+    again = asyncio.run(found(pcm, 7777))
+    assert [(it.start_s, it.end_s) for it in again] == [(it.start_s, it.end_s) for it in turns]
+    assert given == 2 * given_at_once
 
 
 @needs_speech
