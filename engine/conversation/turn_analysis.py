@@ -30,6 +30,7 @@ EmbedSpeaker = Model[Float32, Float32]
 OnWords = Callable[[Transcript], None]
 
 PREVIEW_MS = 100.0  # a recogniser slower than this would delay final turns by the text of interim events
+SPARE_LOAD = 0.5  # of the audio encoder, above which interim events would take what final turns need
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,8 +102,8 @@ class TurnAnalyzer:
 
     @property
     def busy(self) -> bool:
-        """Whether final turns of any conversation wait for the audio encoder."""
-        return bool(self._models.describe_audio.pending)
+        """Whether final turns of any conversation wait for the audio encoder, or soon may."""
+        return bool(self._models.describe_audio.pending) or self._models.describe_audio.load > SPARE_LOAD
 
     @property
     def previews_text(self) -> bool:

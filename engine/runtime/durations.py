@@ -1,5 +1,6 @@
-"""Counts of durations by bucket: what a histogram of Prometheus shows. Pure."""
+"""Durations: counted by bucket, which is what a histogram of Prometheus shows, and the share that they take. Pure."""
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 
@@ -24,3 +25,21 @@ class Durations:
         """(upper bound, how many were at most as long), the last with the bound +Inf."""
         bounds = [*map(str, self._bounds_s), "+Inf"]
         return [(bound, float(sum(self._counts[: n + 1]))) for n, bound in enumerate(bounds)]
+
+
+class BusyShare:
+    """The share of the last seconds in which work was done, as an exponential average over `over_s`."""
+
+    def __init__(self, over_s: float = 2.0) -> None:
+        self._over_s = over_s
+        self._share = self._until_s = 0.0
+
+    def add(self, began_s: float, ended_s: float) -> None:
+        """Work was done between these times, which are those of one clock, and not before those of an earlier call."""
+        before = self.at(began_s)
+        self._share = 1 - (1 - before) * math.exp(-(ended_s - max(began_s, self._until_s)) / self._over_s)
+        self._until_s = ended_s
+
+    def at(self, now_s: float) -> float:
+        """0 to 1."""
+        return self._share * math.exp(-max(0.0, now_s - self._until_s) / self._over_s)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, Self, TypeVar
 
-from engine.runtime.durations import STAGE_S, Durations
+from engine.loop_time import loop_time_s
+from engine.runtime.durations import STAGE_S, BusyShare, Durations
 from engine.runtime.hangs import Deadline
 from engine.runtime.memory import is_out_of_memory, releasing_memory
 from engine.runtime.model_thread import ModelThread
@@ -116,6 +117,7 @@ class Worker(Generic[Req, Res]):
         self.durations = Durations(STAGE_S)  # from request to answer
         self.failures = 0  # requests that ended with an error of `run`
         self.out_of_memory = 0  # calls of `run` that had not enough
+        self._working = BusyShare()
         self._run = run
         self._fallback = fallback
         self._max_batch = max_batch
@@ -138,6 +140,11 @@ class Worker(Generic[Req, Res]):
     def busy(self) -> bool:
         """Whether another request of live media would wait for a thread."""
         return self._live + self._uploading >= self._threads
+
+    @property
+    def load(self) -> float:
+        """The share of the last seconds in which `run` was at work: 0 to 1, with several threads those of any."""
+        return self._working.at(loop_time_s())
 
     async def __call__(self, request: Req, key: Key = (None, None), *, awaited: bool = True) -> Res:
         """`awaited` is false for uploads."""
@@ -270,7 +277,9 @@ class Worker(Generic[Req, Res]):
 
     async def _execute(self, thread: ModelThread[Res], requests: list[Req]) -> list[Res] | BaseException:
         """Results, or the exception, which is returned because it may be of any class."""
+        began_s = loop_time_s()
         results = await _outcome(thread, partial(releasing_memory, self._run, requests))
+        self._working.add(began_s, loop_time_s())
         if not isinstance(results, list) and is_out_of_memory(results):
             self.out_of_memory += 1
             if len(requests) == 1 and self._fallback:
