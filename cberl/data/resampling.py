@@ -68,7 +68,8 @@ class FrameResampler:
 
     def takes(self, frame: Any) -> bool:
         """Whether this frame has the format of the one before it."""
-        return self._format is not None and format_of(frame) == self._format
+        form = format_of(frame)
+        return form is self._format or form == self._format
 
     def push(self, frame: Any) -> list[Float32]:
         if isinstance(frame, MonoPcm):

@@ -144,25 +144,25 @@ class _TrackTurns:
         self._rest = pcm[whole * WINDOW :]
         if not whole:
             return []
+        return await self._segmented(windows)
+
+    async def _segmented(self, windows: Float32) -> list[Turn | TurnResumed]:
+        """float32[n, 512]. Those of a long silence are not given to the network."""
         turns: list[Turn | TurnResumed] = []
-        for window, probability in zip(windows, await self._probabilities(windows), strict=True):
-            turns += self._segmenter.push(window, probability)
+        first = 0
+        for silent, run in itertools.groupby(self._gate(windows)):
+            part = windows[first : first + len(list(run))]
+            first += len(part)
+            if silent:
+                self._state = self._state.after_silence(part)
+                turns += self._segmenter.push_silence(part)
+                continue
+            for window, probability in zip(part, await self._probabilities(part), strict=True):
+                turns += self._segmenter.push(window, probability)
         return turns
 
     async def _probabilities(self, windows: Float32) -> list[float]:
-        """Of speech, in float32[n, 512]. Those of a long silence are 0."""
-        probabilities: list[float] = []
-        for silent, run in itertools.groupby(self._gate(windows)):
-            first, count = len(probabilities), len(list(run))
-            part = windows[first : first + count]
-            if silent:
-                self._state = self._state.after_silence(part)
-                probabilities += [0.0] * count
-            else:
-                probabilities += await self._given_to_network(part)
-        return probabilities
-
-    async def _given_to_network(self, windows: Float32) -> list[float]:
+        """Of speech, in float32[n, 512]."""
         self._scoring = True
         result = await self._vad(VadRequest(self._state, windows))
         self._scoring, self._state = False, result.state

@@ -39,6 +39,25 @@ def test_hysteresis_keeps_hesitation_inside_a_turn_and_noise_outside() -> None:
     assert turn.end_s - turn.start_s == pytest.approx(0.64 + 0.64 + 0.32 + 0.64)
 
 
+def test_silence_that_is_known_gives_the_same_turns() -> None:
+    one, other = fresh(pre_roll_ms=200), fresh(pre_roll_ms=200)
+    rng, expected, found = np.random.default_rng(0), [], []
+    for probability in (0.0, 0.9, 0.0, 0.6, 0.2, 0.0, 0.9):
+        windows = rng.normal(0, 0.1, (rng.integers(1, 30), WINDOW)).astype(np.float32)
+        expected += [turn for window in windows for turn in one.push(window, probability)]
+        if probability:
+            found += [turn for window in windows for turn in other.push(window, probability)]
+        else:
+            found += other.push_silence(windows)
+    assert len(expected) > 1
+    for turn, same in zip([*expected, *one.flush()], [*found, *other.flush()], strict=True):
+        assert isinstance(turn, Turn)
+        assert isinstance(same, Turn)
+        assert (turn.start_s, turn.end_s, turn.decided_s) == (same.start_s, same.end_s, same.decided_s)
+        np.testing.assert_array_equal(turn.pcm, same.pcm)
+        assert one.progress == other.progress
+
+
 def test_a_click_is_not_a_turn_and_gets_no_number() -> None:
     segmenter = fresh(min_speech_ms=200)
     assert feed(segmenter, (0.9, 0.096), (0.0, 0.32), (0.9, 0.064), (0.0, 1.0)) == []
