@@ -37,8 +37,8 @@ fuzz: .venv/installed ## changed inputs for every parser of bytes from outside, 
 soak: .venv/installed ## ten minutes, or MINUTES, of clients that come and leave: does anything grow?
 	$(BIN)/python bench/soak.py --minutes $(or $(MINUTES),10)
 
-screenshots: .venv/installed ## pictures of the pages, in docs/
-	$(BIN)/python -m testing.screenshots
+screenshots: .venv/installed ## pictures of the pages, in docs/ or FOLDER
+	$(BIN)/python -m testing.screenshots $(if $(TURNS),--turns $(TURNS)) $(FOLDER)
 
 train: .venv/installed ## train with five seeds on MELD in DATA, then score them on test
 	$(BIN)/cberl train real --data $(DATA) --out runs/meld --seeds 5 --resume
@@ -64,7 +64,9 @@ sbom: .venv/installed ## the engine's dependencies as a bill of materials (Cyclo
 	$(BIN)/uvx --from cyclonedx-bom==$(CYCLONEDX) cyclonedx-py requirements locks/engine.txt --pyproject pyproject.toml \
 		--output-reproducible --output-file runs/sbom.json
 
-home-assistant: ## install Home Assistant beside .venv, for the tests of its discovery and blueprint; needs Python 3.13
+home-assistant: .venv/installed ## install Home Assistant beside .venv, for tests of its discovery and blueprint; needs Python 3.13
+	@$(BIN)/uv python find --quiet --no-python-downloads "$(PYTHON_3_13)" >/dev/null 2>&1 || { echo >&2 \
+		"no Python 3.13 was found: install it, or name it: make home-assistant PYTHON_3_13=/path/to/python3.13"; exit 1; }
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON_3_13) .venv-home-assistant
 	$(BIN)/uv pip install --quiet --python .venv-home-assistant/bin/python homeassistant==$(HOME_ASSISTANT) paho-mqtt
 

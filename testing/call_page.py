@@ -10,14 +10,16 @@ from playwright.async_api import Page
 from cberl.types import SAMPLE_RATE, Float32
 
 
-def capture_devices(folder: Path, speech: Float32, colour: tuple[int, int, int]) -> list[str]:
+def capture_devices(
+    folder: Path, speech: Float32, colour: tuple[int, int, int], size: tuple[int, int] = (320, 240)
+) -> list[str]:
     """Chromium's flags for a microphone that plays `speech` once and a camera that shows one colour."""
     with wave.open(str(folder / "voice.wav"), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
         file.writeframes((np.clip(speech, -1, 1) * 32_767).astype("<i2").tobytes())
-    picture = np.full((240, 320, 3), colour, np.uint8)
+    picture = np.full((size[1], size[0], 3), colour, np.uint8)
     (folder / "camera.mjpeg").write_bytes(cv2.imencode(".jpg", picture)[1].tobytes() * 2)
     return [
         "--use-fake-ui-for-media-stream",

@@ -1,10 +1,10 @@
-"""Pictures of the pages for the documents: `make screenshots`, or `python -m testing.screenshots [FOLDER]`.
+"""Pictures of the pages for the documents: `make screenshots`, also with FOLDER=folder.
 
 The engine runs with real models; the demo and the call reach it from the browser, as a user's would.
 """
 
+import argparse
 import asyncio
-import sys
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,18 +18,17 @@ from testing.live_engine import DEMO, demo
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 375, "height": 812}
-ENOUGH = 24  # turns
 DEMO_MS = 120_000
 
 
-async def dashboard(url: str, folder: Path) -> None:
+async def dashboard(url: str, folder: Path, turns: int) -> None:
     async with browser(viewport=WIDE, color_scheme="light") as context:
         page = await opened(context, url)
         await page.get_by_role("button", name="Play the demo").wait_for()
         await picture(page, folder / "first-page.png")
         await page.click("#demo")
         rows = page.locator("#transcript li:not(.now)")
-        await expect(rows.nth(ENOUGH - 1)).to_be_visible(timeout=DEMO_MS)
+        await expect(rows.nth(turns - 1)).to_be_visible(timeout=DEMO_MS)
         await page.wait_for_selector("#transcript li.now")
         await picture(page, folder / "dashboard.png")
         await page.emulate_media(color_scheme="dark")
@@ -38,7 +37,7 @@ async def dashboard(url: str, folder: Path) -> None:
         await picture(page, folder / "dashboard-phone.png")
         await page.emulate_media(color_scheme="light")
         await page.set_viewport_size(WIDE)
-        await rows.nth(ENOUGH - 4).click()
+        await rows.nth(turns - 4).click()
         await page.wait_for_selector("#details:not([hidden])")
         await page.locator("section.panel").first.evaluate("(it) => scrollTo(0, it.offsetTop - 60)")
         await picture(page, folder / "turn.png")
@@ -70,11 +69,16 @@ async def picture(page: Page, path: Path) -> None:
     print(path)
 
 
-async def main(folder: Path) -> None:
+async def main(folder: Path, turns: int) -> None:
     async with server(because=True) as url:
-        await dashboard(url, folder)
+        await dashboard(url, folder, turns)
         await call(url, folder)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS))
+    parser = argparse.ArgumentParser(description="Takes the pictures of the documents.")
+    parser.add_argument("folder", nargs="?", type=Path, default=DOCS)
+    parser.add_argument("--turns", type=int, default=24, help="of the demo before its pictures; 4 at least")
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    asyncio.run(main(given.folder, given.turns))

@@ -16,6 +16,7 @@ from cberl.types import SAMPLE_RATE, Float32
 from testing.browser_page import BROWSER, browser, opened, server
 from testing.call_page import capture_devices, join
 from testing.counting import Counter, running
+from testing.events import emotion
 from testing.live_engine import SCRIPT, demo
 from testing.sample_conversation import LONG_NAME, extreme_events, greeting
 
@@ -153,6 +154,40 @@ def test_one_who_reloads_the_page_is_back_in_the_call_and_in_the_conversation(tm
             await pages["tom"].click("#leave")
             await expect(pages["maya"].locator(".tile")).to_have_count(1)
             await until_published(pages["maya"], engine, {"maya"})
+
+    asyncio.run(main())
+
+
+@pytest.mark.timeout(240)
+def test_four_people_see_each_other_and_the_emotions_of_all_and_a_fifth_is_refused(tmp_path: Path) -> None:
+    feelings = {"maya": "joy", "tom": "anger", "ines": "sadness", "oleg": "surprise"}
+    playing = """() => {
+        const videos = [...document.querySelectorAll(".tile:not(.own) video")];
+        return videos.length === 3 && videos.every((it) => it.videoWidth > 0 && it.currentTime > 0);
+    }"""
+
+    async def main() -> None:
+        flags = capture_devices(tmp_path, tone(), (40, 200, 40), size=(96, 72))  # 16 streams are encoded
+        async with running() as (engine, url), browser(*flags) as context:
+            engine.open.clear()  # it makes no events of its own
+            pages = {name: await context.new_page() for name in feelings}
+            for name, page in pages.items():
+                await join(page, url, name)
+            await until_published(pages["maya"], engine, set(feelings))
+            for number, (name, feeling) in enumerate(feelings.items()):
+                engine.hub.publish(emotion(number, name, feeling, conversation="talk"))
+            for page in pages.values():
+                await page.wait_for_function(playing)
+                for name, feeling in feelings.items():
+                    tile = page.locator(f".tile[aria-label={name}]")
+                    await expect(tile.locator("cberl-emotion .emotion")).to_contain_text(feeling)
+            fifth = await context.new_page()
+            await fifth.goto(f"{url}/call?conversation=talk&name=ada")
+            await fifth.check("[name=analyse][value=none]")
+            await fifth.click("#enter:enabled")
+            await expect(fifth.locator("#problem")).to_be_visible()
+            for page in pages.values():
+                await expect(page.locator(".tile")).to_have_count(4)
 
     asyncio.run(main())
 
