@@ -55,6 +55,12 @@ MEASUREMENTS = (
         "[capacity](capacity.md) has a search.",
     ),
     Measurement(
+        "budget",
+        "budget.py",
+        "Processor time of captioned conversations",
+        "Each stage by itself, and the cores that 200 conversations need for it. Somebody speaks half of the time.",
+    ),
+    Measurement(
         "step",
         "step.py --rounds 30",
         "The network's step",

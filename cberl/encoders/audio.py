@@ -80,8 +80,8 @@ class AudioEncoder:
     def describe(self, pcm: Float32) -> DescribedAudio:
         """Raw features and vocal events of float32[n] at 16 kHz.
 
-        A feature that does not exist is NaN. Prosody costs about 1 % of the audio's duration on one core, the speech
-        emotion network about as much.
+        A feature that does not exist is NaN. Prosody costs about half a percent of the audio's duration on one core,
+        the speech emotion network as much.
         """
         numbers = prosody(pcm)
         if self._speech is None:

@@ -5,6 +5,8 @@ period of the voice does not show in it. Syllable nuclei follow N. de Jong & T. 
 syllable nuclei and measure speech rate automatically", Behavior Research Methods 41, 385-390.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,12 +37,18 @@ def intensity(pcm: Float32, sample_rate: int, floor_hz: float) -> tuple[Float64,
     if len(centres) == 0:
         return centres, centres
     length = int(6.4 / floor_hz * sample_rate)
-    window = np.kaiser(length, 2 * np.pi**2 + 0.5)
-    window = (window / window.sum()).astype(np.float32)
+    window = _kaiser(length)
     power = np.concatenate(
         [np.square(f - f.mean(axis=1, keepdims=True)) @ window for f in blocks(pcm, centres, length)]
     ).astype(np.float64)
     return centres / sample_rate, 10 * np.log10(np.maximum(power / HEARING_THRESHOLD, 1e-30))
+
+
+@lru_cache
+def _kaiser(length: int) -> Float32:
+    window = np.kaiser(length, 2 * np.pi**2 + 0.5)
+    normalised: Float32 = (window / window.sum()).astype(np.float32)
+    return normalised
 
 
 def articulation_rate(

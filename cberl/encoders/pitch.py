@@ -6,6 +6,7 @@ periods, and "unvoiced"; the path of least cost through all frames chooses among
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -67,14 +68,14 @@ def _candidates(frames: Float32, loudest: float, sample_rate: int, s: PitchSetti
     length = frames.shape[1]
     period = int(sample_rate / s.floor_hz)
     middle = frames[:, length // 2 - period : length // 2 + period]
-    window = np.hanning(length + 2)[1:-1].astype(np.float32)
+    n_lags = (period + 1) * s.oversampling
+    window, of_window = _window(length, n_lags, period, s.oversampling)
     frames = (frames - middle.mean(axis=1, keepdims=True)) * window
     half = round(sample_rate / s.floor_hz / 2)
     loudness = np.abs(frames[:, length // 2 - half : length // 2 + half]).max(axis=1) / loudest
 
     # Divided by the autocorrelation of the window, that of the signal remains (Boersma's equation 9).
-    n_lags = (period + 1) * s.oversampling
-    periodicity = _autocorrelation(frames, n_lags, period, s) / _autocorrelation(window[None], n_lags, period, s)
+    periodicity = _autocorrelation(frames, n_lags, period, s.oversampling) / of_window
     shortest = int(sample_rate / s.ceiling_hz * s.oversampling) - 1
     row, position, height = find_peaks(periodicity[:, shortest:])
     lag_s = (position + shortest) / s.oversampling / sample_rate
@@ -93,13 +94,20 @@ def _candidates(frames: Float32, loudest: float, sample_rate: int, s: PitchSetti
     return hz, strength
 
 
-def _autocorrelation(frames: Float32, n_lags: int, longest_lag: int, s: PitchSettings) -> Float32:
+@lru_cache
+def _window(length: int, n_lags: int, longest_lag: int, oversampling: int) -> tuple[Float32, Float32]:
+    """Hann's window, float32[length], and its autocorrelation, float32[1, n_lags]."""
+    window = np.hanning(length + 2)[1:-1].astype(np.float32)
+    return window, _autocorrelation(window[None], n_lags, longest_lag, oversampling)
+
+
+def _autocorrelation(frames: Float32, n_lags: int, longest_lag: int, oversampling: int) -> Float32:
     """Normalised autocorrelation [frames, n_lags], lags 1/oversampling of a sample apart.
 
     Zero-padding the power spectrum interpolates exactly, because the autocorrelation is band-limited.
     """
     n_fft = fast_length(frames.shape[1] + longest_lag + 1)
-    r = real_signal(power_spectrum(frames, n_fft), n_fft * s.oversampling)[:, :n_lags]
+    r = real_signal(power_spectrum(frames, n_fft), n_fft * oversampling)[:, :n_lags]
     return (r / np.maximum(r[:, :1], TINY)).astype(np.float32, copy=False)
 
 
@@ -164,11 +172,13 @@ def _frame_harmonicity(frames: Float32, period: int, loudest: float, silence_thr
     n_fft = fast_length(3 * period)
     cross = real_spectrum(frames[:, :period], n_fft).conj() * real_spectrum(frames, n_fft)
     shared = 2 * real_signal(cross, 2 * n_fft)[:, : 2 * period]  # at every half sample of lag
-    energy = np.cumsum(np.pad(np.square(frames, dtype=np.float64), ((0, 0), (1, 0))), axis=1)
-    energy = energy[:, period:] - energy[:, :-period]  # of the period that starts at each lag: [frames, period + 1]
+    up_to: Float64 = np.zeros((len(frames), 2 * period + 1))
+    np.cumsum(np.square(frames, dtype=np.float64), axis=1, out=up_to[:, 1:])
+    energy = up_to[:, period:] - up_to[:, :-period]  # of the period that starts at each lag: [frames, period + 1]
     halfway = (energy[:, :-1] + energy[:, 1:]) / 2
     later = np.stack([energy[:, :-1], halfway], axis=2).reshape(len(frames), -1)  # (f, period, 2) -> (f, 2 * period)
-    r = shared / np.sqrt(np.maximum(later * energy[:, :1], 1e-30)).astype(np.float32)
+    norm = np.sqrt(np.maximum(later * energy[:, :1], 1e-30)).astype(np.float32)
+    r: Float32 = np.divide(shared, norm)
     row, _, height = find_peaks(r[:, 2:])
     best = np.full(len(frames), -np.inf)
     np.maximum.at(best, row, np.where(height > 1, 1 / height, height))
