@@ -6,12 +6,14 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate
 	--custom-compile-command "make lock"
 CYCLONEDX := 7.5.0
 HOME_ASSISTANT := 2025.4.4
+CALL_TYPES := typescript@5.9.3 livekit-client@2.23.0 @daily-co/daily-js@0.92.2
+JITSI_TYPES := @lyno/lib-jitsi-meet@2.6726.2
 PYTHON_3_13 ?= 3.13
 ALONE := tests/attacks tests/loopback/test_hostile_publishers.py# what other tests beside them would disturb
 GIVEN := $(DATA)
 DATA ?= $(or $(CBERL_SHARED),../shared)/data/meld
 
-.PHONY: help demo test lint bench fuzz soak screenshots train train-smoke lock sbom home-assistant clean
+.PHONY: help demo test lint bench fuzz soak screenshots train train-smoke lock sbom home-assistant call-types clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -69,6 +71,12 @@ home-assistant: .venv/installed ## install Home Assistant beside .venv, for test
 		"no Python 3.13 was found: install it, or name it: make home-assistant PYTHON_3_13=/path/to/python3.13"; exit 1; }
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON_3_13) .venv-home-assistant
 	$(BIN)/uv pip install --quiet --python .venv-home-assistant/bin/python homeassistant==$(HOME_ASSISTANT) paho-mqtt
+
+call-types: ## install types of LiveKit, Jitsi and Daily with npm, for the test of their examples in docs/
+	npm install --prefix .call-types --no-save --ignore-scripts --no-audit --no-fund $(CALL_TYPES)
+	npm pack --silent --pack-destination .call-types $(JITSI_TYPES)
+	mkdir -p .call-types/node_modules/@lyno/lib-jitsi-meet  # alone: some of what it depends on is not in the registry
+	tar xzf .call-types/lyno-lib-jitsi-meet-*.tgz --strip-components 1 -C .call-types/node_modules/@lyno/lib-jitsi-meet
 
 clean: ## remove .venv, caches and runs
 	rm -rf .venv cache runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -34,8 +34,8 @@ function sections(event, influences, onSelect) {
 function movedBy({ emotion }, influences, onSelect) {
   const rows = influences.map(({ event, weight }) => {
     const said = html("span", { class: "words" }, `${event.speaker}: ${event.text || words.noWords}`);
-    const button = html("button", { type: "button" }, html("time", {}, clock(event.start_s)), chip(event), said,
-      html("span", { class: "weight" }, words.details.weight(emotion, weight)));
+    const button = html("button", { type: "button" }, html("time", {}, clock(event.start_s)), chip(event),
+      html("span", { class: "weight" }, words.details.weight(emotion, weight)), said);
     button.addEventListener("click", () => onSelect(event.utterance));
     return html("li", {}, button);
   });

@@ -284,7 +284,7 @@ def test_it_is_accessible_and_nothing_overflows_in_any_width_and_colour(width: i
         async with dashboard("?list", viewport=size, color_scheme=scheme) as (engine, url, page):
             for event in [*greeting("extreme", (LONG_NAME, "tom")), *extreme_events("extreme")]:
                 engine.hub.publish(event)
-            turn, extreme = demo_events("live")[5].utterance, extreme_events("extreme")[0].utterance
+            turn, extreme = demo_events("live")[5].utterance, extreme_events("extreme")[1].utterance
             pages = ("?list", f"?conversation=live&turn={turn}", "?conversation=ended&t=20")
             for query in (*pages, f"?conversation=extreme&turn={extreme}"):
                 await page.goto(f"{url}/{query}")
