@@ -76,8 +76,7 @@ def step(
         after = torch.cat([windows, torch.stack(entered, dim=1).unsqueeze(2)], dim=2)[:, :, 1:]
     hidden, layers = context.cpu().numpy(), after.cpu().numpy()
     return logits, [
-        ConversationState(hidden[b].copy(), layers[b].copy(), (*state.speakers, one.speaker)[-past:] if past else ())
-        for b, (state, one) in enumerate(zip(states, inputs, strict=True))
+        state.after(one, hidden[b], layers[b]) for b, (state, one) in enumerate(zip(states, inputs, strict=True))
     ]
 
 

@@ -6,8 +6,6 @@ reached the new utterance in other ways, in the context's hidden state and in th
 not counted.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +17,7 @@ MAX_INFLUENCES = 8  # with the utterance itself a batch of 9
 def with_each_left_out(state: ConversationState, utterance: StepInput) -> list[StepInput]:
     """The utterance, and then again without the edges from each earlier one, the latest first: 1 + K inputs."""
     earlier = min(len(state.speakers), MAX_INFLUENCES)
-    return [utterance, *(replace(utterance, ignored=distance) for distance in range(1, earlier + 1))]
+    return [utterance, *(StepInput(utterance.speaker, utterance.x, distance) for distance in range(1, earlier + 1))]
 
 
 def influences(logits: NDArray[np.floating], winner: int) -> list[float]:

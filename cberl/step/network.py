@@ -36,17 +36,10 @@ class OnnxStep:
             feed["layers"] = np.stack([state.layers for state in states], axis=1)
             feed["relation"] = _relations(states, inputs, past)
         logits, hidden, *layers = run_session(self._session, feed)
-        return (
-            logits,
-            [
-                ConversationState(
-                    hidden[b].copy(),  # a view would keep the whole batch in memory
-                    layers[0][:, b].copy() if layers else state.layers,
-                    (*state.speakers, one.speaker)[-past:] if past else (),
-                )
-                for b, (state, one) in enumerate(zip(states, inputs, strict=True))
-            ],
-        )
+        return logits, [
+            state.after(one, hidden[b], layers[0][:, b] if layers else state.layers)
+            for b, (state, one) in enumerate(zip(states, inputs, strict=True))
+        ]
 
 
 def _relations(states: Sequence[ConversationState], inputs: Sequence[StepInput], past: int) -> Int64:

@@ -32,6 +32,15 @@ class ConversationState:
     layers: Float32
     speakers: tuple[str, ...]
 
+    def after(self, utterance: "StepInput", hidden: Float32, layers: Float32) -> "ConversationState":
+        """The state after this utterance, with copies of the arrays, because a view would keep the whole batch."""
+        if utterance.ignored:  # then the step was only asked what the logits would be
+            return self
+        past = layers.shape[1]
+        return ConversationState(
+            hidden.copy(), layers.copy(), (*self.speakers, utterance.speaker)[-past:] if past else ()
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepInput:
@@ -60,8 +69,9 @@ class StepNetwork(Protocol):
     ) -> tuple[Float32, list[ConversationState]]:
         """The next utterance of B independent conversations -> logits float32[B, classes], and the states after them.
 
-        The given states are not changed: for an interim result, discard the returned ones. No result depends on the
-        other conversations, to 1e-5. Raises `ValueError` if a modality has the wrong size.
+        The given states are not changed: for an interim result, discard the returned ones. With `ignored`, the state
+        that is returned is the given one. No result depends on the other conversations, to 1e-5. Raises `ValueError` if
+        a modality has the wrong size.
         """
         ...
 

@@ -30,7 +30,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("live")
 
     async def main() -> None:
-        flags = ("--record", "kept", "--rejoin-grace-s", "0", "--interim-ms", "1000")
+        flags = ("--record", "kept", "--rejoin-grace-s", "0", "--interim-ms", "1000", "--because")
         with served(folder, *flags) as server:
             assert "WARNING: the sound and pictures of all conversations are stored in kept" in server.log.read_text()
             async with (
@@ -78,6 +78,7 @@ def test_a_replay_has_all_events_and_another_one_the_same_bytes(live: tuple[Path
     events = [json.loads(line) for line in replayed.read_text().splitlines()]
     assert [it["seq"] for it in events] == list(range(1, len(events) + 1))
     assert events[-1]["type"] == "conversation.ended"
+    assert [bool(it["because"]) for it in emotions(events) if it["status"] == "final"] == [False, True, True]
     assert [it["status"] for it in emotions(events)].count("final") == 3
     assert any(it["status"] == "interim" for it in emotions(events))
     again = replay(live[0], "--compare", replayed)

@@ -116,7 +116,8 @@ def test_influences_equal_those_of_forward_without_the_edges(
         for row in range(int(end) - length, last):
             _, (state,) = network.step([state], [step_input(batch, row)])
         inputs = with_each_left_out(state, step_input(batch, last))
-        logits, _ = network.step([state] * len(inputs), inputs)
+        logits, (_, *unchanged) = network.step([state] * len(inputs), inputs)
+        assert all(it is state for it in unchanged)
         winner = int(whole.logits[last].argmax())
         wanted = [
             float(whole.logits[last, winner] - logits_without(model, whole, last, distance)[winner])
