@@ -14,6 +14,7 @@ from cberl.losses import class_weights, focal_loss
 from cberl.metrics import Scores
 from cberl.training.text.checkpoint import TextTraining, load_config, prompt_of, save
 from cberl.training.text.classifier import TextClassifier, examples, load_base
+from cberl.training.text.export import INT8, SCALE
 from cberl.training.text.finetune import dev_scores
 from cberl.training.text.task import Task
 
@@ -77,6 +78,9 @@ def _initializers(model: "ModelProto") -> dict[str, Any]:
             stored, scale = (found[name] for name in node.input[:2])
             axis = next(one.i for one in node.attribute if one.name == "axis")
             found[node.output[0]] = stored.astype(np.float32) * np.expand_dims(scale, 1 - axis)
+    for name in [name.removesuffix(INT8) for name in found if name.endswith(INT8)]:
+        if name not in found:  # an embedding, whose rows are multiplied by their scales after the lookup
+            found[name] = found[name + INT8].astype(np.float32) * found[name + SCALE]
     return found
 
 
