@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cberl.data.corpus import detect
+from cberl.data.joined import joined
 from cberl.training.core.recipe import load_recipe, names
 from cberl.training.core.runs import Result, Run, require_new, run_seed
 from cberl.training.core.train import Epoch, set_threads
@@ -27,6 +28,7 @@ Examples:
   cberl train real --data MELD --out runs/five --seeds 5     five seeds, the best on dev is named
   cberl train real --data MELD --out runs/five --seeds 5 --resume
   cberl train starter --data MELD --ravdess RAVDESS --fer2013 FER2013.npz --out runs/starter
+  cberl train real --data MELD --also emotionpush.jsonl.gz --out runs/general
   cberl train plain --data MELD --set train.focal_gamma=2 --set model.past=5
   cberl train real --data MY-FILMS --speech-emotion --faces --out runs/films
 Recipes: {", ".join(names())}; or your own .toml file.
@@ -34,6 +36,12 @@ DATA is a folder with MELD, IEMOCAP, EmoryNLP or your own conversations: see doc
 )
 @click.argument("recipe", required=False)
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder with the corpus.")
+@click.option(
+    "--also",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Another corpus with the same labels, a folder or .jsonl.gz; selection then is on dev of all.",
+)
 @click.option("--classes", type=int, help="6 or 4: which of IEMOCAP's label sets.")
 @takes_sources
 @click.option("--out", type=click.Path(path_type=Path), default="runs/cberl", show_default=True, help="Runs' folder.")
@@ -49,6 +57,7 @@ DATA is a folder with MELD, IEMOCAP, EmoryNLP or your own conversations: see doc
 def command(
     recipe: str | None,
     data: Path,
+    also: tuple[Path, ...],
     classes: int | None,
     sources: Sources,
     out: Path,
@@ -66,7 +75,8 @@ def command(
     set_threads(threads)
     for one in range(seed, seed + seeds):  # before hours of work
         require_new(out / f"seed-{one}" / "run.json", resume)
-    chosen, corpus = load_recipe(recipe, settings), detect(data, classes)
+    chosen = load_recipe(recipe, settings)
+    corpus = joined(detect(data, classes), [detect(one, classes) for one in also])
     training_data = prepare(corpus, [chosen.compose], cache, text_encoder, sources)
     results = []
     for one in range(seed, seed + seeds):

@@ -84,6 +84,30 @@ def test_training_with_all_terms_then_evaluation(folder: Path, tmp_path: Path) -
     assert json.loads(scored.stdout.splitlines()[-1])["seeds"] == 2
 
 
+def test_a_network_is_trained_on_two_corpora(folder: Path, tmp_path: Path) -> None:
+    """The other one has the same labels; a third one has others and is refused."""
+    other = tmp_path / "chats"
+    shutil.copytree(folder, other)
+    (other / "corpus.toml").write_text(f'name = "chats"\nlabels = {json.dumps(LABELS)}\n')
+    words = ["train", "smoke", "--data", str(folder), "--also", str(other), "--cache", str(tmp_path / "cache")]
+    small = [
+        "--set",
+        "train.epochs=1",
+        "--set",
+        "augment.method=none",
+        "--threads",
+        "1",
+        "--out",
+        str(tmp_path / "runs"),
+    ]
+    trained = CliRunner().invoke(cli, [*words, *small])
+    assert trained.exit_code == 0, trained.output
+    assert load_checkpoint(tmp_path / "runs/seed-0").provenance["corpus"] == "talks+chats"
+    (other / "corpus.toml").write_text('name = "chats"\nlabels = ["anger", "fear", "neutral"]\n')
+    refused = CliRunner().invoke(cli, [*words, *small, "--resume"])
+    assert (refused.exit_code, "one label set" in refused.output) == (1, True)
+
+
 def test_a_checkpoint_of_a_composed_corpus_names_its_encoders(folder: Path, tmp_path: Path) -> None:
     ravdess, fer2013 = make_ravdess(tmp_path / "ravdess"), make_fer2013(tmp_path / "fer2013.npz")
     common = ["--data", str(folder), "--cache", str(tmp_path / "cache")]
