@@ -17,7 +17,7 @@ DATA ?= $(or $(CBERL_SHARED),../shared)/data/meld
 .DEFAULT_GOAL := help
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/installed ## play a spoken conversation into the running engine, in real time
 	$(BIN)/cberl demo

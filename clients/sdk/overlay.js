@@ -84,7 +84,8 @@ export class EmotionOverlay {
   #take(event) {
     if (event.type === "snapshot") this.#show(this.#events.speakers.get(this.speaker));
     if (event.speaker !== this.speaker) return;
-    if (event.type === "emotion") this.#show(event);
+    // A correction of an earlier turn is not the person's present emotion.
+    if (event.type === "emotion" && !(this.#events.speakers.get(this.speaker)?.start_s > event.start_s)) this.#show(event);
     if (event.type === "speaker.left") this.part.shown.hidden = true;
   }
 

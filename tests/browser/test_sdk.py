@@ -5,13 +5,14 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import numpy as np
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from cberl.types import SAMPLE_RATE, Float32
 from engine.access.setup import temporary_access
@@ -120,6 +121,27 @@ def test_the_example_publishes_a_persons_media_and_shows_their_emotion(
                     break
             assert heard["speaker"] == speaker
             assert int(heard["text"]) > 3000  # the loudest sample
+
+    asyncio.run(main())
+
+
+def test_the_overlay_keeps_the_present_emotion_when_an_earlier_turn_is_corrected(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with visited(tmp_path, MICROPHONE) as (engine, page):
+            await until(page, lambda: engine.source is not None)
+            words = page.locator("cberl-emotion .words")
+            first = replace(utterance("support-7", "alice", "first"), start_s=1.0, end_s=2.0)
+            second = replace(utterance("support-7", "alice", "second"), start_s=3.0, end_s=4.0)
+            for event, shown in (
+                (first, "first"),
+                (second, "second"),
+                (replace(first, text="first, corrected", revision=1), "second"),
+                (replace(second, text="second, corrected", revision=1), "second, corrected"),
+            ):
+                engine.hub.publish(event)
+                engine.hub.publish(utterance("support-7", "bob", shown))  # of another person, told afterwards
+                await expect(words).to_have_text(shown)
+            engine.open.set()
 
     asyncio.run(main())
 
