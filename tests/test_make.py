@@ -1,5 +1,6 @@
 """Targets of the Makefile that CI does not run, as processes, with this environment instead of .venv."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -18,10 +19,11 @@ pytestmark = pytest.mark.skipif(MAKE is None, reason="needs make")
 
 
 def make(*words: str) -> subprocess.CompletedProcess[str]:
-    """`-o`: whatever pyproject.toml says by now, nothing is installed."""
+    """`-o`: whatever pyproject.toml says by now, nothing is installed. `make test` may be what runs this test."""
     assert MAKE is not None
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     command = [MAKE, "-o", ".venv/installed", f"BIN={Path(sys.executable).parent}", *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs chromium or chrome")
