@@ -21,9 +21,9 @@ class RecordingLimits:
 
 
 def file_name(conversation: str, began_unix_s: float) -> str:
-    """Readable where the name allows it, and unique for the conversation and the millisecond."""
+    """Readable where the name allows it, and unique for the conversation and the microsecond."""
     readable = re.sub(r"[^A-Za-z0-9-]", "_", conversation)[:40]
-    return f"{readable}.{_digest(conversation)}.{round(began_unix_s * 1e3)}{SUFFIX}"
+    return f"{readable}.{_digest(conversation)}.{round(began_unix_s * 1e6)}{SUFFIX}"
 
 
 def recordings_of(folder: Path, conversation: str) -> list[Path]:

@@ -96,7 +96,6 @@ def test_old_recordings_and_those_of_a_conversation_to_forget_are_deleted(tmp_pa
         async with open_recorder(tmp_path, LIMITS) as recorder:
             for name in ("old", "ours", "ours", "theirs"):
                 await record(recorder, name, [second(TRACK, 0)])
-                await asyncio.sleep(0.002)  # file names have milliseconds
             os.utime(all_recordings(tmp_path)[0], (0, 0))
             assert await recorder.has("ours")
             assert await recorder.forget("ours") == 2
