@@ -22,7 +22,7 @@ def joined(main: Corpus, others: Sequence[Corpus]) -> Corpus:
             )
     if not others:
         return main
-    held_out = [one for corpus in (main, *others) for one in held_out_of(corpus)]
+    held_out = held_out_of(main, *others)
 
     def read(_: Path, split: str) -> list[Dialogue]:
         found = main.read(split)

@@ -9,9 +9,10 @@ from cberl.data.dialogue import Dialogue
 DISTINCTIVE_WORDS = 5  # shorter lines ("What?") occur in many dialogues
 
 
-def held_out_of(corpus: Corpus) -> list[Dialogue]:
-    """Its dev and test, which nothing may be trained on. Raises `DataError`."""
-    return [one for split in ("dev", "test") if split in corpus.splits for one in corpus.read(split)]
+def held_out_of(*corpora: Corpus) -> list[Dialogue]:
+    """Their dev and test, which nothing may be trained on. Raises `DataError`."""
+    held_out = ((corpus, split) for corpus in corpora for split in ("dev", "test") if split in corpus.splits)
+    return [one for corpus, split in held_out for one in corpus.read(split)]
 
 
 def without_overlap(dialogues: Sequence[Dialogue], held_out: Iterable[Dialogue]) -> list[Dialogue]:

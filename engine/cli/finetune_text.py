@@ -171,7 +171,7 @@ def _f1(scores: Scores) -> str:
 
 def _tasks(main: Corpus, others: list[Corpus]) -> list[Task]:
     """Train and dev of each corpus; train of the others without overlap with dev and test of any."""
-    held_out = [one for corpus in (main, *others) for one in held_out_of(corpus)]
+    held_out = held_out_of(main, *others)
     tasks = [Task(main.name, main.labels, main.read("train"), main.read("dev"))]
     for other in others:
         train = other.read("train")

@@ -86,11 +86,8 @@ class TaskRun:
         return [found[label] for label in sorted(found)]
 
     def _batch(self, rows: list[Example], inputs: list[TextInput]) -> Batch:
-        shares, soft = (
-            torch.tensor([self._shares(one) for one in rows]),
-            torch.tensor([one.soft_labels for one in rows]),
-        )
-        return Batch(self, collate(inputs), shares, soft)
+        shares = torch.tensor([self._shares(one) for one in rows])
+        return Batch(self, collate(inputs), shares, torch.tensor([one.soft_labels for one in rows]))
 
     def _input(self, one: Example, prompt: TextPrompt, rng: random.Random) -> TextInput:
         config = self._config
