@@ -15,6 +15,7 @@ from cberl.labels import MELD
 from cberl.nn.expression import ExpressionNet
 from cberl.nn.speech import POSITIONS, WhisperStates
 from cberl.training.encoders.expression import load_expression
+from cberl.training.int8 import SCALE, SUMS, quantise
 
 
 class _Described(nn.Module):
@@ -47,13 +48,14 @@ def export_expression(best: Path, out: Path, scores: dict[str, Any]) -> float:
 
 
 def export_states(whisper: Path, network: Path) -> None:
-    """The safetensors of Whisper tiny.en (or of its encoder) -> an ONNX file of `WhisperStates`, weights in 16 bits.
+    """The safetensors of Whisper tiny.en (or of its encoder) -> an ONNX file of `WhisperStates` in int8.
 
     Raises `EncoderError` for other weights.
     """
     batch, frames = torch.export.Dim("batch", max=64), torch.export.Dim("frames", min=5, max=POSITIONS)
     given = {"mel": torch.zeros(2, 80, 100), "voiced": torch.ones(2, 50)}
     _export(load_states(whisper), given, ["states"], ({0: batch, 2: 2 * frames}, {0: batch, 1: frames}), network)
+    quantise(network, network)
     _store_in_16_bits(network)
 
 
@@ -89,14 +91,14 @@ def _export(model: nn.Module, given: dict[str, Tensor], outputs: list[str], shap
 
 
 def _store_in_16_bits(network: Path) -> None:
-    """Half the size; onnxruntime converts the weights to float32 once, when it loads them."""
+    """Weights in float32 take half the size; onnxruntime converts them back once, when it loads them."""
     with train_extra():
         import onnx
     model = onnx.load(network)
     casts = []
     for weight in model.graph.initializer:
         values = onnx.numpy_helper.to_array(weight)
-        if values.dtype == np.float32 and values.size > 1000:
+        if values.dtype == np.float32 and values.size > 1000 and not weight.name.endswith((SCALE, SUMS)):
             name = weight.name
             weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.16"))
             casts.append(onnx.helper.make_node("Cast", [f"{name}.16"], [name], to=onnx.TensorProto.FLOAT))

@@ -1,7 +1,6 @@
 """Restores an exported text encoder to train it further, with a head fitted to its vectors: the inverse of `export`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,14 +11,11 @@ from cberl.encoders.text import TextEncoder, encoder_files
 from cberl.errors import TrainingError, train_extra
 from cberl.losses import class_weights, focal_loss
 from cberl.metrics import Scores
+from cberl.training.int8 import PRODUCT, factor, float_weights
 from cberl.training.text.checkpoint import TextTraining, load_config, prompt_of, save
 from cberl.training.text.classifier import TextClassifier, examples, load_base
-from cberl.training.text.export import INT8, SCALE
 from cberl.training.text.finetune import dev_scores
 from cberl.training.text.task import Task
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
 
 DECAY = 1e-4  # L2 penalty of the fitted head
 
@@ -53,7 +49,7 @@ def _encoder_weights(exported: Path) -> dict[str, Tensor]:
 
     network, *_ = encoder_files(exported)
     model = onnx.load(network)
-    found = _initializers(model)
+    found = float_weights(model)
     made_by = {output: node for node in model.graph.node for output in node.output}
     weights = {
         name: value
@@ -63,25 +59,9 @@ def _encoder_weights(exported: Path) -> dict[str, Tensor]:
     for node in model.graph.node:
         for bias in (name for name in node.input if name.endswith(".bias") and node.op_type == "Add"):
             (product,) = (made_by.get(name) for name in node.input if name != bias)
-            if product is not None and product.op_type == "MatMul":
-                weights[bias.removesuffix("bias") + "weight"] = found[product.input[1]].T
+            if product is not None and product.op_type in ("MatMul", PRODUCT):
+                weights[bias.removesuffix("bias") + "weight"] = found[factor(product)].T
     return {name.removeprefix("classifier."): torch.from_numpy(value.copy()) for name, value in weights.items()}
-
-
-def _initializers(model: "ModelProto") -> dict[str, Any]:
-    """All constants as float32, those stored as int8 multiplied by their scales."""
-    from onnx import numpy_helper
-
-    found = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "DequantizeLinear":
-            stored, scale = (found[name] for name in node.input[:2])
-            axis = next(one.i for one in node.attribute if one.name == "axis")
-            found[node.output[0]] = stored.astype(np.float32) * np.expand_dims(scale, 1 - axis)
-    for name in [name.removesuffix(INT8) for name in found if name.endswith(INT8)]:
-        if name not in found:  # an embedding, whose rows are multiplied by their scales after the lookup
-            found[name] = found[name + INT8].astype(np.float32) * found[name + SCALE]
-    return found
 
 
 def _fitted_head(exported: Path, task: Task, config: TextTraining) -> dict[str, Tensor]:

@@ -70,14 +70,15 @@ def test_states_are_equal_for_windows_of_any_number_and_length(tmp_path_factory,
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # raised inside torch's exporter
         export_states(whisper, network)
-    assert network.stat().st_size < 9e6
+    assert network.stat().st_size < 5e6
     count, frames = windows
     mel = torch.randn(count, 80, 2 * frames, generator=torch.Generator().manual_seed(0))
     voiced = (torch.arange(frames) < frames - 5).float().expand(count, -1)
     with torch.inference_mode():
         expected = load_states(whisper)(mel, voiced)
     (states,) = open_session(network).run(["states"], {"mel": mel.numpy(), "voiced": voiced.numpy()})
-    np.testing.assert_allclose(states, expected, atol=1e-4)
+    error = np.linalg.norm(states - expected.numpy(), axis=1) / np.linalg.norm(expected.numpy(), axis=1)
+    assert error.max() < 0.03  # products in int8
 
 
 def test_states_are_those_of_whisper(whisper: Path) -> None:
