@@ -38,7 +38,7 @@ from cberl.encoders.bundle import TEXT_ENCODER
 from cberl.encoders.text import TextEncoder
 from cberl.live_checkpoint import LiveCheckpoint, load_live_checkpoint
 from cberl.model import CBERL, Batch
-from cberl.step.influence import MAX_INFLUENCES, influences
+from cberl.step.influence import MAX_INFLUENCES
 from cberl.step.state import ConversationState, StepInput, initial_state
 from cberl.storage import fingerprint, replacing
 from cberl.types import Float32
@@ -106,7 +106,7 @@ class Network:
         inputs = [StepInput(turn["speaker"], {"text": vector}, ignored=n) for n, vector in enumerate(vectors)]
         logits, _ = self.checkpoint.network.step([state] * len(inputs), inputs)
         winner = int(self.checkpoint.calibration.decide(logits[:1].astype(np.float64))[0])
-        return np.array(influences(logits, winner))
+        return logits[0, winner] - logits[1:, winner]
 
     @torch.inference_mode()
     def attention(self, turns: Sequence[Turn], vectors: Sequence[Float32]) -> dict[tuple[int, int], float]:

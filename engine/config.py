@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     checkpoint: str = Field("", description="CBERL checkpoint to run; empty: the bundled starter.")
     text_encoder: str = Field("", description="Text encoder of the checkpoint; empty: the bundled one.")
     face_detector: str = Field("", description="Face detector (YuNet's ONNX file); empty: the bundled cascade.")
-    because: bool = Field(False, description="Add to finals which earlier turns moved them.")
+    because: bool = Field(False, description="Add to finals which earlier turns, and which modalities, moved them.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run.")
     model_timeout_s: float = Field(20.0, ge=0.1, le=3600, description="Longest time of one call of a model.")
     transcribe_timeout_s: float = Field(60.0, ge=0.1, le=3600, description="The same of speech to text.")

@@ -54,6 +54,7 @@ class EmotionEvent:
     vocal_events: tuple[str, ...] = ()  # such as "laughter", where the audio encoder is sure
     missing: dict[str, Missing] = field(default_factory=dict)  # text, audio, visual, speaker: left out by a fault
     because: tuple[Influence, ...] = ()  # what moved a final, the most first; empty where the setting is off
+    modality_weights: dict[str, float] = field(default_factory=dict)  # the same for those of this turn, if several
 
 
 @dataclass(frozen=True, slots=True)

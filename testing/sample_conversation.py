@@ -64,6 +64,7 @@ def spoken(conversation: str, turns: list[tuple[str, str, str, float, float]]) -
             0.1, uncertain=probabilities[emotion] < 0.45, language="en",
             vocal_events=(VOCAL[number % len(VOCAL)],) if number % 6 == 5 else (),
             because=_influences(events, number),
+            modality_weights={"text": round(chance.gauss(2, 1), 2), "audio": round(chance.gauss(0, 0.5), 2)},
         )  # fmt: skip
         if number % 9 == 8:
             event = replace(event, status="corrected", revision=1)

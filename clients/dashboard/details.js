@@ -46,12 +46,14 @@ function part(name, ...children) {
   return html("section", {}, html("h4", {}, name), ...children);
 }
 
-function modalities({ modalities: weights, missing = {} }) {
+function modalities({ emotion, modalities: reliabilities, modality_weights: weights = {}, missing = {} }) {
   const rows = Object.keys(words.modality).flatMap((name) => {
-    const weight = weights[name] ?? null;
+    const reliability = reliabilities[name] ?? null;
     const fault = missing[name];
     const why = fault ? words.fault[fault] : words.absent[name];
-    return [html("dt", {}, words.modality[name]), html("dd", {}, weight === null ? why : words.details.reliability(percent(weight)))];
+    const said = reliability === null ? [why] : [words.details.reliability(percent(reliability))];
+    if (name in weights) said.push(words.details.weight(emotion, weights[name]));
+    return [html("dt", {}, words.modality[name]), html("dd", {}, said.join(", "))];
   });
   return html("dl", { class: "because" }, ...rows);
 }

@@ -42,6 +42,7 @@ export interface Emotion {
   vocal_events: Array<string>;
   missing: Record<string, "timeout" | "out_of_memory" | "failed">;
   because: Array<Influence>;
+  modality_weights: Record<string, number>;
 }
 
 export interface ConversationStarted {
@@ -129,6 +130,7 @@ export interface EmotionEvent {
   vocal_events: Array<string>;
   missing: Record<string, "timeout" | "out_of_memory" | "failed">;
   because: Array<Influence>;
+  modality_weights: Record<string, number>;
 }
 
 /** `current` is the speaker's latest final or corrected event, or None before the first. */

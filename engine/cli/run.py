@@ -54,7 +54,7 @@ Examples:
 @output_options
 @click.option("--realtime", is_flag=True, help="Play in real time instead of as fast as possible.")
 @click.option("--speakers", metavar="A,B", help="Names of the channels' speakers.")
-@click.option("--why", is_flag=True, help="The same as --because: which earlier turns moved each turn's emotion.")
+@click.option("--why", is_flag=True, help="The same as --because: which earlier turns and modalities moved each turn.")
 @click.option("-q", "--quiet", is_flag=True, help="Neither progress nor summary.")
 @settings_options(without=tuple(name for name in Settings.model_fields if name not in USED))
 def command(

@@ -21,12 +21,14 @@ COLOURS = {
 }
 _WIDTHS = (7, 12, 10, 5)
 SHOWN_INFLUENCES = 3
+MODALITIES = {"text": "words", "audio": "voice", "visual": "face"}
 
 
 class TurnTable:
     """Prints one line per turn with aligned columns, while the conversation goes on.
 
-    Below it are the earlier turns that moved it most, where the event has them (see `EmotionEvent.because`).
+    Below it are the earlier turns that moved it most, and by how much its modalities did, where the event has them (see
+    `EmotionEvent.because`).
     """
 
     def __init__(self, console: Console) -> None:
@@ -45,6 +47,9 @@ class TurnTable:
                 how = "because" if influence.weight > 0 else "despite"
                 line = Text(said, no_wrap=True, overflow="ellipsis")
                 self._row(("", "", how, f"{influence.weight:+.2f}", line), style="dim")
+        if event.modality_weights:
+            shown = ", ".join(f"{MODALITIES[name]} {weight:+.2f}" for name, weight in event.modality_weights.items())
+            self._row(("", "", "this turn", "", shown), style="dim")
         self._turns[event.utterance] = event
 
     def heading(self, text: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from cberl.labels import BIG6_URI, valence_arousal
 from cberl.live_checkpoint import LiveCheckpoint
 from cberl.recent import RecentDict
-from cberl.step.influence import influences, with_each_left_out
+from cberl.step.influence import Influences, influences, with_each_left_out
 from cberl.step.state import ConversationState, StepInput, initial_state
 from cberl.types import Float32
 from engine.conversation.utterance import Utterance
@@ -33,14 +33,11 @@ class GraphRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GraphResult:
-    """One probability per label, and the conversation's state after the utterance.
-
-    `influences`: of each earlier utterance, the latest first (see `cberl.step.influence`).
-    """
+    """One probability per label, the conversation's state after the utterance, and what moved it, if that is wanted."""
 
     probabilities: list[float]
     state: ConversationState
-    influences: list[float] = field(default_factory=list)
+    influences: Influences = field(default_factory=Influences)
 
 
 GraphStep = Callable[[GraphRequest], Awaitable[GraphResult]]
@@ -53,15 +50,16 @@ def run_graph(checkpoint: LiveCheckpoint, requests: Sequence[GraphRequest]) -> l
     logits, states = checkpoint.network.step(repeated, [row for rows in inputs for row in rows])
     starts = [0, *accumulate(map(len, inputs))][:-1]
     return [
-        _result(checkpoint, logits[start : start + len(rows)], states[start])
+        _result(checkpoint, rows[0], logits[start : start + len(rows)], states[start])
         for start, rows in zip(starts, inputs, strict=True)
     ]
 
 
-def _result(checkpoint: LiveCheckpoint, logits: Float32, state: ConversationState) -> GraphResult:
-    """`logits` (1 + K, C): of the utterance, and with each of K earlier ones left out."""
+def _result(checkpoint: LiveCheckpoint, utterance: StepInput, logits: Float32, state: ConversationState) -> GraphResult:
+    """`logits` (1 or more, C): of the utterance, and with what moved it left out (see `influences`)."""
     probabilities = checkpoint.calibration.probabilities(logits[0].astype(np.float64))
-    return GraphResult(probabilities.tolist(), state, influences(logits, int(probabilities.argmax())))
+    winner = int(probabilities.argmax())
+    return GraphResult(probabilities.tolist(), state, influences(utterance, logits, winner))
 
 
 class Shifts:
@@ -104,7 +102,7 @@ class EmotionClassifier:
     def __init__(
         self, conversation: str, checkpoint: LiveCheckpoint, graph: GraphStep, *, because: bool = False
     ) -> None:
-        """`because`: events say which earlier turns moved them."""
+        """`because`: events say which earlier turns and which modalities moved them."""
         self._conversation = conversation
         self._checkpoint = checkpoint
         self._graph = graph
@@ -151,7 +149,8 @@ class EmotionClassifier:
             event,
             utterance=published_as or event.utterance,
             shift=self.shifts.push(event.speaker, event.emotion),
-            because=_because(self._utterances, result.influences),
+            because=_because(self._utterances, result.influences.utterances),
+            modality_weights=result.influences.modalities,
         )
         if all(map(isfinite, result.probabilities)):  # else the state is spoilt, too, for all later utterances
             self._state = result.state

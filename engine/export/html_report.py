@@ -123,6 +123,9 @@ def _change(it: Change) -> str:
     )
 
 
+MODALITIES = {"text": "this turn's words", "audio": "this turn's voice", "visual": "this turn's face"}
+
+
 def _turns(conversation: ExportedConversation) -> str:
     turns = {event.utterance: event for event in conversation.events}
     items = "".join(_turn(event, _because(event, turns)) for event in conversation.events)
@@ -145,12 +148,13 @@ def _turn(event: EmotionEvent, because: str) -> str:
 
 
 def _because(event: EmotionEvent, turns: Mapping[str, EmotionEvent]) -> str:
-    """The earlier turns that moved it, and by how much."""
+    """The earlier turns and the modalities of this one that moved it, and by how much."""
     found = [(it.weight, turns[it.utterance]) for it in event.because if it.utterance in turns]
-    if not found:
-        return ""
     items = "".join(f"<li>{weight:+.2f} {_line(turn)}</li>" for weight, turn in found)
-    return f'<details><summary>Earlier turns that moved it</summary><ol class="list">{items}</ol></details>'
+    items += "".join(f"<li>{weight:+.2f} {MODALITIES[name]}</li>" for name, weight in event.modality_weights.items())
+    if not items:
+        return ""
+    return f'<details><summary>What moved it</summary><ol class="list">{items}</ol></details>'
 
 
 def _probabilities(event: EmotionEvent) -> str:

@@ -58,6 +58,11 @@ def test_a_turn_says_and_draws_which_earlier_turns_moved_it() -> None:
             await expect(rows).to_have_count(len(turn.because))
             row = rows.filter(has_text=f"against {turn.emotion} −{-against.weight:.2f}")
             await expect(row).to_contain_text(f"{source.speaker}: {source.text}")
+            weight = turn.modality_weights["text"]
+            how = "for" if weight > 0 else "against"
+            number = f"{weight:+.2f}".replace("-", "−")
+            words = page.locator("dl.because dd").first
+            await expect(words).to_contain_text(f", {how} {turn.emotion} {number}")
             slider = page.get_by_role("slider", name="Turns")
             assert f"{source.speaker} (against it)" in str(await slider.get_attribute("aria-valuetext"))
             await page.click("#zoom-all")

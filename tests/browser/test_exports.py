@@ -57,7 +57,7 @@ def test_the_report_fits_every_screen_is_accessible_and_asks_the_network_for_not
             assert await page.evaluate("performance.getEntriesByType('resource').length") == 0
             assert await page.locator("script, [style], [onclick]").count() == 0
             assert await page.evaluate("getComputedStyle(document.querySelector('.card')).borderRadius") != "0px"
-            why = page.get_by_text("Earlier turns that moved it")
+            why = page.get_by_text("What moved it")
             await expect(why).to_have_count(38)
             await why.first.click()
             await expect(page.locator("details[open] .list li").last).to_contain_text("-0.25 0:02 maya")

@@ -104,7 +104,7 @@ def test_step_by_step_equals_forward(model: CBERL, network: StepNetwork, drawn: 
 
 @settings(max_examples=30, deadline=None)
 @given(dialogues())
-def test_influences_equal_those_of_forward_without_the_edges(
+def test_influences_equal_those_of_forward_without_the_edges_or_the_modality(
     model: CBERL, network: StepNetwork, drawn: tuple[Batch, list[int]]
 ) -> None:
     """Those of each dialogue's last utterance, all of one dialogue in one batch."""
@@ -116,14 +116,20 @@ def test_influences_equal_those_of_forward_without_the_edges(
         for row in range(int(end) - length, last):
             _, (state,) = network.step([state], [step_input(batch, row)])
         inputs = with_each_left_out(state, step_input(batch, last))
-        logits, (_, *unchanged) = network.step([state] * len(inputs), inputs)
-        assert all(it is state for it in unchanged)
+        logits, states = network.step([state] * len(inputs), inputs)
+        assert all(it is state for it, row in zip(states, inputs, strict=True) if row.ignored)
         winner = int(whole.logits[last].argmax())
         wanted = [
             float(whole.logits[last, winner] - logits_without(model, whole, last, distance)[winner])
             for distance in range(1, min(length - 1, CONFIG.past) + 1)
         ]
-        assert influences(logits, winner) == pytest.approx(wanted, abs=1e-4)
+        names = [name for name, present in batch.present.items() if present[last]]
+        without = {name: logits_without_modality(model, batch, last, name) for name in names if len(names) > 1}
+        found = influences(inputs[0], logits, winner)
+        assert found.utterances == pytest.approx(wanted, abs=1e-4)
+        assert found.modalities == pytest.approx(
+            {name: float((whole.logits[last] - other)[winner]) for name, other in without.items()}, abs=1e-4
+        )
 
 
 @torch.inference_mode()
@@ -132,6 +138,14 @@ def logits_without(model: CBERL, whole: Output, target: int, distance: int) -> t
     edges = [each.select((each.edge_index[1] != target) | (each.distance != distance)) for each in whole.edges]
     logits: torch.Tensor = model.head(whole.context, model.propagate(whole.node, edges))
     return logits[target]
+
+
+@torch.inference_mode()
+def logits_without_modality(model: CBERL, batch: Batch, target: int, name: str) -> torch.Tensor:
+    present = {other: here.clone() for other, here in batch.present.items()}
+    present[name][target] = False
+    logits: torch.Tensor = model(replace(batch, present=present)).logits[target]
+    return logits
 
 
 def assert_equals_forward(model: CBERL, network: StepNetwork, batch: Batch, lengths: list[int]) -> None:

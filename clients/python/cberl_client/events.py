@@ -65,6 +65,7 @@ class EmotionEvent:
     vocal_events: tuple[str, ...] = ()  # laughter, crying, sigh, scream, panting, where the engine is sure
     missing: dict[str, str] = field(default_factory=dict)  # text, audio, visual or speaker, and why it has no result
     because: tuple[Influence, ...] = ()  # of finals, the largest weight first; empty unless the engine has `because` on
+    modality_weights: dict[str, float] = field(default_factory=dict)  # the same for text, audio and visual of this turn
 
 
 @dataclass(frozen=True, slots=True)

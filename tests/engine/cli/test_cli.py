@@ -246,6 +246,8 @@ def test_on_a_terminal_a_recording_becomes_a_table_which_says_why(talk: Path) ->
     first, *others = re.split(r"\d+:\d\d\.\d +(?=speaker-\d )", re.sub(r"\x1b\[[\d;]*m", "", shown.decode()))[1:]
     assert first.startswith("speaker-1 ")
     assert not re.search("because|despite", first)
+    for turn in (first, *others):
+        assert re.search(r"\n +this turn +words [+-]\d\.\d\d, voice [+-]\d\.\d\d", turn)
     for turn in others:
         assert re.search(r"\n +(because +\+|despite +-)\d\.\d\d +\d+:\d\d\.\d speaker-\d: \S", turn)
 

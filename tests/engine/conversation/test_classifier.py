@@ -101,6 +101,10 @@ def test_a_final_names_the_earlier_turns_that_moved_it_and_is_otherwise_the_same
     weights = [abs(it.weight) for it in last.because]
     assert len(weights) > 1
     assert weights == sorted(weights, reverse=True)
+    assert [set(event.modality_weights) for event in events] == [
+        {"text", "audio"} if n % 3 and n % 2 == 0 else set() for n in range(1, 13)
+    ]
+    assert not any(event.modality_weights for event in without)
 
 
 def test_requests_with_and_without_explanation_share_a_batch() -> None:
@@ -113,8 +117,10 @@ def test_requests_with_and_without_explanation_share_a_batch() -> None:
     for together, request in zip(run_graph(tiny, requests), requests, strict=True):
         (alone,) = run_graph(tiny, [request])
         assert together.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
-        assert len(together.influences) == (len(request.state.speakers) if request.explain else 0)
-        assert together.influences == pytest.approx(alone.influences, abs=1e-5)
+        found = together.influences
+        assert len(found.utterances) == (len(request.state.speakers) if request.explain else 0)
+        assert found.utterances == pytest.approx(alone.influences.utterances, abs=1e-5)
+        assert found.modalities == pytest.approx(alone.influences.modalities, abs=1e-5)
         np.testing.assert_allclose(together.state.layers, alone.state.layers, atol=1e-6)
 
 

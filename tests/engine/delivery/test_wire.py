@@ -52,7 +52,7 @@ def test_an_event_has_the_fields_of_the_contract():
         "type", "id", "seq", "conversation", "utterance", "revision", "status", "speaker", "start_s", "end_s", "text",
         "emotion", "confidence", "uncertain", "probabilities", "valence", "arousal", "shift", "modalities",
         "vocabulary", "model", "timings_ms", "lag_s", "backchannel", "language", "vocal_events",
-        "missing", "because",
+        "missing", "because", "modality_weights",
     }  # fmt: skip
 
 
