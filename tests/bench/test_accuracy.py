@@ -78,3 +78,19 @@ def test_the_next_emotion_of_a_speaker_who_always_feels_the_same_is_found(corpus
     assert macro_f1["frequencies"] < 50
     cross_entropy = {name: nats for name, [(_, _, nats)] in found.items()}
     assert cross_entropy["the same again"] < 0.5 < 1 < cross_entropy["frequencies"]
+
+
+def test_a_corpus_beside_the_first_is_compared_with_the_first_alone(tmp_path: Path) -> None:
+    given = [tmp_path / f"{name}.jsonl.gz" for name in ("first", "other", "kept")]
+    for number, path in enumerate(given):
+        with gzip.open(path, "wt") as file:
+            for dialogue in range(40):
+                kind = list(SAID)[dialogue % 3]
+                row = {"dialogue": dialogue, "turn": 0, "speaker": "A", "meld": kind}
+                file.write(json.dumps(row | {"text": f"{SAID[kind][dialogue % 2]} {number * 40 + dialogue}"}) + "\n")
+    first, other, kept = given
+    asked = ("--data", first, "--also", other, "--held-out", kept, "--class-cap", 6, "--seeds", 1, "--out", tmp_path)
+    found = bench("text_corpora.py", *asked)
+    assert {name: set(row) for name, row in found["corpora"].items()} == dict.fromkeys(("", "other"), {"first", "kept"})
+    assert found["corpora"]["other"]["kept"]["macro_f1"][0] > 20
+    assert bench("text_corpora.py", *asked) == found  # from its files
