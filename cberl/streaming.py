@@ -1,11 +1,11 @@
 """CBERL one utterance at a time, with the same weights and results as `CBERL.forward`, in PyTorch.
 
-The live engine uses it on a GPU; on a CPU it runs the same step as an ONNX graph (`cberl.step`).
+The live engine uses it on a GPU, as CUDA graphs where it can (`cberl.cuda_step`); on a CPU it runs the same step as an
+ONNX graph (`cberl.step`).
 """
 
 from collections.abc import Sequence
 from copy import deepcopy
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,11 +25,6 @@ class TorchStep:
 
     def __init__(self, model: CBERL) -> None:
         self.model = model
-
-    @classmethod
-    def from_pretrained(cls, folder: Path, device: str) -> "TorchStep":
-        """Raises `CheckpointError`."""
-        return cls(CBERL.from_pretrained(folder, device=device))
 
     def on_cpu(self) -> "TorchStep":
         """See `StepNetwork`."""

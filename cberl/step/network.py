@@ -34,7 +34,7 @@ class OnnxStep:
         feed["hidden"] = np.stack([state.hidden for state in states])
         if self.config.graph_layers:
             feed["layers"] = np.stack([state.layers for state in states], axis=1)
-            feed["relation"] = _relations(states, inputs, past)
+            feed["relation"] = relations(states, inputs, past)
         logits, hidden, *layers = run_session(self._session, feed)
         return logits, [
             state.after(one, hidden[b], layers[0][:, b] if layers else state.layers)
@@ -42,7 +42,7 @@ class OnnxStep:
         ]
 
 
-def _relations(states: Sequence[ConversationState], inputs: Sequence[StepInput], past: int) -> Int64:
+def relations(states: Sequence[ConversationState], inputs: Sequence[StepInput], past: int) -> Int64:
     """The relation of each utterance in the window to the new one, int64[B, P], newest last; -1 = there is none."""
     rows = [
         [-1] * (past - len(state.speakers))

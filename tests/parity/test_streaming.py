@@ -1,6 +1,7 @@
 """Step by step the network gives the same results as on the whole dialogue; later utterances change nothing."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from itertools import cycle
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from cberl.checkpoint import STARTER
 from cberl.config import GraphKind, ModelConfig, TrainConfig
+from cberl.cuda_step import CudaGraphStep, gpu_step
 from cberl.data.features import FeatureSet
 from cberl.live_checkpoint import load_live_checkpoint
 from cberl.model import CBERL, Batch, Output
@@ -54,9 +56,11 @@ def onnx_step(model: CBERL) -> OnnxStep:
     return OnnxStep(model.config, step_graph(model.config, {k: v.numpy() for k, v in model.state_dict().items()}))
 
 
-@pytest.fixture(scope="module", params=["torch", "onnx"])
+@pytest.fixture(scope="module", params=["torch", "onnx", "padded"])
 def network(model: CBERL, request: pytest.FixtureRequest) -> StepNetwork:
-    """Either way in which the live engine runs the network."""
+    """Each way in which the live engine runs the network; that of a GPU in small batches and on the CPU."""
+    if request.param == "padded":
+        return CudaGraphStep(model, batch_sizes=(2, 3))
     return TorchStep(model) if request.param == "torch" else onnx_step(model)
 
 
@@ -176,8 +180,25 @@ def test_networks_of_other_shapes_equal_forward_as_well(shape: dict[str, int]) -
     x = {name: torch.randn(sum(lengths), dim) for name, dim in other.config.modality_dims.items()}
     present = {name: torch.rand(sum(lengths)) > 0.3 for name in x}
     batch = Batch(x, present, torch.arange(sum(lengths)) % 3, torch.tensor(lengths))
-    for network in (TorchStep(other), onnx_step(other)):
+    for network in (TorchStep(other), onnx_step(other), CudaGraphStep(other, batch_sizes=(1, 4))):
         assert_equals_forward(other, network, batch, lengths)
+
+
+def test_cuda_graphs_are_used_where_they_give_the_same_results(model: CBERL) -> None:
+    assert isinstance(gpu_step(model), CudaGraphStep)
+    assert isinstance(gpu_step(CBERL(replace(CONFIG, graph="rgat")).eval()), TorchStep)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_captured_graphs_equal_the_network_on_a_cpu(model: CBERL) -> None:
+    torch.manual_seed(2)
+    x = {name: torch.randn(24, dim) for name, dim in CONFIG.modality_dims.items()}
+    present = {name: torch.rand(24) > 0.3 for name in x}
+    batch = Batch(x, present, torch.arange(24) % 3, torch.tensor([20, 4]))
+    captured = gpu_step(deepcopy(model).cuda())
+    assert isinstance(captured, CudaGraphStep)
+    for offline, streamed in zip(model(batch).logits.split([20, 4]), stream(captured, batch), strict=True):
+        torch.testing.assert_close(streamed, offline, atol=1e-4, rtol=0)
 
 
 def test_a_conversation_continues_with_the_other_way_of_running_the_network(model: CBERL) -> None:
