@@ -6,6 +6,7 @@ takes the smallest that holds it; rows that are left over have an empty window, 
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -27,6 +28,12 @@ TOLERANCE = 1e-3  # of logits, against the same network without graphs
 WARM_UP = 3  # runs before a capture, in which libraries choose and allocate
 
 log = logging.getLogger(__name__)
+
+
+def load_step(folder: Path, device: str) -> StepNetwork:
+    """The network of a checkpoint in PyTorch. Raises `CheckpointError`."""
+    model = CBERL.from_pretrained(folder, device=device)
+    return gpu_step(model) if device.startswith("cuda") else TorchStep(model)
 
 
 def gpu_step(model: CBERL) -> StepNetwork:

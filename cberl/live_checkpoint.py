@@ -109,10 +109,7 @@ def _onnx_step(folder: Path, described: Description) -> OnnxStep:
 
 def _torch_step(folder: Path, device: str) -> StepNetwork:
     try:
-        from cberl.cuda_step import gpu_step
-        from cberl.model import CBERL
-        from cberl.streaming import TorchStep
+        from cberl.cuda_step import load_step
     except ModuleNotFoundError as error:
         raise CheckpointError(f"{folder} needs {error.name} on this device: pip install 'cberl-engine[gpu]'") from error
-    model = CBERL.from_pretrained(folder, device=device)
-    return gpu_step(model) if device.startswith("cuda") else TorchStep(model)
+    return load_step(folder, device)
