@@ -3,8 +3,9 @@
     python bench/corpora.py CHECKPOINT ... --data MELD --data dailydialog.jsonl.gz [--split test] [--json]
 
 A row per corpus: weighted and macro F1, F1 of fear and disgust, calibration error; of several checkpoints mean and
-standard deviation. Text, and prosody where the corpus has it. Labels of other sets are mapped (EXCITED is joy, …);
-utterances whose label has no counterpart among the checkpoint's are not scored. Select on `--split dev`.
+standard deviation; of macro F1 also the 95 % interval by bootstrap over dialogues. Text, and prosody where the corpus
+has it. Labels of other sets are mapped (EXCITED is joy, …); utterances whose label has no counterpart among the
+checkpoint's are not scored. Select on `--split dev`.
 """
 
 import argparse
@@ -21,7 +22,8 @@ from cberl.checkpoint import Checkpoint, load_checkpoint
 from cberl.data.corpus import Corpus, detect
 from cberl.data.features import FeatureSet
 from cberl.encoders.bundle import TEXT_ENCODER
-from cberl.evaluation.evaluate import evaluate, features_for, summary
+from cberl.evaluation.compare import interval, macro_f1
+from cberl.evaluation.evaluate import Predicted, features_for, summary
 from cberl.training.core.train import set_threads
 
 # Of EmoryNLP and IEMOCAP. Peaceful and powerful have no counterpart.
@@ -45,12 +47,13 @@ def relabelled(features: FeatureSet, theirs: tuple[str, ...], ours: tuple[str, .
 
 def rows(corpus: Corpus, checkpoints: list[Checkpoint], args: argparse.Namespace) -> dict[str, Any]:
     """The summary of a corpus."""
-    results = []
+    runs = []
     for one in checkpoints:
         ours = one.model.config.labels
         encoded = features_for(one, replace(corpus, labels=ours), args.split, args.cache, args.text_encoders)
-        results.append(evaluate(one, relabelled(encoded, corpus.labels, ours)))
-    return summary(results)
+        runs.append(Predicted.by(one, relabelled(encoded, corpus.labels, ours)))
+    low, high = interval(runs, macro_f1)
+    return summary([run.evaluated() for run in runs]) | {"macro_f1_interval": [low, high]}
 
 
 def main() -> None:
@@ -77,11 +80,13 @@ def main() -> None:
 def table(found: dict[str, dict[str, Any]], split: str) -> Table:
     """A row per corpus."""
     shown = Table(title=f"{split}, percent")
-    for heading in ("corpus", "weighted F1", "macro F1", *RARE, "calibration error"):
+    for heading in ("corpus", "weighted F1", "macro F1", "95 %", *RARE, "calibration error"):
         shown.add_column(heading, justify="left" if heading == "corpus" else "right")
     for name, one in found.items():
         numbers = [one["weighted_f1"], one["macro_f1"], *(one["f1"].get(label) for label in RARE), one["ece"]]
-        shown.add_row(name, *(f"{it['mean']:.1f} ± {it['sd']:.1f}" if it else "" for it in numbers))
+        cells = [f"{it['mean']:.1f} ± {it['sd']:.1f}" if it else "" for it in numbers]
+        low, high = one["macro_f1_interval"]
+        shown.add_row(name, *cells[:2], f"{low:.1f} to {high:.1f}", *cells[2:])
     return shown
 
 

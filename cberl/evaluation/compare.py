@@ -37,16 +37,28 @@ def difference(
     By paired bootstrap over dialogues (Efron & Tibshirani 1993): each resample is the same for all runs of both sides.
     The sides may have different numbers of runs, but must have the same dialogues.
     """
-    one, other = (np.stack([run.counts() for run in side]) for side in (ours, theirs))  # (runs, B, C, C) each
-    dialogues = one.shape[1]
-    draws = np.random.default_rng(seed).multinomial(dialogues, np.full(dialogues, 1 / dialogues), RESAMPLES)
-
-    def resampled(counts: Float) -> Float:
-        return np.asarray(statistic(np.tensordot(draws, counts, (1, 1))).mean(1))  # (RESAMPLES, runs) -> (RESAMPLES,)
-
-    low, high = np.percentile(resampled(one) - resampled(other), [2.5, 97.5])
+    one, other = _counts(ours), _counts(theirs)
+    low, high = np.percentile(_resampled(one, statistic, seed) - _resampled(other, statistic, seed), [2.5, 97.5])
     whole = statistic(one.sum(1)).mean() - statistic(other.sum(1)).mean()
     return {"difference": round(float(whole), 2), "low": round(float(low), 2), "high": round(float(high), 2)}
+
+
+def interval(runs: Sequence[Predicted], statistic: Statistic, seed: int = 0) -> tuple[float, float]:
+    """The 95 % confidence interval of the mean over runs, by bootstrap over dialogues."""
+    low, high = np.percentile(_resampled(_counts(runs), statistic, seed), [2.5, 97.5])
+    return round(float(low), 2), round(float(high), 2)
+
+
+def _counts(runs: Sequence[Predicted]) -> Float:
+    """(runs, dialogues, C, C)"""
+    return np.stack([run.counts() for run in runs])
+
+
+def _resampled(counts: Float, statistic: Statistic, seed: int) -> Float:
+    """The mean over runs in each resample, (RESAMPLES,)."""
+    dialogues = counts.shape[1]
+    draws = np.random.default_rng(seed).multinomial(dialogues, np.full(dialogues, 1 / dialogues), RESAMPLES)
+    return np.asarray(statistic(np.tensordot(draws, counts, (1, 1))).mean(1))  # (RESAMPLES, runs) -> (RESAMPLES,)
 
 
 def macro_f1(confusion: Float) -> Float:

@@ -59,6 +59,9 @@ def test_a_corpus_is_scored_also_with_the_labels_of_another_set(corpus: Path, tm
     assert set(found) == {"small", "EmoryNLP"}
     assert found["small"]["macro_f1"]["mean"] > 80
     assert found["EmoryNLP"]["seeds"] == 1
+    assert found["EmoryNLP"]["macro_f1_interval"] == [100, 100]
+    low, high = found["small"]["macro_f1_interval"]
+    assert low <= found["small"]["macro_f1"]["mean"] <= high
     assert found["EmoryNLP"]["macro_f1"]["mean"] == 100  # of joy, anger and neutral; powerful has no counterpart
 
 
