@@ -182,23 +182,29 @@ def dev_inputs(task: Task, prompt: TextPrompt) -> tuple[list[TextInput], NDArray
 def average(paths: Sequence[Path], task: Task, out: Path) -> Scores:
     """Writes the mean of the weights of several runs with one start as one file (model soup, Wortsman et al. 2022).
 
-    Returns its scores on the task's dev. Raises `TrainingError` if the networks have different shapes.
+    Heads for corpora that not all of them were trained on are left out. Returns its scores on the task's dev. Raises
+    `TrainingError` if the networks have different shapes.
     """
     states = [torch.load(path, weights_only=True, map_location="cpu") for path in paths]
-    kinds = {tuple(sorted((name, tuple(one.shape)) for name, one in state["model"].items())) for state in states}
-    if len(kinds) != 1:
-        raise TrainingError("these files hold networks of different shapes: average runs on the same corpora")
-    averaged = {
-        name: torch.stack([state["model"][name].float() for state in states]).mean(0).to(one.dtype)
-        for name, one in states[0]["model"].items()
-    }
     config = TextTraining(**states[0]["config"])
     encoder, folder = load_base(config.base)
-    model = TextClassifier(encoder, states[0]["classes"])
-    model.load_state_dict(averaged)
+    classes = {
+        corpus: count
+        for corpus, count in states[0]["classes"].items()
+        if all(state["classes"].get(corpus) == count for state in states)
+    }
+    model = TextClassifier(encoder, classes)
+    try:
+        averaged = {
+            name: torch.stack([state["model"][name].float() for state in states]).mean(0).to(one.dtype)
+            for name, one in model.state_dict().items()
+        }
+        model.load_state_dict(averaged)
+    except (KeyError, RuntimeError) as error:
+        raise TrainingError("these files hold networks of different shapes: average runs with one start") from error
     scores = dev_scores(model, task, prompt_of(config, folder))
     out.parent.mkdir(parents=True, exist_ok=True)
-    save(out, model, states[0]["classes"], config, states[0]["epoch"], scores)
+    save(out, model, classes, config, states[0]["epoch"], scores)
     return scores
 
 

@@ -176,7 +176,15 @@ def test_the_average_of_two_files_is_the_mean_of_their_weights(run: Path, tmp_pa
     one, two, mean = (torch.load(file, weights_only=True)["model"] for file in (*files, tmp_path / "mean.pt"))
     for name, value in mean.items():
         torch.testing.assert_close(value, ((one[name].double() + two[name]) / 2).to(value.dtype), atol=1e-7, rtol=1e-6)
-    torch.save({"model": {"heads.third.weight": torch.zeros(3, 384)}}, tmp_path / "other.pt")
+    state = torch.load(files[1], weights_only=True)
+    alone = {name: value for name, value in state["model"].items() if "second" not in name}
+    torch.save(state | {"classes": {"first": 2}, "model": alone}, tmp_path / "alone.pt")
+    average([files[0], tmp_path / "alone.pt"], TASKS[0], tmp_path / "mean-of-first.pt")
+    both = torch.load(tmp_path / "mean-of-first.pt", weights_only=True)
+    assert both["classes"] == {"first": 2}
+    assert all(torch.equal(value, mean[name]) for name, value in both["model"].items())
+    del alone["heads.first.weight"]
+    torch.save(state | {"model": alone}, tmp_path / "other.pt")
     with pytest.raises(TrainingError, match="networks of different shapes"):
         average([files[0], tmp_path / "other.pt"], TASKS[0], tmp_path / "none.pt")
 
