@@ -45,6 +45,12 @@ INSIDE = {
 DATA = [
     ("MELD", "text encoder, network", "GPL-3.0", "README.md"),
     ("EmoryNLP", "text encoder", "research", "README.md"),
+    ("EmotionPush", "text encoder, network", "research", "README.md"),
+    ("XED", "text encoder", "CC BY 4.0", "README.md"),
+    ("GoEmotions", "text encoder", "CC BY 4.0", "README.md"),
+    ("ISEAR", "text encoder", "research", "README.md"),
+    ("SemEval-2018 E-c", "text encoder", "research", "README.md"),
+    ("dair-ai emotion", "text encoder", "research", "README.md"),
     (
         "RAVDESS",
         "speech emotion heads; scores that the network was trained with",

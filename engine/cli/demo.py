@@ -68,7 +68,7 @@ async def _play(url: str, token: str, supervisor: Supervisor, console: Console, 
     table = TurnTable(console)
 
     def show(event: EmotionEvent) -> None:
-        table.add(event if why else replace(event, because=()))
+        table.add(event if why else replace(event, because=(), modality_weights={}))
 
     speakers = list(script.speakers)
     source = as_live(read_media(str(FOLDER / "conversation.flac"), speakers=speakers))

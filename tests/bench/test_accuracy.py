@@ -37,7 +37,7 @@ def bench(name: str, *arguments: object) -> Any:
     command = [sys.executable, ROOT / "bench" / name, *map(str, arguments), "--threads", "1", "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout)
 
 
 def test_a_corpus_is_scored_also_with_the_labels_of_another_set(corpus: Path, tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from dataclasses import astuple, replace
 from pathlib import Path
 
 import torch
-from rich.progress import Progress
 from torch import Tensor
 
 from cberl.data.dialogue import UNLABELLED
 from cberl.errors import TrainingError
+from cberl.progress import progress
 from cberl.storage import cache_file, fingerprint, replacing
 from cberl.training.text.checkpoint import TextTraining, load, prompt_of
 from cberl.training.text.classifier import Example, predict
@@ -51,7 +51,7 @@ def _probabilities(rows: Sequence[Example], corpus: str, teacher: Path, device: 
         )
     prompt = prompt_of(TextTraining(**state["config"]), folder)
     inputs = [prompt.build(one.past, one.speaker, one.text) for one in rows]
-    with Progress() as progress:
-        bar = progress.add_task("teacher", total=len(inputs))
-        logits = predict(model.to(device), corpus, inputs, advance=lambda count: progress.advance(bar, count))
+    with progress() as shown:
+        bar = shown.add_task("teacher", total=len(inputs))
+        logits = predict(model.to(device), corpus, inputs, advance=lambda count: shown.advance(bar, count))
     return logits.softmax(-1)

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import Progress
 from torch import nn
 
 from cberl.encoders.text import TextInput, TextPrompt
 from cberl.errors import TrainingError
 from cberl.metrics import Scores, score, scores_of
+from cberl.progress import progress
 from cberl.storage import replacing
 from cberl.training.text.checkpoint import TextTraining, prompt_of, save, weights_to_start_from
 from cberl.training.text.classifier import Example, TextClassifier, examples, load_base, predict
@@ -109,8 +109,8 @@ def finetune(
     out.mkdir(parents=True, exist_ok=True)
     last = _Last(out / "last.pt", config, {"model": model, "optimizer": optimizer, "schedule": schedule}, rng)
     kept = last.load(tasks) if resume else []
-    with Progress() as progress:
-        bar = progress.add_task("fine-tuning", total=steps, completed=schedule.last_epoch)
+    with progress() as shown:
+        bar = shown.add_task("fine-tuning", total=steps, completed=schedule.last_epoch)
         for epoch in range(len(kept) + 1, config.epochs + 1):
             model.train()
             mixed = [batch for run in runs for batch in run.epoch(prompt, rng)]
@@ -118,7 +118,7 @@ def finetune(
             for batch in mixed:
                 _step(model, batch, optimizer)
                 schedule.step()
-                progress.advance(bar)
+                shown.advance(bar)
             kept.append({task.corpus: dev_scores(model, task, prompt) for task in tasks if task.dev})
             for corpus, scores in kept[-1].items():
                 log.info(

@@ -43,7 +43,7 @@ def test_the_result_does_not_depend_on_gain(encoder: SpeechEncoder) -> None:
     quiet, loud = encoder.describe(noise(1.0) * 0.01), encoder.describe(noise(1.0))
     assert quiet is not None
     assert loud is not None
-    np.testing.assert_allclose(quiet.states, loud.states, atol=1e-3)
+    np.testing.assert_allclose(quiet.states, loud.states, atol=5e-3)  # of 0.5; int8 rounds
 
 
 def test_windows_are_equal_and_reach_from_the_start_to_the_end() -> None:

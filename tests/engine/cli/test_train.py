@@ -160,7 +160,7 @@ def test_a_checkpoint_opens_only_with_its_own_text_encoder(folder: Path, tmp_pat
 def test_a_checkpoint_is_not_scored_on_a_corpus_with_other_labels(folder: Path, tmp_path: Path) -> None:
     scored = CliRunner().invoke(cli, ["evaluate", "--data", str(folder), "--split", "dev", "--cache", str(tmp_path)])
     assert scored.exit_code == 1
-    assert "cberl-starter-4 has the labels neutral, surprise" in scored.output
+    assert "cberl-starter-5 has the labels neutral, surprise" in scored.output
     assert "but talks neutral, anger, fear" in scored.output
 
 
