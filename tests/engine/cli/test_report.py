@@ -103,7 +103,8 @@ def test_each_group_is_encoded_with_its_own_text_encoder(talks: Path, tmp_path: 
     assert shown.exit_code == 0, shown.output
     page = (tmp_path / "page.md").read_text()
     assert f"--text-encoder {tmp_path.name}/own`" in page
-    assert "- `ours`: the text encoder is a fine-tuned all-MiniLM-L6-v2, 24 MB, 59.1 weighted" in page
+    weighted = json.loads((TEXT_ENCODER / "text.json").read_text())["dev"]["weighted_f1"]
+    assert f"- `ours`: the text encoder is a fine-tuned all-MiniLM-L6-v2, 24 MB, {weighted:.1f} weighted" in page
     assert "- `alike`: the text encoder is a fine-tuned large, 24 MB" in page
     assert "| alike | another text encoder |" in page
     assert len(list((tmp_path / "cache").glob("talks-dev-*"))) == 2
