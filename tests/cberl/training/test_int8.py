@@ -68,6 +68,16 @@ def test_a_row_has_the_same_result_in_any_batch(network: Path) -> None:
     np.testing.assert_array_equal(together[2], np.zeros(300))
 
 
+def test_results_are_those_of_a_processor_without_vnni_instructions(
+    network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = RNG.normal(size=(5, 256)).astype(np.float32)
+    here = outputs_of(network, x)
+    monkeypatch.setattr("cberl.onnx.multiplies_int8_exactly", lambda: False)
+    for name, values in outputs_of(network, x).items():
+        np.testing.assert_allclose(values, here[name], rtol=1e-5, atol=1e-5)
+
+
 def test_sums_do_not_saturate(tmp_path: Path) -> None:
     """All factors are the largest: pairs of products are above 16 bits on processors without VNNI instructions."""
     ones = np.ones((256, 256), np.float32)
