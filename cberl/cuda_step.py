@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cberl.config import ModelConfig
 from cberl.model import CBERL
 from cberl.padded_step import PaddedStep
 from cberl.step.graph import exportable
@@ -53,25 +52,17 @@ def gpu_step(model: CBERL) -> StepNetwork:
     return graphs
 
 
-class CudaGraphStep:
-    """A `StepNetwork` of a causal `CBERL` with relational attention, in evaluation mode. Thread-safe.
+class CudaGraphStep(TorchStep):
+    """The step of a causal `CBERL` with relational attention, in evaluation mode. Thread-safe.
 
     On a CPU it computes the same in the same buffers, without a graph.
     """
 
     def __init__(self, model: CBERL, batch_sizes: Sequence[int] = BATCH_SIZES) -> None:
-        self.model = model
+        super().__init__(model)
         padded = PaddedStep(model)
         self._buckets = [_Bucket(padded, size) for size in sorted(batch_sizes)]
         self._lock = Lock()  # a bucket's buffers hold one batch
-
-    def on_cpu(self) -> StepNetwork:
-        """See `StepNetwork`."""
-        return TorchStep(self.model).on_cpu()
-
-    @property
-    def config(self) -> ModelConfig:
-        return self.model.config
 
     def step(
         self, states: Sequence[ConversationState], inputs: Sequence[StepInput]

@@ -7,6 +7,7 @@ context's hidden state and in the words that the text encoder reads, is not coun
 """
 
 from dataclasses import dataclass, field, replace
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,8 @@ def influences(utterance: StepInput, logits: NDArray[np.floating], winner: int) 
         return Influences()
     names = _several(utterance)
     earlier = len(weights) - len(names)
-    return Influences(weights[:earlier], dict(zip(names, weights[earlier:], strict=True)))
+    modalities = {name: it for name, it in zip(names, weights[earlier:], strict=True) if isfinite(it)}
+    return Influences(weights[:earlier], modalities)
 
 
 def _several(utterance: StepInput) -> list[str]:

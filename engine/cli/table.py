@@ -8,6 +8,7 @@ from rich.text import Text
 
 from cberl.recent import RecentDict
 from engine.events import EmotionEvent
+from engine.export.html_report import MODALITIES
 
 # Colour is never the only signal: the label stands beside it.
 COLOURS = {
@@ -21,7 +22,6 @@ COLOURS = {
 }
 _WIDTHS = (7, 12, 10, 5)
 SHOWN_INFLUENCES = 3
-MODALITIES = {"text": "words", "audio": "voice", "visual": "face"}
 
 
 class TurnTable:

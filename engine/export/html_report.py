@@ -123,7 +123,7 @@ def _change(it: Change) -> str:
     )
 
 
-MODALITIES = {"text": "this turn's words", "audio": "this turn's voice", "visual": "this turn's face"}
+MODALITIES = {"text": "words", "audio": "voice", "visual": "face"}
 
 
 def _turns(conversation: ExportedConversation) -> str:
@@ -151,7 +151,9 @@ def _because(event: EmotionEvent, turns: Mapping[str, EmotionEvent]) -> str:
     """The earlier turns and the modalities of this one that moved it, and by how much."""
     found = [(it.weight, turns[it.utterance]) for it in event.because if it.utterance in turns]
     items = "".join(f"<li>{weight:+.2f} {_line(turn)}</li>" for weight, turn in found)
-    items += "".join(f"<li>{weight:+.2f} {MODALITIES[name]}</li>" for name, weight in event.modality_weights.items())
+    items += "".join(
+        f"<li>{weight:+.2f} this turn's {MODALITIES[name]}</li>" for name, weight in event.modality_weights.items()
+    )
     if not items:
         return ""
     return f'<details><summary>What moved it</summary><ol class="list">{items}</ol></details>'
