@@ -198,7 +198,9 @@ def test_a_row_of_the_list_exports_and_deletes_by_keyboard_on_a_phone(tmp_path: 
             await page.keyboard.press("Escape")
             await expect(rows.nth(1).locator(".danger")).to_be_hidden()
             for left in (2, 1):  # at first the question is answered with no
+                await expect(page.get_by_label("Export or delete “ended”")).to_be_focused()
                 await page.keyboard.press("Enter")
+                await expect(rows.nth(1).locator(".danger")).to_be_visible()
                 await rows.nth(1).locator(".danger").press("Enter")
                 await expect(rows).to_have_count(left)
             assert asked == ["Delete what is stored about “ended”? This cannot be undone."] * 2
